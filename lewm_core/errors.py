@@ -1,0 +1,31 @@
+"""The one way in which bad input is reported: where, what was found, what was expected, what to do."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+V = TypeVar("V")
+
+
+class InputError(ValueError):
+    """Bad input, raised before any work starts.
+
+    Args:
+        where: the file, parameter or object at fault.
+        found: what is there.
+        expected: what should be there.
+        remedy: what the user can do about it (may be empty).
+    """
+
+    def __init__(self, where: object, found: str, expected: str, remedy: str = ""):
+        self.where, self.found, self.expected, self.remedy = str(where), found, expected, remedy
+        super().__init__(f"{where}: found {found}; expected {expected}." + (f" {remedy}" if remedy else ""))
+
+    def __reduce__(self):  # survives the way back from a worker process
+        return type(self), (self.where, self.found, self.expected, self.remedy)
+
+
+def pick(table: Mapping[str, V], name: str, kind: str) -> V:
+    """`table[name]`; an unknown name is an InputError that lists the known ones."""
+    if name not in table:
+        raise InputError(kind, repr(name), "one of " + ", ".join(map(str, table)))
+    return table[name]

@@ -1,0 +1,86 @@
+"""Every loss of the study, once. Dimensions: B windows, T frames, M = B·T frames in any order, D latent size."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KNOTS, T_MAX = 17, 3.0  # SIGReg's integration grid (public LeWM recipe)
+
+
+def prediction_loss(pred_emb: Tensor, emb: Tensor) -> Tensor:
+    """L_pred (paper 3.4): MSE of pred_emb (B, T-1, D), one step ahead each, to emb (B, T, D); no stop-gradient."""
+    return F.mse_loss(pred_emb, emb[:, 1:])
+
+
+def static_loss(emb: Tensor) -> Tensor:
+    """The MSE of predicting no change: each latent of emb (B, T, D) copied as the forecast of the next."""
+    return F.mse_loss(emb[:, :-1], emb[:, 1:])
+
+
+def draw_directions(dim: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` random directions in R^dim as columns (dim, count), drawn from `generator`; `sigreg` normalises them."""
+    return torch.randn(dim, count, generator=generator, device=generator.device)
+
+
+def sigreg(emb: Tensor, directions: Tensor) -> Tensor:
+    """SIGReg: how far one-dimensional shadows of the latents are from N(0, 1), by their characteristic functions.
+
+    emb: (T, B, D); directions: (D, P), any length. The Epps-Pulley statistic over 17 knots t on [0, 3] with trapezoid
+    weights times exp(-t²/2), times B, averaged over directions and time (public LeWM recipe; arXiv 2511.08544).
+    """
+    t = torch.linspace(0, T_MAX, KNOTS, device=emb.device)
+    gauss = torch.exp(-t.square() / 2)
+    weights = torch.full_like(t, 2 * T_MAX / (KNOTS - 1))
+    weights[[0, -1]] /= 2
+    shadows = emb.float() @ (directions / directions.norm(dim=0))  # (T, B, P)
+    phase = shadows.unsqueeze(-1) * t  # (T, B, P, K)
+    error = (phase.cos().mean(1) - gauss).square() + phase.sin().mean(1).square()  # (T, P, K)
+    return (error @ (weights * gauss)).mean() * emb.shape[1]
+
+
+def normalise_depth(depth: Tensor, region: Tensor | None = None) -> Tensor:
+    """Scale and shift removed: minus the median, over the mean absolute deviation, both over the frame's `region`.
+
+    depth: (M, H, W); region: (M, H, W) bool, None for the full frame. Pixels outside the region are normalised with
+    the same two numbers and are not to be used. A frame with an empty region becomes zero.
+    """
+    flat = depth.flatten(1)
+    if region is None:
+        shift = flat.median(1, keepdim=True).values
+        scale = (flat - shift).abs().mean(1, keepdim=True)
+    else:
+        inside = region.flatten(1)
+        count = inside.sum(1, keepdim=True)
+        nan = torch.where(inside, flat, torch.nan)
+        shift = torch.where(count > 0, nan.nanmedian(1, keepdim=True).values, 0.0)
+        scale = ((flat - shift).abs() * inside).sum(1, keepdim=True) / count.clamp(min=1)
+        scale = torch.where(count > 0, scale, torch.inf)
+    return ((flat - shift) / scale.clamp(min=1e-6)).view_as(depth)
+
+
+def depth_loss(pred: Tensor, target: Tensor, region: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+    """Scale-and-shift-invariant L1 (paper 3.3, conditions B and C).
+
+    pred, target: (M, 56, 56). region: (M, 56, 56) bool: both sides are normalised over it and compared inside it only
+    (C1 to C3); None: the full frame (B). weight: (M, 56, 56), pixel weights of the comparison (C4). A frame whose
+    region is empty contributes nothing; if all are, the loss is zero.
+    """
+    error = (normalise_depth(pred, region) - normalise_depth(target, region)).abs()
+    weight = torch.ones_like(error) if weight is None else weight
+    if region is not None:
+        weight = weight * region
+    total = weight.flatten(1).sum(1)
+    per_frame = (error * weight).flatten(1).sum(1) / total.clamp(min=1e-6)
+    return per_frame.sum() / (total > 0).sum().clamp(min=1)
+
+
+def track_loss(pred: Tensor, target: Tensor, visible: Tensor) -> Tensor:
+    """Smooth L1 between displacements (M, N, 2), in units of the image side, over the visible (M, N) points."""
+    error = F.smooth_l1_loss(pred, target, reduction="none").mean(-1)
+    return (error * visible).sum() / visible.sum().clamp(min=1)
+
+
+def vector_loss(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Smooth L1 between standardised vectors (M, K) (centroid, shape descriptor) over the frames where valid (M,)."""
+    error = F.smooth_l1_loss(pred, target, reduction="none").mean(-1)
+    return (error * valid).sum() / valid.sum().clamp(min=1)

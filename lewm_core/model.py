@@ -1,0 +1,253 @@
+"""LeWorldModel: a ViT whose projected CLS token is the latent, and a causal transformer that predicts the next one.
+
+Paper section 3.2 and the public LeWM recipe. Dimensions: B windows, T frames, P patches, D latent size, A action
+size. Parameter names other than the ViT's are the public checkpoints' own; `checkpoint.py` maps the ViT's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lewm_core import _torchvision
+from lewm_core.errors import InputError
+from lewm_core.episodes import ACTION_DIM
+
+_torchvision.ensure()
+from timm.models.vision_transformer import VisionTransformer  # noqa: E402  (timm imports torchvision)
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, as the public recipe normalises
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class LeWMConfig:
+    """Sizes of a LeWM. The defaults are the paper's: ViT-Tiny with patches of 14 at 224 px and a six-block predictor."""
+
+    image_size: int = 224
+    patch_size: int = 14
+    dim: int = 192  # D: ViT, CLS, emb and predictor share it
+    encoder_depth: int = 12
+    encoder_heads: int = 3
+    encoder_mlp: int = 768
+    predictor_depth: int = 6
+    predictor_heads: int = 16
+    predictor_head_dim: int = 64
+    predictor_mlp: int = 2048
+    projector_hidden: int = 2048
+    action_dim: int = ACTION_DIM
+    action_smoothed: int = 10
+    action_hidden: int = 768
+    dropout: float = 0.1
+    history: int = 3  # context frames the predictor sees
+
+
+MODELS = {
+    "paper": LeWMConfig(),
+    # quick: the same code at 64 px with 8x8 patches' worth of detail, sized for two CPU cores
+    "small": LeWMConfig(image_size=64, patch_size=16, dim=96, encoder_depth=6, encoder_heads=3, encoder_mlp=384,
+                        predictor_depth=3, predictor_heads=4, predictor_head_dim=32, predictor_mlp=384,
+                        projector_hidden=384, action_hidden=384),
+    # smoke: small enough for a test
+    "nano": LeWMConfig(image_size=32, patch_size=8, dim=32, encoder_depth=2, encoder_heads=2, encoder_mlp=64,
+                       predictor_depth=2, predictor_heads=2, predictor_head_dim=16, predictor_mlp=64,
+                       projector_hidden=64, action_hidden=64),
+}
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run module constructors and dropout, which can only draw from torch's global generator, from `seed` alone.
+
+    The global state is put back afterwards, so nothing outside sees these draws.
+    """
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 (..., 3, H, W) in 0..255 to float32 with ImageNet mean and standard deviation, on the pixels' device."""
+    mean = torch.tensor(IMAGE_MEAN, device=pixels.device).view(3, 1, 1)
+    std = torch.tensor(IMAGE_STD, device=pixels.device).view(3, 1, 1)
+    return (pixels.float() - 255 * mean) / (255 * std)
+
+
+class Encoder(VisionTransformer):
+    """timm's ViT as the public LeWM uses it: tokens after the last LayerNorm, any image size."""
+
+    def __init__(self, config: LeWMConfig):
+        super().__init__(
+            img_size=config.image_size, patch_size=config.patch_size, embed_dim=config.dim,
+            depth=config.encoder_depth, num_heads=config.encoder_heads, mlp_ratio=config.encoder_mlp / config.dim,
+            num_classes=0, global_pool="token", norm_layer=partial(nn.LayerNorm, eps=1e-12),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 1 + P, D), the CLS token first."""
+        patches = self.patch_embed.proj(pixels)  # (N, D, h, w)
+        n, d, h, w = patches.shape
+        tokens = torch.cat([self.cls_token.expand(n, -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+        return self.norm(self.blocks(tokens + self.position_embeddings(h, w)))
+
+    def position_embeddings(self, h: int, w: int) -> Tensor:
+        """Learned positions, resized bicubically (without antialiasing, as transformers does) to an h × w grid."""
+        cls, grid = self.pos_embed[:, :1], self.pos_embed[:, 1:]
+        side = round(grid.shape[1] ** 0.5)
+        if (h, w) == (side, side):
+            return self.pos_embed
+        grid = grid.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+        grid = F.interpolate(grid, size=(h, w), mode="bicubic", align_corners=False)
+        return torch.cat([cls, grid.flatten(2).transpose(1, 2)], dim=1)
+
+
+class ActionEncoder(nn.Module):
+    """1×1 convolution over time to a few smoothed channels, then a two-layer MLP: (B, T, A) -> (B, T, D)."""
+
+    def __init__(self, config: LeWMConfig):
+        super().__init__()
+        self.patch_embed = nn.Conv1d(config.action_dim, config.action_smoothed, kernel_size=1)
+        self.embed = nn.Sequential(
+            nn.Linear(config.action_smoothed, config.action_hidden), nn.SiLU(),
+            nn.Linear(config.action_hidden, config.dim),
+        )
+
+    def forward(self, actions: Tensor) -> Tensor:
+        return self.embed(self.patch_embed(actions.transpose(1, 2)).transpose(1, 2))
+
+
+class Projector(nn.Module):
+    """D -> hidden -> D with batch normalisation; used after the encoder and after the predictor."""
+
+    def __init__(self, config: LeWMConfig):
+        super().__init__()
+        d, h = config.dim, config.projector_hidden
+        self.net = nn.Sequential(nn.Linear(d, h), nn.BatchNorm1d(h), nn.GELU(), nn.Linear(h, d))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D); the batch statistics are over B·T."""
+        return self.net(x.flatten(0, 1)).view_as(x)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: LeWMConfig):
+        super().__init__()
+        d, inner = config.dim, config.predictor_heads * config.predictor_head_dim
+        self.heads, self.dropout = config.predictor_heads, config.dropout
+        self.norm = nn.LayerNorm(d)
+        self.to_qkv = nn.Linear(d, 3 * inner, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner, d), nn.Dropout(config.dropout))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.to_qkv(self.norm(x)).chunk(3, -1))
+        p = self.dropout if self.training else 0.0
+        x = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, heads, T, head_dim)
+        return self.to_out(x.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: LeWMConfig):
+        super().__init__()
+        d, h, p = config.dim, config.predictor_mlp, config.dropout
+        self.net = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, h), nn.GELU(), nn.Dropout(p), nn.Linear(h, d),
+                                 nn.Dropout(p))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class Block(nn.Module):
+    """A causal transformer block whose norms the action of the same step modulates (AdaLN-zero, reference 18)."""
+
+    def __init__(self, config: LeWMConfig):
+        super().__init__()
+        self.attn, self.mlp = Attention(config), FeedForward(config)
+        self.norm1 = nn.LayerNorm(config.dim, elementwise_affine=False, eps=1e-6)
+        self.norm2 = nn.LayerNorm(config.dim, elementwise_affine=False, eps=1e-6)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(config.dim, 6 * config.dim))
+        nn.init.zeros_(self.adaLN_modulation[-1].weight)
+        nn.init.zeros_(self.adaLN_modulation[-1].bias)
+
+    def forward(self, x: Tensor, act_emb: Tensor) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(act_emb).chunk(6, -1)
+        x = x + gate1 * self.attn(self.norm1(x) * (1 + scale1) + shift1)
+        return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
+
+
+class Transformer(nn.Module):
+    def __init__(self, config: LeWMConfig):
+        super().__init__()
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.predictor_depth))
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, x: Tensor, act_emb: Tensor) -> Tensor:
+        for block in self.layers:
+            x = block(x, act_emb)
+        return self.norm(x)
+
+
+class Predictor(nn.Module):
+    def __init__(self, config: LeWMConfig):
+        super().__init__()
+        self.pos_embedding = nn.Parameter(torch.randn(1, config.history, config.dim))
+        self.transformer = Transformer(config)
+
+    def forward(self, emb: Tensor, act_emb: Tensor) -> Tensor:
+        return self.transformer(emb + self.pos_embedding[:, : emb.shape[1]], act_emb)
+
+
+class LeWM(nn.Module):
+    """The world model. Frames and actions to latents (`encode`), latents to the next ones (`predict`, `rollout`).
+
+    Weights are drawn from `seed` alone; batch normalisation and dropout follow train() and eval() as usual.
+    """
+
+    def __init__(self, config: LeWMConfig, seed: int = 0):
+        super().__init__()
+        self.config = config
+        with seeded(seed):
+            self.encoder = Encoder(config)
+            self.predictor = Predictor(config)
+            self.action_encoder = ActionEncoder(config)
+            self.projector = Projector(config)
+            self.pred_proj = Projector(config)
+
+    def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised pixels (B, T, 3, H, W) -> CLS (B, T, D) and patch tokens (B, T, P, D), before the projector."""
+        tokens = self.encoder(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+        return tokens[:, :, 0], tokens[:, :, 1:]
+
+    def encode(self, pixels: Tensor, actions: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Normalised pixels (B, T, 3, H, W) and actions (B, T, A) -> emb (B, T, D), act_emb (B, T, D) or None."""
+        emb = self.projector(self.encode_tokens(pixels)[0])
+        return emb, None if actions is None else self.action_encoder(actions)
+
+    def predict(self, emb: Tensor, act_emb: Tensor) -> Tensor:
+        """emb, act_emb (B, T, D), T ≤ history -> pred_emb (B, T, D); pred_emb[:, t] is the latent after frame t."""
+        if emb.shape[1] > self.config.history:
+            raise InputError("predict", f"{emb.shape[1]} context frames", f"at most {self.config.history}",
+                             "Use rollout(), which keeps the last ones.")
+        return self.pred_proj(self.predictor(emb, act_emb))
+
+    def rollout(self, emb: Tensor, actions: Tensor) -> Tensor:
+        """Predict S steps autoregressively from H known latents.
+
+        emb: (B, H, D) latents of the context frames.
+        actions: (B, H - 1 + S, A); actions[:, k] leaves frame k, so the first H - 1 lie between context frames.
+        Returns (B, H + S, D): the context, then the predictions.
+        """
+        h, total = emb.shape[1], actions.shape[1] + 1
+        if total <= h:
+            raise InputError("rollout", f"{actions.shape[1]} actions for {h} context frames", f"at least {h}",
+                             "Each step needs the action that leaves the frame before it.")
+        act_emb = self.action_encoder(actions)
+        for end in range(h, total):
+            start = max(0, end - self.config.history)
+            pred_emb = self.predict(emb[:, start:end], act_emb[:, start:end])
+            emb = torch.cat([emb, pred_emb[:, -1:]], dim=1)
+        return emb
