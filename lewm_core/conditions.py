@@ -65,10 +65,8 @@ class Condition:
     @property
     def columns(self) -> tuple[str, ...]:
         """The dataset columns this condition needs beyond pixels and actions."""
-        names = []
-        for term in self.terms:
-            names += [term.target, *([term.valid] if term.valid else []), *(["mask"] if term.region is not None else [])]
-        return tuple(dict.fromkeys(names))
+        names = [(t.target, t.valid, "mask" if t.region is not None else None) for t in self.terms]
+        return tuple(dict.fromkeys(name for term in names for name in term if name))
 
 
 _DEPTH = Term("depth", "depth")

@@ -1,6 +1,6 @@
 """Auxiliary heads: small decoders from the latent that the predictor reads, emb (M, D), to one signal each.
 
-Their sizes at D = 192 are the paper's (section 3.3) within 5 %. `HEADS` is the table of them; a new one is one more row.
+Their sizes at D = 192 are the paper's (section 3.3) within 5 %. `HEADS` is their table; a new one is one more row.
 """
 
 from torch import Tensor, nn

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lewm_core import _torchvision
-from lewm_core.errors import InputError
 from lewm_core.episodes import ACTION_DIM
+from lewm_core.errors import InputError
 
 _torchvision.ensure()
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402  (timm imports torchvision)

@@ -1,0 +1,161 @@
+"""Each loss against a plain re-derivation, and the invariances it is there for."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lewm_core.conditions import CONDITIONS, condition
+from lewm_core.errors import InputError
+from lewm_core.losses import (
+    depth_loss,
+    draw_directions,
+    normalise_depth,
+    prediction_loss,
+    sigreg,
+    static_loss,
+    track_loss,
+    vector_loss,
+)
+
+
+@pytest.fixture
+def g():
+    return torch.Generator().manual_seed(0)
+
+
+def depth_by_hand(pred, target, region, weight):
+    """Pixel lists and Python floats; the lower median of an even count, as torch takes it."""
+    total, frames = 0.0, 0
+    for p, t, r, w in zip(pred, target, region, weight, strict=True):
+        inside = [(y, x) for y in range(p.shape[0]) for x in range(p.shape[1]) if r[y, x]]
+        if not inside:
+            continue
+        normal = []
+        for image in (p, t):
+            values = [float(image[i]) for i in inside]
+            median = sorted(values)[(len(values) - 1) // 2]
+            scale = sum(abs(v - median) for v in values) / len(values)
+            normal.append([(v - median) / scale for v in values])
+        ws = [float(w[i]) for i in inside]
+        total += sum(k * abs(a - b) for k, a, b in zip(ws, *normal, strict=True)) / sum(ws)
+        frames += 1
+    return total / max(frames, 1)
+
+
+def test_depth_loss_is_its_definition(g):
+    pred, target = torch.rand(4, 6, 7, generator=g), torch.rand(4, 6, 7, generator=g) + 1
+    region = torch.rand(4, 6, 7, generator=g) > 0.6
+    region[2] = False
+    ones, everywhere = torch.ones_like(pred), torch.ones_like(region)
+    weight = torch.where(region, 5.0, 1.0)
+    assert depth_loss(pred, target).item() == pytest.approx(depth_by_hand(pred, target, everywhere, ones), rel=1e-5)
+    assert depth_loss(pred, target, region).item() == pytest.approx(
+        depth_by_hand(pred, target, region, ones), rel=1e-5)
+    assert depth_loss(pred, target, weight=weight).item() == pytest.approx(
+        depth_by_hand(pred, target, everywhere, weight), rel=1e-5)
+
+
+def test_depth_loss_ignores_scale_and_shift_but_not_sign(g):
+    target = torch.rand(3, 8, 8, generator=g)
+    region = torch.rand(3, 8, 8, generator=g) > 0.5
+    for r in (None, region):
+        assert depth_loss(3 * target + 7, target, r) < 1e-5
+        assert depth_loss(-target, target, r) > 0.5
+    pred = torch.rand(3, 8, 8, generator=g)
+    torch.testing.assert_close(depth_loss(5 * pred - 2, target * 0.1 + 9, region), depth_loss(pred, target, region),
+                               rtol=1e-3, atol=1e-4)
+
+
+def test_masked_depth_neither_sees_nor_teaches_outside_the_mask(g):
+    pred = torch.rand(2, 8, 8, generator=g, requires_grad=True)
+    target, region = torch.rand(2, 8, 8, generator=g), torch.zeros(2, 8, 8, dtype=torch.bool)
+    region[:, 2:5, 3:6] = True
+    loss = depth_loss(pred, target, region)
+    loss.backward()
+    assert (pred.grad[~region] == 0).all() and (pred.grad[region] != 0).any()
+    changed = torch.where(region, target, 1e3)
+    torch.testing.assert_close(depth_loss(pred, changed, region), loss)
+
+
+def test_frames_with_an_empty_mask_contribute_nothing(g):
+    pred, target = torch.rand(3, 8, 8, generator=g, requires_grad=True), torch.rand(3, 8, 8, generator=g)
+    region = torch.zeros(3, 8, 8, dtype=torch.bool)
+    loss = depth_loss(pred, target, region)
+    loss.backward()
+    assert loss == 0 and (pred.grad == 0).all()
+    region[1, :4] = True
+    torch.testing.assert_close(depth_loss(pred, target, region), depth_loss(pred[1:2], target[1:2], region[1:2]))
+    assert normalise_depth(torch.ones(1, 4, 4)).abs().max() == 0  # a flat frame stays finite
+
+
+def test_c4_weights_exactly_the_mask(g):
+    pred, target = torch.rand(1, 8, 8, generator=g), torch.rand(1, 8, 8, generator=g)
+    inside = torch.zeros(1, 8, 8, dtype=torch.bool)
+    inside[0, 1:3, 1:3] = True
+    error = (normalise_depth(pred) - normalise_depth(target)).abs()
+    wanted = (5 * error[inside].sum() + error[~inside].sum()) / (5 * 4 + 60)
+    term = condition("C4").terms[0]
+    torch.testing.assert_close(term.loss(pred, {"depth": target, "mask+0": inside}), wanted)
+
+
+def test_track_and_vector_losses_count_only_what_is_valid(g):
+    pred, target = torch.randn(2, 5, 2, generator=g), torch.randn(2, 5, 2, generator=g)
+    visible = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 0, 0, 1]]).bool()
+
+    def smooth_l1(e):
+        return 0.5 * e * e if abs(e) < 1 else abs(e) - 0.5
+
+    by_hand = np.mean([smooth_l1(float(pred[i, j, k] - target[i, j, k])) for i, j in visible.nonzero().tolist()
+                       for k in range(2)])
+    assert track_loss(pred, target, visible).item() == pytest.approx(by_hand, rel=1e-6)
+    assert track_loss(pred, target, torch.zeros_like(visible)) == 0
+    hidden = target.clone()
+    hidden[~visible] = 1e6
+    torch.testing.assert_close(track_loss(pred, hidden, visible), track_loss(pred, target, visible))
+    valid = torch.tensor([True, False])
+    torch.testing.assert_close(vector_loss(pred[:, 0], target[:, 0], valid),
+                               torch.nn.functional.smooth_l1_loss(pred[0, 0], target[0, 0]))
+
+
+def test_prediction_and_static_losses_pair_each_latent_with_the_next():
+    emb = torch.arange(8.0).reshape(1, 4, 2) ** 2
+    perfect = emb[:, 1:]
+    assert prediction_loss(perfect, emb) == 0
+    assert static_loss(emb) == prediction_loss(emb[:, :-1], emb)
+
+
+def test_sigreg_is_small_for_a_gaussian_and_large_for_what_is_not(g):
+    directions = draw_directions(8, 256, g)
+    normal = torch.randn(1, 4096, 8, generator=g)
+    good = sigreg(normal, directions)
+    assert good < 2  # times B, so a sample of any size stays of order one
+    for bad in (2 * normal, normal + 1, torch.zeros_like(normal), normal.sign()):
+        assert sigreg(bad, directions) > 10 * good
+    torch.testing.assert_close(sigreg(normal, 3 * directions), good)  # their length does not matter
+
+
+def test_sigreg_is_its_definition(g):
+    emb, directions = torch.randn(2, 5, 3, generator=g), draw_directions(3, 4, g)
+    total = 0.0
+    for t in range(2):
+        for d in (directions / directions.norm(dim=0)).T:
+            for k in range(17):
+                x = 3 * k / 16
+                shadow = [float(emb[t, b] @ d) * x for b in range(5)]
+                real = sum(map(math.cos, shadow)) / 5 - math.exp(-x * x / 2)
+                imaginary = sum(map(math.sin, shadow)) / 5
+                weight = (1 if k in (0, 16) else 2) * 3 / 16 * math.exp(-x * x / 2)
+                total += weight * (real**2 + imaginary**2) * 5
+    assert sigreg(emb, directions).item() == pytest.approx(total / 8, rel=1e-5)
+
+
+def test_every_condition_of_the_paper_is_a_row():
+    assert list(CONDITIONS) == ["A", "B", "C1", "C2", "C3", "C4", "D", "D-fg", "E", "F", "G"]
+    assert condition("A").terms == ()
+    assert [t.head for t in condition("E").terms] == ["depth", "tracks"]
+    assert [condition(c).terms[0].region for c in ("B", "C1", "C2", "C3", "C4")] == [None, 0, 8, 20, 0]
+    assert condition("C2").columns == ("depth", "mask")
+    with pytest.raises(InputError, match="one of A, B, C1"):
+        condition("H")
