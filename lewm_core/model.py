@@ -90,9 +90,12 @@ class Encoder(VisionTransformer):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 1 + P, D), the CLS token first."""
-        patches = self.patch_embed.proj(pixels)  # (N, D, h, w)
-        n, d, h, w = patches.shape
-        tokens = torch.cat([self.cls_token.expand(n, -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+        project, p = self.patch_embed.proj, self.patch_embed.proj.kernel_size[0]
+        n, c, h, w = pixels.shape[0], pixels.shape[1], pixels.shape[2] // p, pixels.shape[3] // p
+        # The patch convolution as the matrix product it is: on a CPU its gradient is several times faster.
+        patches = pixels[..., : h * p, : w * p].reshape(n, c, h, p, w, p).permute(0, 2, 4, 1, 3, 5)
+        patches = F.linear(patches.reshape(n, h * w, -1), project.weight.flatten(1), project.bias)  # (N, P, D)
+        tokens = torch.cat([self.cls_token.expand(n, -1, -1), patches], dim=1)
         return self.norm(self.blocks(tokens + self.position_embeddings(h, w)))
 
     def position_embeddings(self, h: int, w: int) -> Tensor:
