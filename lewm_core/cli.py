@@ -1,0 +1,69 @@
+"""The command line of `run_all.sh`: options in, one checked Plan out, exit codes back.
+
+Only the standard library is imported until the options are known, so that `--help` answers at once anywhere.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lewm_core.errors import InputError
+
+OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+EPILOG = """\
+other commands:
+  ./run_all.sh test [PYTEST OPTION ...]    run the test suite
+  ./run_all.sh lab [JUPYTER OPTION ...]    open the notebooks in JupyterLab
+
+Executed notebooks (.ipynb, .html) and results go to runs/NAME, figures to figures/NAME, where NAME is the profile
+(with "-bridge" for that data); the figures of `quick` lie in figures/ itself. Finished work is reused.
+Exit codes: 0 all done, 1 a cell failed, 2 bad options or input, 130 interrupted.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        "./run_all.sh",
+        description="Run the notebooks one after another, without a display, and regenerate every figure.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    p.add_argument("--profile", default="quick", help="smoke, quick (default) or paper: a file in notebooks/profiles")
+    some = p.add_mutually_exclusive_group()
+    some.add_argument("--only", action="append", default=[], metavar="NN[,NN]", help="only these notebooks")
+    some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
+    p.add_argument("--data", default="tabletop", choices=["tabletop", "bridge"], help="where episodes come from")
+    p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for --data bridge")
+    p.add_argument("--base", metavar="NAME", help="base weights: tabletop, retrain, random, or a checkpoint's path")
+    setting = "set a notebook parameter (value in YAML); may be repeated"
+    p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)
+    p.add_argument("--jobs", type=int, metavar="N", help="processes of a sweep")
+    p.add_argument("--output", metavar="DIR", help="put everything there, figures in DIR/figures")
+    p.add_argument("--force", action="store_true", help="redo finished work")
+    return p
+
+
+def main(argv: list[str] | None = None, notebooks: Path | None = None) -> int:
+    """Run the notebooks as `argv` says and return the exit code.
+
+    notebooks: folder of the notebooks and their profiles/; the repository's own by default.
+    """
+    options = parser().parse_args(argv)
+    try:
+        from lewm_core.plan import make_plan
+        from lewm_core.runner import execute, isolated
+
+        plan = make_plan(options, notebooks)
+        with isolated(plan):
+            return OK if execute(plan) else FAILED
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished work is kept: the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
