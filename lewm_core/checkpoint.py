@@ -45,7 +45,7 @@ def _rename(name: str, rules) -> str:
     return name
 
 
-def from_public(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_public(state: Mapping[str, Tensor], where: object = "checkpoint") -> dict[str, Tensor]:
     """A state dict under public names (either naming of the ViT) to `LeWM`'s: names mapped, q, k and v joined."""
     state = {_rename(name, _OLD): value for name, value in state.items()}
     ours, joined = {}, {}
@@ -54,9 +54,9 @@ def from_public(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             joined.setdefault(f"encoder.blocks.{match[1]}.attn.qkv.{match[3]}", {})[match[2]] = value
         else:
             ours[_rename(name, _VIT)] = value
+    if cut := [f"{name} has only {', '.join(sorted(p))}" for name, p in joined.items() if set(p) != set("qkv")]:
+        raise InputError(where, "; ".join(sorted(cut)), "q, k and v of each", "The checkpoint is incomplete.")
     for name, parts in joined.items():
-        if set(parts) != set("qkv"):
-            raise InputError(name, f"only {', '.join(sorted(parts))}", "q, k and v", "The checkpoint is incomplete.")
         ours[name] = torch.cat([parts[k] for k in "qkv"])
     return ours
 
@@ -85,9 +85,9 @@ _INVERSE = (
 )
 
 
-def load_public(model: LeWM, state: Mapping[str, Tensor]) -> None:
+def load_public(model: LeWM, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
     """Load public weights into `model`, every one; InputError lists all that is missing, unexpected or misshapen."""
-    state, own = from_public(state), model.state_dict()
+    state, own = from_public(state, where), model.state_dict()
     problems = [f"missing {n}" for n in own.keys() - state.keys()]
     problems += [f"unexpected {n}" for n in state.keys() - own.keys()]
     problems += [f"{n} {tuple(state[n].shape)} instead of {tuple(own[n].shape)}"
@@ -95,16 +95,19 @@ def load_public(model: LeWM, state: Mapping[str, Tensor]) -> None:
     problems += [f"{n} has values that are not finite" for n in own.keys() & state.keys()
                  if state[n].is_floating_point() and not state[n].isfinite().all()]
     if problems:
-        raise InputError("checkpoint", "; ".join(sorted(problems)), "exactly the weights of " + repr(model.config))
+        raise InputError(where, "; ".join(sorted(problems)), "exactly the weights of " + repr(model.config))
     model.load_state_dict(state)
 
 
 def save(path: str | Path, model: LeWM, **metadata: object) -> None:
-    """Write a model's weights (public names) with its config and `metadata` (JSON values) as one safetensors file."""
-    header = {"config": json.dumps(asdict(model.config)), "metadata": json.dumps(metadata, sort_keys=True)}
+    """Write a model's weights (public names) with its config and `metadata` (JSON values) as one safetensors file.
+
+    The same arguments make the same bytes.
+    """
+    header = json.dumps({"config": asdict(model.config), "metadata": metadata}, sort_keys=True)
     with replacing(path) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in to_public(model.state_dict()).items()}, temporary,
-                  metadata=header)
+                  metadata={"lewm": header})  # one entry: safetensors writes several in an order that varies
 
 
 def load(path: str | Path) -> tuple[LeWM, dict]:
@@ -115,8 +118,12 @@ def load(path: str | Path) -> tuple[LeWM, dict]:
             state = {name: f.get_tensor(name) for name in f.keys()}
     except (OSError, SafetensorError) as error:
         raise InputError(path, str(error), "a safetensors file of LeWM weights") from error
-    if "config" not in header:
+    if "lewm" not in header:
         raise InputError(path, "no LeWM config in its header", "a file that lewm_core.checkpoint.save wrote")
-    model = LeWM(LeWMConfig(**json.loads(header["config"])))
-    load_public(model, state)
-    return model.eval(), json.loads(header.get("metadata", "{}"))
+    try:
+        header = json.loads(header["lewm"])
+        model, metadata = LeWM(LeWMConfig(**header["config"])), header["metadata"]
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(path, f"a header that describes no model ({error})", "one of lewm_core.checkpoint") from error
+    load_public(model, state, path)
+    return model.eval(), metadata

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +207,11 @@ def _run(plan: Plan, notebook: Notebook, progress: Progress, stamp: str) -> str 
 
 
 def to_html(node: Any, title: str) -> str:
-    """One self-contained page. Text and pictures need no network; with one, formulas are set and widgets move."""
+    """One self-contained page. Text, pictures and the widgets' static stand-ins need no network; formulas do."""
     from nbconvert import HTMLExporter
 
-    page, _ = HTMLExporter().from_notebook_node(node, {"metadata": {"name": title}})
+    from lewm_core.widgets import without_widget_state
+
+    page, _ = HTMLExporter().from_notebook_node(without_widget_state(deepcopy(node)), {"metadata": {"name": title}})
     # Scripts from a CDN must not hold up the page where there is no network.
     return re.sub(r'<script src="(?=https:)', '<script defer src="', page)

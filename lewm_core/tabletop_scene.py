@@ -79,6 +79,11 @@ def _kitchens() -> tuple[Kitchen, ...]:
 KITCHENS = _kitchens()
 
 
+# One cube for all play, as in OGBench-Cube. What differs from episode to episode but never within one is the easiest
+# thing to predict: with cubes of many looks the latents hold little else, and the base predicts no motion.
+PLAY_CUBE = draw_object(np.random.default_rng(0), "cube", "red")
+
+
 def _fits(xy: np.ndarray, radius: float, taken: list[tuple[np.ndarray, float]], gap: float) -> bool:
     return all(np.hypot(*(xy - other)) > radius + r + gap for other, r in taken)
 
@@ -96,12 +101,10 @@ def draw_scene(rng: np.random.Generator, verb: str) -> tuple[Scene, float]:
     """A scene for the verb ('put', 'pick up', 'push' or 'play') and the direction of a push (rad, 0 = right)."""
     while True:
         shapes, colours = list(SHAPES), list(COLOURS)
-        if verb == "play":
-            shapes = ["cube"]
-        elif verb == "push":
+        if verb == "push":
             shapes = ["cube", "block", "can", "bottle"]
         shape, colour = shapes[rng.integers(len(shapes))], colours[rng.integers(len(colours))]
-        target = draw_object(rng, shape, colour)
+        target = PLAY_CUBE if verb == "play" else draw_object(rng, shape, colour)
         heading = float((0.0, pi, 0.0, pi, -pi / 2)[rng.integers(5)])
         kitchen = int(rng.integers(len(KITCHENS)))
         yaw = float(rng.uniform(-0.45, 0.45)) if verb != "push" else float(rng.uniform(-0.1, 0.1))

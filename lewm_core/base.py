@@ -1,0 +1,146 @@
+"""The base checkpoint that every run fine-tunes, LeWM-Cube's part in the paper: shipped, remade, random or the user's.
+
+`tabletop` is a LeWM pretrained on simulated single-cube play. For the `small` model of the quick profile it is shipped
+with the package; for any other model it is trained on first use and kept. Remake the shipped one, bit for bit on the
+same machine, with
+
+    python -m lewm_core.base small
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from lewm_core import checkpoint, dataset, signals
+from lewm_core.conditions import condition
+from lewm_core.errors import InputError, pick
+from lewm_core.files import digest, file_digest
+from lewm_core.model import MODELS, LeWM
+from lewm_core.tabletop import Tabletop
+from lewm_core.train import ActionScale, Recipe, default_device, train
+
+SHIPPED = Path(__file__).parent / "weights"
+NAMES = ("tabletop", "retrain", "random")
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a base is made: play episodes and a recipe. From scratch, so a larger step and batch than in fine-tuning."""
+
+    episodes: int = 800
+    seed: int = 0
+    recipe: Recipe = Recipe(epochs=6, batch_size=64, lr=1e-3, val_windows=0, val_episodes=0.05)
+
+
+PRETRAINING = {
+    "paper": Pretraining(episodes=2000, recipe=Recipe(epochs=20, batch_size=64, lr=3e-4, val_windows=0,
+                                                      val_episodes=0.02)),
+    "small": Pretraining(recipe=replace(Pretraining().recipe, directions=256)),
+    "nano": Pretraining(episodes=4, recipe=Recipe(epochs=1, directions=64, val_windows=0, val_episodes=0.25)),
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a run starts. path: weights, None for random ones of `model`. name and hash: what figures say of it."""
+
+    name: str
+    model: str
+    path: Path | None
+    hash: str
+
+    def load(self, seed: int) -> tuple[LeWM, ActionScale | None]:
+        """The model, and the action scale its weights were trained with. Only random weights depend on `seed`."""
+        if self.path is None:
+            return LeWM(pick(MODELS, self.model, "model"), seed), None
+        model, metadata = checkpoint.load(self.path)
+        scale = metadata.get("action_scale")
+        return model, ActionScale(**scale) if scale else None
+
+
+def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: None) -> Base:
+    """The base called `name` for the model preset `model`; trained now, into `cache`, if it has to be.
+
+    name: tabletop (shipped or cached), retrain (made anew in `cache`), random, or the path of a safetensors file.
+    """
+    pick(MODELS, model, "model")
+    if name == "random":
+        return Base("random", model, None, digest("random", repr(MODELS[model])))
+    if name not in NAMES:
+        if not Path(name).is_file():
+            raise InputError("base", repr(name), f"one of {', '.join(NAMES)}, or the path of a safetensors file")
+        return Base(Path(name).stem, model, Path(name).resolve(), file_digest(name))
+    shipped = SHIPPED / f"{model}.safetensors"
+    path = shipped if name == "tabletop" and shipped.is_file() else cache / f"base_{model}.safetensors"
+    if not path.is_file() or (path != shipped and not is_current(path, model)):
+        pretrain(model, path, on_step)
+    return Base("tabletop play", model, path, file_digest(path))
+
+
+def is_current(path: Path, model: str) -> bool:
+    """Whether the weights at `path` were made by the recipe that would make them now."""
+    try:
+        return checkpoint.load(path)[1].get("recipe_digest") == recipe_digest(model)
+    except InputError:  # damaged, or of another version
+        return False
+
+
+def recipe_digest(model: str) -> str:
+    """Changes whenever `pretrain(model, …)` would make other weights, as far as settings decide it."""
+    recipe = PRETRAINING[model]
+    return digest(repr(MODELS[model]), repr(recipe), play(model).fingerprint)
+
+
+def play(model: str) -> Tabletop:
+    """The play episodes that the base of `model` learns from."""
+    recipe = PRETRAINING[model]
+    return Tabletop(recipe.episodes, recipe.seed, MODELS[model].image_size, kind="play")
+
+
+def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dict:
+    """Train `model` from scratch on play episodes and write it to `path`; returns the metadata written with it."""
+    recipe, source = PRETRAINING[model], play(model)
+    nothing = signals.Backends(None, None, None)
+
+    def episodes() -> Iterator:
+        for info in source.infos():
+            episode = source.load(info.id)
+            yield episode, signals.extract(episode, nothing)
+
+    data_path = path.with_name(f"{path.stem}_play.h5")
+    try:
+        dataset.write(data_path, episodes(), source=source.name)
+        data = dataset.load(data_path)
+    finally:
+        data_path.unlink(missing_ok=True)
+    outcome = train(LeWM(MODELS[model], recipe.seed), condition("A"), data, recipe.recipe, recipe.seed,
+                    on_step=on_step)
+    metadata = {"action_scale": asdict(outcome.action_scale), "recipe": asdict(recipe),
+                "recipe_digest": recipe_digest(model), "source": source.fingerprint, "steps": outcome.steps,
+                "held_out": outcome.metrics["episode"]}
+    checkpoint.save(path, outcome.model, **metadata)
+    return metadata
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lewm_core.base", description="Remake a shipped base checkpoint.")
+    parser.add_argument("model", choices=PRETRAINING)
+    parser.add_argument("--output", type=Path, help="default: where the package keeps it")
+    args = parser.parse_args()
+    path = args.output or SHIPPED / f"{args.model}.safetensors"
+    if default_device() == "cpu":
+        torch.set_num_threads(1)  # the order of a sum depends on the number of threads
+
+    def report(step: int, steps: int, terms: dict[str, float]) -> None:
+        if step % 100 == 0 or step == steps:
+            print(f"step {step}/{steps} " + " ".join(f"{k} {v:.4f}" for k, v in terms.items()), flush=True)
+
+    metadata = pretrain(args.model, path, report)
+    print(path, file_digest(path, 64), metadata["held_out"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""One run: fine-tune a LeWM under one condition and evaluate it (paper 3.4).
+
+Everything random comes from the run's seed, through generators of their own for the split, the batch order, SIGReg's
+directions, dropout and the heads. So runs of the same seed are paired: same split, same start, same batches.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lewm_core import dataset, losses, targets
+from lewm_core.conditions import Condition
+from lewm_core.dataset import WINDOW, Data
+from lewm_core.errors import InputError
+from lewm_core.heads import build_heads
+from lewm_core.model import LeWM, normalise, seeded
+
+EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a run is trained. The defaults are the paper's (3.4) and the public LeWM recipe's."""
+
+    epochs: int = 20
+    batch_size: int = 16
+    lr: float = 5e-5
+    weight_decay: float = 1e-3
+    clip: float = 1.0  # norm of the whole gradient, heads included
+    warmup: float = 0.01  # share of the steps, from 0; then cosine to 0
+    sigreg_weight: float = 0.09
+    head_weight: float = 0.1
+    directions: int = 1024  # SIGReg's random directions a step
+    val_windows: float = 0.1  # share of windows held out (the paper's split, which leaks)
+    val_episodes: float = 0.15  # share of episodes held out (the split our claims rest on)
+
+
+@dataclass(frozen=True)
+class ActionScale:
+    """Per-column mean and deviation of the actions a model was trained on; they travel with its checkpoint."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, actions: np.ndarray) -> "ActionScale":
+        """From actions (n, A); columns that never vary keep deviation 1."""
+        std = np.where(np.ptp(actions, axis=0) == 0, 1, actions.std(0))  # rounding can leave a constant one some
+        return cls(tuple(actions.mean(0).tolist()), tuple(std.tolist()))
+
+    def __call__(self, actions: np.ndarray) -> np.ndarray:
+        """(…, A) raw actions to standardised float32."""
+        return ((actions - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: tidy metrics {split: {metric: value}}, the training curve, the weights and their scale."""
+
+    metrics: dict[str, dict[str, float]]
+    curve: list[dict[str, float]]
+    model: LeWM
+    heads: nn.ModuleDict
+    action_scale: ActionScale
+    steps: int
+    windows: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A dataset on the training device: pixels (N, 3, H, W) uint8, actions (N, A) standardised, targets (N, …)."""
+
+    pixels: Tensor
+    actions: Tensor
+    targets: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, data: Data, condition: Condition, train_frames: np.ndarray, scale: ActionScale,
+           device: str) -> "Frames":
+        pixels = torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).contiguous()
+        return cls(pixels.to(device), torch.from_numpy(scale(data["action"])).to(device),
+                   targets.build(condition, data, train_frames, device))
+
+
+def default_device() -> str:
+    """cuda where there is one, otherwise cpu."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def windows(starts: np.ndarray) -> np.ndarray:
+    """(n,) window starts to (n, WINDOW) frame indices."""
+    return starts[:, None] + np.arange(WINDOW)
+
+
+def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
+    """Linear from 0 over the first `warmup` share of the steps, then cosine to 0; per optimizer step, from 0."""
+    rise = max(1, round(recipe.warmup * steps))
+    if step < rise:
+        return recipe.lr * (step + 1) / (rise + 1)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, index: Tensor,
+               directions: Tensor, recipe: Recipe) -> dict[str, Tensor]:
+    """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ 0.1 L_h."""
+    emb, act_emb = model.encode(normalise(frames.pixels[index]), frames.actions[index])
+    context = model.config.history
+    pred_emb = model.predict(emb[:, :context], act_emb[:, :context])
+    terms = {"pred": losses.prediction_loss(pred_emb.float(), emb.float()),
+             "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}
+    flat = index.flatten()
+    for term in condition.terms:
+        at_frames = {name: value[flat] for name, value in frames.targets.items()}
+        terms[f"head_{term.head}"] = term.loss(heads[term.head](emb.flatten(0, 1)).float(), at_frames)
+    weights = {"pred": 1.0, "sigreg": recipe.sigreg_weight}
+    terms["total"] = sum(weights.get(name, recipe.head_weight) * value for name, value in terms.items())
+    return terms
+
+
+def check(data: Data, condition: Condition, model: LeWM) -> None:
+    """Raise one InputError, before anything is trained, for all that would keep this run from making sense."""
+    problems = [f"{column}: {reason}" for column, reason in data.missing(condition.columns).items()]
+    height, width = data["pixels"].shape[1:3]
+    if height % model.config.patch_size or width % model.config.patch_size:
+        problems.append(f"frames of {height} × {width} px, which patches of {model.config.patch_size} do not tile")
+    if data["action"].shape[1] != model.config.action_dim:
+        problems.append(f"{data['action'].shape[1]}-D actions for a model of {model.config.action_dim}-D ones")
+    if problems:
+        raise InputError(f"condition {condition.name}", "; ".join(problems), "a dataset that serves it")
+
+
+def split_of(data: Data, recipe: Recipe, seed: int) -> dataset.Split:
+    """The split of a run: decided by the dataset, the recipe's shares and the seed, not by the condition."""
+    return dataset.split(data["ep_len"], data["ep_offset"], np.random.default_rng([seed, 1]), recipe.val_windows,
+                         recipe.val_episodes)
+
+
+def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: int,
+          action_scale: ActionScale | None = None, device: str | None = None,
+          on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None) -> Outcome:
+    """Fine-tune `model` in place on `data` under `condition`, then evaluate it on both held-out sets.
+
+    action_scale: that of the checkpoint the model came from; None fits one to the training windows.
+    on_step(step, steps, terms) is called after each optimizer step. Same arguments on a CPU: identical results.
+    """
+    check(data, condition, model)
+    device = device or default_device()
+    split = split_of(data, recipe, seed)
+    train_frames = np.unique(windows(split.train))
+    scale = action_scale or ActionScale.fit(data["action"][train_frames])
+    frames = Frames.of(data, condition, train_frames, scale, device)
+    heads = build_heads(tuple(t.head for t in condition.terms), model.config.dim, seed).to(device)
+    model.to(device).train()
+
+    parameters = [*model.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    order = np.random.default_rng([seed, 2])
+    generator = torch.Generator(device).manual_seed(seed)
+    index = torch.from_numpy(windows(split.train)).to(device)
+    batch = min(recipe.batch_size, len(index))
+    per_epoch = len(index) // batch
+    steps, curve = recipe.epochs * per_epoch, []
+    autocast = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")  # on a CPU it is slower than fp32
+    with seeded(seed):
+        for epoch in range(recipe.epochs):
+            sums: dict[str, float] = {}
+            for step, rows in enumerate(order.permutation(len(index))[: per_epoch * batch].reshape(-1, batch),
+                                        start=epoch * per_epoch):
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(step, steps, recipe)
+                directions = losses.draw_directions(model.config.dim, recipe.directions, generator)
+                with autocast:
+                    terms = loss_terms(model, heads, condition, frames, index[rows], directions, recipe)
+                optimizer.zero_grad(set_to_none=True)
+                terms["total"].backward()
+                nn.utils.clip_grad_norm_(parameters, recipe.clip)
+                optimizer.step()
+                values = {name: value.item() for name, value in terms.items()}
+                if not math.isfinite(values["total"]):
+                    raise InputError(f"condition {condition.name}, seed {seed}", f"loss {values} at step {step}",
+                                     "finite losses", "Lower the learning rate, or look at the dataset's signals.")
+                sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+                on_step(step + 1, steps, values)
+            curve.append({"epoch": epoch + 1, **{name: total / per_epoch for name, total in sums.items()}})
+    metrics = {name: evaluate(model, heads, condition, frames, starts, recipe) for name, starts in split.val.items()}
+    counts = {"train": len(split.train), **{name: len(starts) for name, starts in split.val.items()}}
+    return Outcome(metrics, curve, model, heads, scale, steps, counts)
+
+
+@torch.no_grad()
+def encode_frames(model: LeWM, pixels: Tensor, chunk: int = 256) -> Tensor:
+    """emb (n, D) float32 of uint8 frames (n, 3, H, W), each encoded alone, in eval mode; the model's mode is kept."""
+    training = model.training
+    model.eval()
+    parts = [model.encode(normalise(part).unsqueeze(1))[0][:, 0].float() for part in pixels.split(chunk)]
+    model.train(training)
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, starts: np.ndarray,
+             recipe: Recipe) -> dict[str, float]:
+    """Teacher-forced metrics over all windows that begin at `starts`, in eval mode; leaves the model in eval mode.
+
+    mse: next-latent MSE, the paper's metric. mse_over_variance: over the variance of the target latents, averaged over
+    dimensions. mse_over_static: over the MSE of copying the last latent. sigreg: of batches as large as in training,
+    directions from a fixed generator. head_*: each head's own loss.
+    """
+    model.eval(), heads.eval()
+    index = windows(starts)
+    unique, position = np.unique(index, return_inverse=True)
+    emb = encode_frames(model, frames.pixels[unique])
+    device, context = emb.device, model.config.history
+    position = torch.from_numpy(position.reshape(index.shape)).to(device)
+    act_emb = model.action_encoder(frames.actions[torch.from_numpy(index).to(device)])
+    window_emb = emb[position]  # (n, T, D)
+    pred_emb = model.predict(window_emb[:, :context], act_emb[:, :context])
+    mse = losses.prediction_loss(pred_emb, window_emb).item()
+    static = losses.static_loss(window_emb).item()
+    variance = window_emb[:, 1:].flatten(0, 1).var(0, correction=0).mean().item()
+    if not static > 0:
+        raise InputError(f"condition {condition.name}", "held-out windows in which no latent changes",
+                         "frames that differ", "Does the camera show anything? Look at the dataset's pixels.")
+    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
+    shuffled = window_emb[torch.randperm(len(index), generator=generator, device=device)]
+    batches = shuffled.split(recipe.batch_size)[: max(1, len(shuffled) // recipe.batch_size)]
+    regular = [losses.sigreg(b.transpose(0, 1), losses.draw_directions(b.shape[-1], recipe.directions, generator))
+               for b in batches]
+    metrics = {"mse": mse, "mse_over_variance": mse / variance, "mse_over_static": mse / static, "static_mse": static,
+               "target_variance": variance, "sigreg": torch.stack(regular).mean().item()}
+    at_frames = {name: value[torch.from_numpy(unique).to(device)] for name, value in frames.targets.items()}
+    for term in condition.terms:
+        metrics[f"head_{term.head}"] = term.loss(heads[term.head](emb), at_frames).item()
+    return metrics
+
+

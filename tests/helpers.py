@@ -1,0 +1,68 @@
+"""Small synthetic episodes that the tests of dataset, training and sweep share: a square that its actions move."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lewm_core import dataset
+from lewm_core.base import Base
+from lewm_core.episodes import Episode
+from lewm_core.model import MODELS
+from lewm_core.signals import Signals, geometry, grid_queries
+from lewm_core.train import Recipe
+
+SIZE, SIDE = 32, 8  # px: the frame, the square in it
+LENGTHS = (9, 7, 8, 6, 10)
+TINY = Recipe(epochs=2, batch_size=8, lr=1e-3, directions=16, val_windows=0.2, val_episodes=0.2)
+
+
+def moving_square(i: int, length: int, size: int = SIZE) -> tuple[Episode, Signals]:
+    """Episode i: a bright square on textured ground; actions 0 and 1 are its next step in px, the others noise."""
+    rng = np.random.default_rng([7, i])
+    steps = rng.integers(-3, 4, (length, 2))
+    corner = [rng.integers(0, size - SIDE, 2)]  # (x, y)
+    for t in range(length - 1):
+        corner.append(np.clip(corner[-1] + steps[t], 0, size - SIDE))
+    corner = np.array(corner)
+    actions = rng.normal(0, 0.1, (length, 7)).astype(np.float32)
+    actions[:-1, :2] = np.diff(corner, axis=0)
+    mask = np.zeros((length, size, size), bool)
+    for t, (x, y) in enumerate(corner):
+        mask[t, y : y + SIDE, x : x + SIDE] = True
+    frames = np.broadcast_to(rng.integers(0, 90, (size, size, 3)), (length, size, size, 3)).astype(np.uint8)
+    frames[mask] = 230
+    slope = np.linspace(1, 2, size, dtype=np.float32)[:, None]
+    depth = np.where(mask, np.float32(0.8), np.broadcast_to(slope, mask.shape))
+    queries = grid_queries(size, size)
+    on_square = mask[0][tuple(queries.round().astype(int).T[::-1])]
+    tracks = queries + (corner - corner[0])[:, None] * on_square[None, :, None]
+    centre = np.c_[corner + SIDE / 2, np.full(length, 0.8)].astype(np.float32)
+    valid = np.ones(length, bool)
+    valid[-1] = False
+    shape = np.c_[centre, rng.random((length, 7))].astype(np.float32)
+    shape[-1] = np.nan
+    visible = rng.random((length, 400)) > 0.1
+    episode = Episode(f"square{i}", frames, actions, corner.astype(np.float32), f"push the square {i}")
+    signals = Signals(
+        episode.id, geometry.to_supervision(depth), mask, tracks.astype(np.float32), visible,
+        tracks.astype(np.float32), visible, centre, valid, shape, valid.copy(), {"depth": "hand"}, {})
+    return episode, signals
+
+
+def without(signals: Signals, **reasons: str) -> Signals:
+    """`signals` with those named, and the columns that mark them, missing for the reasons given."""
+    marks = {dataset.COLUMNS[name].finite for name in reasons} & set(dataset.SIGNALS)
+    arrays = {name: None if name in marks | set(reasons) else getattr(signals, name) for name in dataset.SIGNALS}
+    return Signals(signals.episode, **arrays, made_by=signals.made_by, missing=reasons)
+
+
+def write_squares(path: Path, lengths: Sequence[int] = LENGTHS, **reasons: str) -> Path:
+    """A dataset file of moving squares; `reasons` names signals to leave out."""
+    items = [moving_square(i, length) for i, length in enumerate(lengths)]
+    dataset.write(path, [(e, without(s, **reasons) if reasons else s) for e, s in items], source="squares")
+    return path
+
+
+def random_base(model: str = "nano") -> Base:
+    return Base("random", model, None, repr(MODELS[model]))

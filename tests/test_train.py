@@ -1,0 +1,319 @@
+"""One run: its schedule, losses, pairing, determinism, and its metrics against a window-by-window re-derivation."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import TINY, write_squares
+
+from lewm_core import dataset, losses
+from lewm_core import train as module
+from lewm_core.conditions import CONDITIONS, condition
+from lewm_core.dataset import WINDOW
+from lewm_core.errors import InputError
+from lewm_core.heads import build_heads
+from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise
+from lewm_core.train import ActionScale, Frames, Recipe, evaluate, learning_rate, loss_terms, split_of, train, windows
+
+NANO = MODELS["nano"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return dataset.load(write_squares(tmp_path_factory.mktemp("data") / "squares.h5"))
+
+
+@pytest.fixture
+def frames(data):
+    every = np.arange(len(data["pixels"]))
+    return Frames.of(data, condition("E"), every, ActionScale.fit(data["action"]), "cpu")
+
+
+def run(data, name="A", seed=0, recipe=TINY, **options):
+    return train(LeWM(NANO, seed=9), condition(name), data, recipe, seed, **options)
+
+
+def weights(outcome):
+    return {**outcome.model.state_dict(), **{f"head.{k}": v for k, v in outcome.heads.state_dict().items()}}
+
+
+# --- small parts
+
+
+def test_the_defaults_are_the_papers():
+    r = Recipe()
+    assert (r.epochs, r.batch_size, r.lr, r.weight_decay, r.clip, r.warmup) == (20, 16, 5e-5, 1e-3, 1.0, 0.01)
+    assert (r.sigreg_weight, r.head_weight, r.directions, r.val_windows) == (0.09, 0.1, 1024, 0.1)
+
+
+def test_learning_rate_rises_linearly_then_falls_as_a_cosine():
+    recipe = Recipe(lr=2.0, warmup=0.1)
+    rate = np.array([learning_rate(s, 110, recipe) for s in range(110)])
+    assert np.argmax(rate) == 11 and rate[11] == 2.0  # the peak stands where warmup ends
+    np.testing.assert_allclose(np.diff(rate[:12]), np.diff(rate[:12])[0])
+    assert 0 < rate[0] < 0.2
+    middle = 11 + (110 - 11) / 3
+    assert rate[int(middle)] == pytest.approx(2.0 * 0.75)  # cos 60° = 1/2
+    assert 0 < rate[-1] < 2e-3 and (np.diff(rate[11:]) < 0).all()
+    few = [learning_rate(s, 4, Recipe(lr=1.0)) for s in range(4)]
+    assert few[1] == 1 and min(few) > 0  # even the shortest run has a step of warmup, and none is wasted
+
+
+def test_action_scale():
+    rng = np.random.default_rng(0)
+    actions = rng.normal([1, -2, 0], [3, 0.5, 1], (500, 3)).astype(np.float32)
+    actions[:, 2] = 0.3  # never varies; float32 rounding leaves its computed deviation above zero
+    scale = ActionScale.fit(actions)
+    scaled = scale(actions)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled[:, :2].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled[:, :2].std(0), 1, atol=1e-5)
+    assert scale.std[2] == 1 and np.abs(scaled[:, 2]).max() < 1e-4
+    np.testing.assert_allclose(scale(actions[None, :4])[0] * scale.std + scale.mean, actions[:4], atol=1e-5)
+
+
+def test_action_scale_is_of_the_training_windows_alone_or_given(data):
+    outcome = run(data)
+    seen = np.unique(windows(split_of(data, TINY, 0).train))
+    held = np.setdiff1d(np.arange(len(data["action"])), seen)
+    assert len(held) and outcome.action_scale == ActionScale.fit(data["action"][seen])
+    given = ActionScale((0.0,) * 7, (5.0,) * 7)
+    assert run(data, action_scale=given).action_scale == given
+
+
+def test_normalise_is_imagenets():
+    pixels = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    by_hand = (pixels.numpy() / 255 - np.reshape(IMAGE_MEAN, (3, 1, 1))) / np.reshape(IMAGE_STD, (3, 1, 1))
+    np.testing.assert_allclose(normalise(pixels).numpy(), by_hand, atol=1e-5)
+
+
+# --- losses
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_the_total_loss_is_the_papers_sum(data, name):
+    model, row = LeWM(NANO, 1).eval(), condition(name)
+    every = np.arange(len(data["pixels"]))
+    frames = Frames.of(data, row, every, ActionScale.fit(data["action"]), "cpu")
+    heads = build_heads(tuple(t.head for t in row.terms), NANO.dim, 0)
+    index = torch.from_numpy(windows(np.array([0, 9, 24])))
+    directions = torch.randn(NANO.dim, 16, generator=torch.Generator().manual_seed(0))
+    terms = loss_terms(model, heads, row, frames, index, directions, Recipe())
+    assert set(terms) == {"pred", "sigreg", "total"} | {f"head_{t.head}" for t in row.terms}
+    extra = sum(terms[f"head_{t.head}"] for t in row.terms)
+    assert terms["total"].item() == pytest.approx((terms["pred"] + 0.09 * terms["sigreg"] + 0.1 * extra).item())
+    assert not row.terms or extra.item() > 0
+
+    errors, latents = [], []
+    for start in (0, 9, 24):  # one window at a time, one frame at a time
+        emb = [model.encode(normalise(frames.pixels[None, None, start + t]))[0][0, 0] for t in range(WINDOW)]
+        act = model.action_encoder(frames.actions[None, start : start + 3])
+        pred = model.predict(torch.stack(emb[:3])[None], act)[0]
+        errors += [(pred[t] - emb[t + 1]).square().mean().item() for t in range(3)]
+        latents.append(torch.stack(emb))
+    assert terms["pred"].item() == pytest.approx(np.mean(errors), rel=1e-4)
+    want = losses.sigreg(torch.stack(latents, dim=1), directions)
+    assert terms["sigreg"].item() == pytest.approx(want.item(), rel=1e-4)
+
+
+def test_gradients_reach_encoder_from_target_and_head(data):
+    """No stop-gradient: the encoder is taught by both sides of the prediction, and by the head."""
+    model, row = LeWM(NANO, 1), condition("B")
+    frames = Frames.of(data, row, np.arange(20), ActionScale.fit(data["action"]), "cpu")
+    heads = build_heads(("depth",), NANO.dim, 0)
+    index = torch.from_numpy(windows(np.array([0, 1, 9])))
+    directions = torch.randn(NANO.dim, 16, generator=torch.Generator().manual_seed(0))
+    terms = loss_terms(model, heads, row, frames, index, directions, Recipe())
+    for term in ("pred", "sigreg", "head_depth"):
+        (gradient,) = torch.autograd.grad(terms[term], [model.encoder.cls_token], retain_graph=True)
+        assert gradient.abs().sum() > 0, term
+
+
+# --- a run
+
+
+def test_the_same_seed_twice_is_the_same_run(data):
+    a, b, other = run(data, "E"), run(data, "E"), run(data, "E", seed=1)
+    assert a.metrics == b.metrics and a.curve == b.curve
+    assert all(torch.equal(v, weights(b)[n]) for n, v in weights(a).items())
+    assert other.metrics["episode"]["mse"] != a.metrics["episode"]["mse"]
+    assert not torch.equal(a.model.predictor.pos_embedding, other.model.predictor.pos_embedding)
+    assert set(a.metrics) == {"window", "episode"} and len(a.curve) == TINY.epochs
+    assert a.windows["train"] // TINY.batch_size * TINY.epochs == a.steps
+    assert set(a.metrics["window"]) == {"mse", "mse_over_variance", "mse_over_static", "static_mse", "target_variance",
+                                        "sigreg", "head_depth", "head_tracks"}
+
+
+def test_runs_draw_nothing_from_global_generators(data):
+    torch.manual_seed(5), np.random.seed(5)
+    before, expected = torch.get_rng_state(), run(data)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6), np.random.seed(6)
+    assert run(data).metrics == expected.metrics
+    assert np.random.randint(2**31) == np.random.RandomState(6).randint(2**31)
+
+
+def test_conditions_of_a_seed_are_paired(data, monkeypatch):
+    """Same start, split, batches, directions and dropout: they part only by what the head's gradient changes."""
+    seen, batches = {}, []
+    real = module.loss_terms
+    monkeypatch.setattr(module, "loss_terms", lambda *a: (batches.append(a[4].tolist()), real(*a))[1])
+    for name in ("A", "B", "E", "G"):
+        first, batches[:] = [], []
+        run(data, name, on_step=lambda step, steps, terms, first=first: first.append(terms))
+        seen[name] = first, list(batches)
+    (a, order), *others = seen.values()
+    for terms, batch in others:
+        assert batch == order
+        assert terms[0]["pred"] == a[0]["pred"] and terms[0]["sigreg"] == a[0]["sigreg"]
+        assert terms[-1]["pred"] != a[-1]["pred"]  # the head does reach the encoder
+    assert seen["B"][0][0]["head_depth"] == seen["E"][0][0]["head_depth"]  # nor do heads depend on each other
+
+    train_windows = {tuple(w) for w in windows(split_of(data, TINY, 0).train).tolist()}
+    per_epoch = len(order) // TINY.epochs
+    for epoch in range(TINY.epochs):
+        drawn = [tuple(w) for batch in order[epoch * per_epoch : (epoch + 1) * per_epoch] for w in batch]
+        assert len(set(drawn)) == len(drawn) and set(drawn) <= train_windows
+    assert order[:per_epoch] != order[per_epoch:]
+
+
+def test_without_learning_all_conditions_score_alike(data):
+    still = replace(TINY, lr=0.0)
+    a, b = run(data, "A", recipe=still), run(data, "C1", recipe=still)
+    for split in a.metrics:
+        assert a.metrics[split].items() <= b.metrics[split].items()
+    fresh = LeWM(NANO, seed=9).state_dict()
+    assert all(torch.equal(v, fresh[n]) for n, v in a.model.named_parameters())
+
+
+def test_training_learns(data):
+    curve = run(data, "B", recipe=replace(TINY, epochs=12)).curve
+    assert curve[-1]["total"] < 0.8 * curve[0]["total"] and curve[-1]["head_depth"] < curve[0]["head_depth"]
+    assert [point["epoch"] for point in curve] == list(range(1, 13))
+
+
+def test_steps_are_reported_with_their_terms_and_rates(data, monkeypatch):
+    seen, rates = [], []
+    real = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step",
+                        lambda self, *a: (rates.append([g["lr"] for g in self.param_groups]), real(self, *a))[1])
+    outcome = run(data, "B", on_step=lambda *a: seen.append(a))
+    assert [(s, n) for s, n, _ in seen] == [(i + 1, outcome.steps) for i in range(outcome.steps)]
+    assert rates == [[learning_rate(i, outcome.steps, TINY)] for i in range(outcome.steps)]
+    per_epoch = outcome.steps // TINY.epochs
+    for i, point in enumerate(outcome.curve):
+        mean = np.mean([t["total"] for _, _, t in seen[i * per_epoch : (i + 1) * per_epoch]])
+        assert point["total"] == pytest.approx(mean)
+
+
+# --- evaluation
+
+
+def test_metrics_are_what_a_loop_over_windows_finds(data, frames):
+    outcome = run(data, "E")
+    model, heads, row = outcome.model.eval(), outcome.heads.eval(), condition("E")
+    starts = split_of(data, TINY, 0).val["episode"]
+    got = evaluate(model, heads, row, frames, starts, TINY)
+
+    @torch.no_grad()
+    def latent(i):
+        return model.encode(normalise(frames.pixels[i])[None, None])[0][0, 0].double()
+
+    model_errors, static_errors, targets = [], [], []
+    for start in starts:
+        emb = torch.stack([latent(i) for i in range(start, start + 4)])
+        act = model.action_encoder(frames.actions[start : start + 3][None])
+        pred = model.predict(emb[:3].float()[None], act)[0].detach().double()
+        model_errors.append(((pred - emb[1:]) ** 2).mean().item())
+        static_errors.append(((emb[:-1] - emb[1:]) ** 2).mean().item())
+        targets += list(emb[1:].numpy())
+    variance = np.var(np.array(targets), axis=0).mean()
+    assert got["mse"] == pytest.approx(np.mean(model_errors), rel=1e-4)
+    assert got["static_mse"] == pytest.approx(np.mean(static_errors), rel=1e-4)
+    assert got["target_variance"] == pytest.approx(variance, rel=1e-4)
+    assert got["mse_over_static"] == pytest.approx(np.mean(model_errors) / np.mean(static_errors), rel=1e-4)
+    assert got["mse_over_variance"] == pytest.approx(np.mean(model_errors) / variance, rel=1e-4)
+
+    used = sorted({i for s in starts for i in range(s, s + 4)})
+    emb = torch.stack([latent(i) for i in used]).float()
+    depth = losses.depth_loss(heads["depth"](emb), torch.from_numpy(data["depth"][used]))
+    assert got["head_depth"] == pytest.approx(depth.item(), rel=1e-4)
+    moved = (data["tracks"] - data["tracks"][data.first_frames()])[used] / 32
+    tracks = losses.track_loss(heads["tracks"](emb), torch.from_numpy(moved), torch.from_numpy(data["visible"][used]))
+    assert got["head_tracks"] == pytest.approx(tracks.item(), rel=1e-4)
+
+
+def test_a_runs_metrics_are_those_of_its_held_out_windows(data):
+    outcome, split = run(data, "A"), split_of(data, TINY, 0)
+    train_frames = np.unique(windows(split.train))
+    frames = Frames.of(data, condition("A"), train_frames, outcome.action_scale, "cpu")
+    assert set(outcome.windows) == {"train", *split.val}
+    for name, starts in split.val.items():
+        assert evaluate(outcome.model, outcome.heads, condition("A"), frames, starts, TINY) == outcome.metrics[name]
+        assert outcome.windows[name] == len(starts)
+
+
+def test_evaluation_depends_on_nothing_but_the_weights(data, frames):
+    model, heads, row = LeWM(NANO, 0), build_heads(("depth", "tracks"), NANO.dim, 0), condition("E")
+    starts = dataset.window_starts(data["ep_len"], data["ep_offset"])
+    before = {n: v.clone() for n, v in model.state_dict().items()}
+    model.train()
+    from_training = evaluate(model, heads, row, frames, starts, TINY)
+    assert not model.training and evaluate(model, heads, row, frames, starts, TINY) == from_training
+    assert all(torch.equal(v, before[n]) for n, v in model.state_dict().items())  # batch statistics included
+    other = evaluate(model, heads, row, frames, starts, replace(TINY, batch_size=5, lr=1.0, epochs=9))
+    for name in from_training.keys() - {"sigreg"}:  # a statistic of batches
+        assert other[name] == from_training[name], name
+    chunks = module.encode_frames(model, frames.pixels, chunk=7)
+    torch.testing.assert_close(chunks, module.encode_frames(model, frames.pixels), rtol=1e-4, atol=1e-5)
+    reverse = evaluate(model, heads, row, frames, starts[::-1].copy(), TINY)
+    assert reverse["mse"] == pytest.approx(from_training["mse"], rel=1e-5)
+
+
+def test_encoding_keeps_the_mode_and_the_latents_are_of_eval_mode(frames):
+    model = LeWM(NANO, 0).train()
+    emb = module.encode_frames(model, frames.pixels[:5])
+    assert model.training and emb.shape == (5, NANO.dim)
+    torch.testing.assert_close(emb, module.encode_frames(model.eval(), frames.pixels[:5]))
+
+
+# --- bad input
+
+
+def test_check_lists_everything_that_does_not_fit(data):
+    few = {n: v for n, v in data.columns.items() if n not in ("depth", "visible")}
+    few["pixels"], few["action"] = few["pixels"][:, :30], few["action"][:, :5]
+    bad = replace(data, columns=few, made={"missing": {"depth": "Depth needs a backend."}})
+    with pytest.raises(InputError) as error:
+        train(LeWM(NANO), condition("E"), bad, TINY, 0)
+    for sentence in ("condition E", "depth: Depth needs a backend.", "visible: the dataset has no column visible",
+                     "30 × 32 px, which patches of 8", "5-D actions for a model of 7-D ones"):
+        assert sentence in str(error.value)
+    module.check(data, condition("E"), LeWM(NANO))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(data):
+    with pytest.raises(InputError, match="condition A, seed 3.*(nan|inf).*at step"):
+        run(data, seed=3, recipe=replace(TINY, lr=1e38))
+
+
+def test_frames_that_never_change_are_an_error(data):
+    blank = replace(data, columns={**data.columns, "pixels": np.zeros_like(data["pixels"])})
+    with pytest.raises(InputError, match="no latent changes"):
+        run(blank)
+
+
+def test_all_metrics_are_finite_for_every_condition(data):
+    for name in CONDITIONS:
+        metrics = run(data, name, recipe=replace(TINY, epochs=1)).metrics
+        assert all(math.isfinite(v) for split in metrics.values() for v in split.values()), name
