@@ -1,5 +1,6 @@
 """The dataset file: what is written, what is refused, and the arithmetic of windows and splits."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -81,7 +82,23 @@ def test_missing_signals_leave_their_columns_out_and_say_why(tmp_path):
     data = dataset.load(path)
     assert not {"depth", "tracks", "visible"} & set(data.columns) and "mask" in data.columns
     assert data.missing(["depth", "mask", "visible"]) == {
-        "depth": "No backend for depth.", "visible": "the dataset has no column visible"}
+        "depth": "No backend for depth.", "visible": "No tracker."}
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_foreground_tracks_are_left_out_where_no_mask_ever_biased_them(tmp_path, found):
+    def packets():
+        for i in range(2):
+            episode, signals = moving_square(i, 6)
+            mask = signals.mask.copy()
+            mask[0] = found and i == 1
+            yield episode, dataclasses.replace(signals, mask=mask)
+
+    dataset.write(tmp_path / "few.h5", packets())
+    data = dataset.load(tmp_path / "few.h5")
+    assert ("tracks_fg" in data.columns) == ("visible_fg" in data.columns) == found
+    if not found:  # D-fg would be D under another name
+        assert set(data.missing(condition("D-fg").columns).values()) == {dataset.NO_FOREGROUND}
 
 
 def test_nan_actions_become_zero_and_are_counted(damaged):

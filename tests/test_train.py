@@ -296,7 +296,7 @@ def test_check_lists_everything_that_does_not_fit(data):
     bad = replace(data, columns=few, made={"missing": {"depth": "Depth needs a backend."}})
     with pytest.raises(InputError) as error:
         train(LeWM(NANO), condition("E"), bad, TINY, 0)
-    for sentence in ("condition E", "depth: Depth needs a backend.", "visible: the dataset has no column visible",
+    for sentence in ("condition E", "depth: Depth needs a backend.", "visible: The dataset has no column visible.",
                      "30 × 32 px, which patches of 8", "5-D actions for a model of 7-D ones"):
         assert sentence in str(error.value)
     module.check(data, condition("E"), LeWM(NANO))
