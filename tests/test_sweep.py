@@ -274,6 +274,8 @@ def alive(processes):
     return [p for p in processes if runs(p)]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # two processes import torch: seconds, or minutes on a machine with much else to do
 def test_a_killed_sweep_goes_on_where_it_was(squares, tmp_path, in_process):
     recipe, folder = replace(TINY, epochs=4), tmp_path / "runs"
     runs, _ = plan(["A", "B"], "pilot", [0, 1, 2], squares, BASE, recipe)
@@ -287,7 +289,7 @@ runs, _ = plan(["A", "B"], "pilot", [0, 1, 2], Path({str(squares)!r}), random_ba
 sweep(runs, Path({str(folder)!r}), jobs=1)
 """
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as killed:
-        end = time.monotonic() + 200
+        end = time.monotonic() + 400
         while not any(is_done(folder, r.key) for r in runs) and killed.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         workers = psutil.Process(killed.pid).children(recursive=True) if killed.poll() is None else []
