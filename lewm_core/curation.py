@@ -210,7 +210,7 @@ def select(
     order = pick(PILOT_BY, pilot_by, "pilot_by")
     if scores.empty:
         raise InputError("selection", _why_empty(candidates), "at least one accepted episode",
-                         "Widen the criteria (Criteria(min_length=…)) or give more episodes.")  # fmt: skip
+                         "Widen the criteria, e.g. --set min_length=10, or take more with --set n_candidates=N.")
     if len(scores) < n_full:
         warnings.warn(f"only {len(scores)} scored episodes for a full set of {n_full}", stacklevel=2)
     ranked = scores.sort_values(["score", "episode"], ascending=[False, True], kind="stable").head(n_top)

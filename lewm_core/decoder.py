@@ -16,15 +16,18 @@ from lewm_core.model import seeded
 
 @dataclass(frozen=True)
 class DecoderRecipe:
-    """The decoder's size and training; the paper gives neither. The defaults take seconds at 64 px on one core."""
+    """The decoder's size and training; the paper gives neither. The defaults take seconds at 64 px on one core.
+
+    Few steps, because a decoder soon learns the training episodes by heart and gets worse on others.
+    """
 
     grid: int = 8  # position queries along each side; each paints one square patch
     tokens: int = 8  # latent tokens that the queries attend to
     width: int = 64
     heads: int = 4
-    depth: int = 2
-    steps: int = 400
-    batch_size: int = 32
+    depth: int = 1
+    steps: int = 200
+    batch_size: int = 16
     lr: float = 2e-3
     weight_decay: float = 1e-4
 
@@ -47,22 +50,22 @@ class CrossAttention(nn.Module):
 class Decoder(nn.Module):
     """emb (B, D) -> RGB (B, 3, S, S), around the mean image of its training frames; about 0..1, not clipped.
 
-    The latent becomes a few tokens; one learned query per patch position attends to them, and its result is painted.
+    The latent becomes a few tokens; one learned query per patch position attends to them, and its result is painted
+    twice as large as the patch, so that neighbours overlap.
     """
 
     def __init__(self, dim: int, image_size: int, recipe: DecoderRecipe):
         super().__init__()
         if image_size % recipe.grid:
             raise InputError("decoder", f"{image_size} px for {recipe.grid} patches", "a side that they divide")
-        self.tokens = recipe.tokens
+        self.tokens, self.grid = recipe.tokens, recipe.grid
         self.to_tokens = nn.Linear(dim, recipe.tokens * recipe.width)
         self.memory_norm = nn.LayerNorm(recipe.width)
         self.queries = nn.Parameter(torch.randn(1, recipe.grid**2, recipe.width) * 0.5)
         self.blocks = nn.ModuleList(CrossAttention(recipe.width, recipe.heads) for _ in range(recipe.depth))
         self.norm = nn.LayerNorm(recipe.width)
-        self.to_pixels = nn.Linear(recipe.width, 3 * (image_size // recipe.grid) ** 2)
-        self.unpatch = nn.Sequential(nn.Unflatten(2, (recipe.grid, recipe.grid)),
-                                     nn.PixelShuffle(image_size // recipe.grid))
+        patch = image_size // recipe.grid
+        self.to_pixels = nn.ConvTranspose2d(recipe.width, 3, 2 * patch + patch % 2, patch, (patch + 1) // 2)
         self.register_buffer("emb_mean", torch.zeros(dim))
         self.register_buffer("emb_std", torch.ones(dim))
         self.register_buffer("mean_image", torch.full((3, image_size, image_size), 0.5))
@@ -73,8 +76,8 @@ class Decoder(nn.Module):
         x = self.queries.expand(len(emb), -1, -1)
         for block in self.blocks:
             x = block(x, memory)
-        patches = self.to_pixels(self.norm(x))  # (B, grid², 3·p²)
-        return self.mean_image + self.unpatch(patches.transpose(1, 2))
+        patches = self.norm(x).transpose(1, 2).unflatten(2, (self.grid, self.grid))  # (B, width, grid, grid)
+        return self.mean_image + self.to_pixels(patches)
 
 
 def as_images(frames: np.ndarray) -> Tensor:

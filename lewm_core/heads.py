@@ -3,6 +3,7 @@
 Their sizes at D = 192 are the paper's (section 3.3) within 5 %. `HEADS` is their table; a new one is one more row.
 """
 
+import torch
 from torch import Tensor, nn
 
 from lewm_core.model import seeded
@@ -11,20 +12,24 @@ POINTS = 400  # the 20 × 20 query grid of paper 3.3
 
 
 class DepthHead(nn.Module):
-    """emb (M, D) -> depth (M, 56, 56): a 7 × 7 map grown by three transposed convolutions (about 400 K at D = 192)."""
+    """emb (M, D) -> depth (M, 56, 56): a 7 × 7 map grown by three transposed convolutions (400,434 at D = 192).
+
+    Most parameters are in the map and few at high resolution. With as many in wide convolutions a training step of the
+    small model on a CPU took five times as long as without the head.
+    """
 
     def __init__(self, dim: int):
         super().__init__()
-        self.seed = nn.Linear(dim, 32 * 7 * 7)
+        self.seed = nn.Linear(dim, 41 * 7 * 7)
         self.grow = nn.Sequential(
-            nn.GELU(), nn.ConvTranspose2d(32, 64, 4, 2, 1),  # 14 × 14
-            nn.GELU(), nn.ConvTranspose2d(64, 48, 4, 2, 1),  # 28 × 28
-            nn.GELU(), nn.ConvTranspose2d(48, 16, 4, 2, 1),  # 56 × 56
-            nn.GELU(), nn.Conv2d(16, 1, 3, padding=1),
-        )
+            nn.GELU(), nn.ConvTranspose2d(41, 16, 4, 2, 1),  # 14 × 14
+            nn.GELU(), nn.ConvTranspose2d(16, 8, 4, 2, 1),  # 28 × 28
+            nn.GELU(), nn.ConvTranspose2d(8, 1, 4, 2, 1),  # 56 × 56
+        ).to(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
 
     def forward(self, emb: Tensor) -> Tensor:
-        return self.grow(self.seed(emb).unflatten(1, (32, 7, 7))).squeeze(1)
+        seed = self.seed(emb).unflatten(1, (41, 7, 7)).contiguous(memory_format=torch.channels_last)
+        return self.grow(seed).squeeze(1)
 
 
 class TrackHead(nn.Module):

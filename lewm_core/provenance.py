@@ -92,5 +92,9 @@ def _device() -> str | None:
         return None
     if torch.cuda.is_available():
         return f"cuda ({torch.cuda.get_device_name(0)})"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"cpu ({cores} cores)"
+    return f"cpu ({usable_cores()} cores)"
+
+
+def usable_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,7 +4,6 @@ Also `packets`, the one way in which notebooks read episodes with their signals:
 """
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from lewm_core.bridge import Bridge
 from lewm_core.episodes import Episode, EpisodeInfo, Source
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest, file_digest, replacing, write_json
+from lewm_core.provenance import usable_cores
 from lewm_core.signals import CLASSICAL, SIMULATOR, Backends, Signals, extract
 from lewm_core.tabletop import Tabletop
 from lewm_core.workspace import ROOT
@@ -139,7 +139,7 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
     ids = list(ids)
     if not ids:
         return
-    jobs = min(jobs or _cores(), len(ids))
+    jobs = min(jobs or usable_cores(), len(ids))
     tasks = ((spec, id, cache) for id in ids)
     with tqdm(total=len(ids), desc=desc, unit="episode", file=sys.stderr, mininterval=1) as bar:
         for id, result in zip(ids, _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks), strict=True):
@@ -176,10 +176,6 @@ def _in_order(tasks: Iterable, jobs: int) -> Iterator[Packet | InputError]:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def edited(path: str | Path) -> bool:

@@ -29,7 +29,7 @@ from lewm_core.conditions import condition
 from lewm_core.errors import InputError
 from lewm_core.files import digest, write_json
 from lewm_core.model import LeWM
-from lewm_core.provenance import code_digest
+from lewm_core.provenance import code_digest, usable_cores
 from lewm_core.train import ActionScale, Recipe, check, default_device, split_of, train
 
 CODE = ("model", "heads", "losses", "conditions", "dataset", "targets", "train", "checkpoint", "signals/geometry")
@@ -106,11 +106,6 @@ def sweep(runs: Iterable[Run], folder: Path, jobs: int | None = None) -> pd.Data
                 raise
             pool.shutdown()
     return pd.DataFrame([row for run in runs for row in rows(run, folder)])
-
-
-def usable_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(parent: int) -> None:

@@ -78,6 +78,8 @@ display(Markdown(
     "where the paper's '14×14 patches' suggests 196.)"))
 display(Markdown("**Not probed:**\n\n" + "\n".join(f"- {name}: {reason}" for name, reason in missing.items()))
         if missing else Markdown("All four signals are there."))
+display(Markdown("What counts as truth was made by: "
+                 + ", ".join(f"{name}: {maker}" for name, maker in frames.made.get("made_by", {}).items()) + "."))
 
 # %% [markdown]
 # ## What a probe recovers
@@ -120,6 +122,8 @@ caption = plots.caption(provenance) + "".join(f" · {name} not probed: {reason}"
 
 
 def probe_figure(rows: pd.DataFrame, stem: str):
+    if rows.empty:
+        return Markdown("Nothing could be probed.")
     figure = charts.probe_bars(rows.assign(probe=rows.condition + ", " + rows.probe), caption)
     plots.save_figure(figure, workspace.figures / stem,
                       plots.tidy(rows, "r2", "r2", scale=probe_scale, split="episode"), provenance)
@@ -175,7 +179,7 @@ if "tracks" not in missing:
         f"From the CLS token of one frame: R² = {found['CLS']:.2f}. More tokens of the same frame change it by "
         f"{statistics.number(token, 2)}, the CLS token of the first frame by {statistics.number(first, 2)}; with the "
         f"patch tokens of both frames it is {found['patch + first frame']:.2f}. "
-        + ("None of them beats the training mean, so neither explanation is tested." if (found <= 0).all() else
+        + ("None of them exceeds 0.05, too little to tell the two apart." if (found <= 0.05).all() else
            "Of the two, the missing reference frame weighs more here." if first > token else
            "Of the two, the token weighs more here.")))
 else:

@@ -32,7 +32,7 @@ rollout_seed = 0  # the run of each condition that is shown
 rollout_steps = 10  # predicted frames (5 a second); the paper's Figure 4 has 10
 rollout_stride = 5  # frames between the starts of two rollouts of one episode, for the averages
 show_episode = ""  # id of a held-out episode for Figure 4; empty: the one whose rollout moves most
-decoder_steps = 400  # optimizer steps of each decoder
+decoder_steps = 200  # optimizer steps of each decoder
 
 # %%
 import time
@@ -148,7 +148,8 @@ for name in compared:
     lines.append(f"- {name} is {ratio[1]:.2f} times as far from the truth as the static prediction at step 1 and "
                  f"{ratio[steps]:.2f} times at step {steps}; "
                  + ("it is nearer at every step." if not len(worse) else
-                    f"it is not nearer at {len(worse)} of {steps} steps ({', '.join(map(str, worse))})."))
+                    "it is nearer at no step." if len(worse) == steps else
+                    f"it is not nearer at step(s) {', '.join(map(str, worse))}."))
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]

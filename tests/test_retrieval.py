@@ -214,15 +214,21 @@ def test_a_decoder_starts_as_the_mean_image_and_psnr_is_in_decibels():
     assert psnr(black, black) == float("inf")
 
 
-def test_each_patch_is_painted_in_its_own_place():
-    """With everything else at zero, the bias of one output channel paints one pixel of every patch."""
-    decoder = Decoder(4, 8, DecoderRecipe(grid=2, width=8, heads=2, tokens=2, depth=1)).eval()
-    nn.init.zeros_(decoder.to_pixels.weight), nn.init.zeros_(decoder.to_pixels.bias)
+@pytest.mark.parametrize("size, grid", [(8, 2), (9, 3), (10, 2), (16, 16)])
+def test_each_patch_is_painted_around_its_own_place(size, grid):
+    """Only the query of row 0, column 1 paints: the picture's mass lies on its patch and as far around it."""
+    decoder = Decoder(4, size, DecoderRecipe(grid=grid, width=8, heads=2, tokens=2, depth=0)).eval()
+    nn.init.ones_(decoder.to_pixels.weight), nn.init.zeros_(decoder.to_pixels.bias)
     decoder.mean_image.zero_()
+    decoder.norm = nn.Identity()
     with torch.no_grad():
-        decoder.to_pixels.bias[1] = 1.0  # red, row 0, column 1 of each 4 × 4 patch
-        image = decoder(torch.zeros(1, 4))[0]
-    assert image.nonzero().tolist() == [[0, 0, 1], [0, 0, 5], [0, 4, 1], [0, 4, 5]]
+        decoder.queries.zero_()
+        decoder.queries[0, 1] = 1.0
+        row, column = decoder(torch.zeros(1, 4))[0, 0].nonzero().T
+    patch = size // grid
+    reach = (patch + 1) // 2
+    assert (row.min(), row.max()) == (0, min(patch - 1 + reach, size - 1))
+    assert (column.min(), column.max()) == (patch - reach, min(2 * patch - 1 + reach, size - 1))
 
 
 def test_a_decoder_says_what_does_not_fit():
