@@ -169,13 +169,15 @@ def describe(row: pd.Series | tuple, reported: float | None = None) -> str:
     'B: −3.1 % [−5.0, −1.2], n = 3, p = 0.25 (Holm 1); the interval excludes 0'.
     """
     mean = row["mean"] if isinstance(row, pd.Series) else row.mean
-    text = f"{row.condition}: {number(mean)} %"
+    spread = [abs(v) for v in (mean, row.low, row.high) if np.isfinite(v)]
+    digits = 1 if max(spread) >= 1 else 2  # so that a small interval does not read [0.0, 0.0]
+    text = f"{row.condition}: {number(mean, digits)} %"
     if row.n < 2:
         text += ", n = 1: one seed gives neither an interval nor a test"
     else:
         holds = "includes" if row.low <= 0 <= row.high else "excludes"
-        text += (f" [{number(row.low)}, {number(row.high)}], n = {row.n}, p = {row.p:.2g} (Holm {row.p_holm:.2g}); "
-                 f"the interval {holds} 0")
+        text += (f" [{number(row.low, digits)}, {number(row.high, digits)}], n = {row.n}, p = {row.p:.2g} "
+                 f"(Holm {row.p_holm:.2g}); the interval {holds} 0")
     if reported is not None:
         text += f"; the paper reports {number(reported)} %"
         if row.n >= 2:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -47,7 +47,7 @@ class Run:
     base: Base
     recipe: Recipe
 
-    @property
+    @cached_property  # once, in the process that plans: a source edited while a sweep runs must not rename its runs
     def key(self) -> str:
         start = (self.base.hash, self.seed if self.base.path is None else None)
         return digest(repr(condition(self.condition)), repr(self.seed), self.fingerprint, repr(start),

@@ -230,8 +230,10 @@ def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Fr
     batches = shuffled.split(recipe.batch_size)[: max(1, len(shuffled) // recipe.batch_size)]
     regular = [losses.sigreg(b.transpose(0, 1), losses.draw_directions(b.shape[-1], recipe.directions, generator))
                for b in batches]
-    metrics = {"mse": mse, "mse_over_variance": mse / variance, "mse_over_static": mse / static, "static_mse": static,
-               "target_variance": variance, "sigreg": torch.stack(regular).mean().item()}
+    metrics = {"mse": mse, "static_mse": static, "target_variance": variance,
+               "sigreg": torch.stack(regular).mean().item()}
+    ratios = {"mse_over_variance": variance, "mse_over_static": static}  # undefined where nothing moves
+    metrics |= {name: mse / floor for name, floor in ratios.items() if floor > 0}
     at_frames = {name: value[torch.from_numpy(unique).to(device)] for name, value in frames.targets.items()}
     for term in condition.terms:
         metrics[f"head_{term.head}"] = term.loss(heads[term.head](emb), at_frames).item()

@@ -80,7 +80,7 @@ class Inspector(widgets.VBox):
     def __init__(self, draw: Callable[..., tuple[np.ndarray, str]], controls: Mapping[str, widgets.Widget],
                  static: Callable[[], Sequence[dict]]):
         self.draw, self.controls, self._static = draw, dict(controls), static
-        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
+        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
         self.text = widgets.HTML()
         super().__init__([*self.controls.values(), self.image, self.text])
         for control in self.controls.values():
@@ -131,7 +131,7 @@ def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
                 f"{text} · {n} of {tracks.shape[1]} points visible{where} ({queries} queries)")
 
     controls = _episode_and_frame(load, ids) | {
-        "queries": widgets.ToggleButtons(options=list(QUERIES), description="queries"),
+        "queries": widgets.Dropdown(options=list(QUERIES), description="queries"),
         "trail": widgets.IntSlider(8, 0, 30, description="trail"),
         "on_object": widgets.Checkbox(False, description="on the object only"),
     }

@@ -152,10 +152,27 @@ display(Markdown(f"The sign of the mean change depends on the metric for {len(fl
 # Loss of the prediction term on training batches. Validation happens once, at the end.
 
 # %%
-steps = {r.run: result(workspace.runs, r.run)["steps"] for r in results.drop_duplicates("run").itertuples()}
+steps = result(workspace.runs, results["run"].iloc[0])["steps"]
 curve = curves(results, workspace.runs)
-curve = curve.assign(step=curve.epoch * next(iter(steps.values())) // epochs, value=curve.pred)
+curve = curve.assign(step=curve.epoch * steps // epochs, value=curve.pred)
 charts.learning_curves(curve, caption, "next-latent MSE on training batches", ["A", "B", "D", "E"])
+
+# %% [markdown]
+# ## Did the heads learn anything?
+#
+# An auxiliary head starts from scratch. If its own loss hardly falls within these few steps, the condition had little
+# chance to act, whatever the figure shows. Mean loss on training batches, first and last epoch:
+
+# %%
+heads = curve.melt(["condition", "seed", "epoch"], [c for c in curve if c.startswith("head_")], "head").dropna()
+ends = heads.groupby(["condition", "head", "epoch"]).value.mean().unstack("epoch").iloc[:, [0, -1]]
+ends.columns = ["first epoch", "last epoch"]
+ends["change"] = 100 * (ends["last epoch"] / ends["first epoch"] - 1)
+ends = ends.reindex(statistics.in_order(ends.index.get_level_values(0)), level=0)
+display(ends.style.format({"first epoch": "{:.4f}", "last epoch": "{:.4f}", "change": "{:+.1f} %"}))
+display(Markdown(f"Over {steps} optimizer steps (the paper's pilot has about 340) the head losses change by "
+                 f"between {ends.change.min():+.0f} % and {ends.change.max():+.0f} %.") if len(ends) else
+        Markdown("No condition with a head was run."))
 
 # %% [markdown]
 # ## Where the paper leaves room

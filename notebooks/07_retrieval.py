@@ -35,12 +35,13 @@ show_episode = ""  # id of a held-out episode for Figure 4; empty: the one whose
 decoder_steps = 200  # optimizer steps of each decoder
 
 # %%
+import base64
 import time
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Image, Markdown, display
+from IPython.display import HTML, Markdown, display
 
 from lewm_core import charts, dataset, diagnostics, pictures, plots, retrieval, statistics, widgets
 from lewm_core.decoder import DecoderRecipe, decode, quality, train_decoder
@@ -234,7 +235,8 @@ display(figure4)
 
 # %%
 animation = pictures.rollout_animation([chosen[c] for c in order], at_steps, workspace.figures / "figure4.gif")
-display(Image(data=animation.read_bytes(), format="gif"))
+picture = base64.b64encode(animation.read_bytes()).decode()  # as HTML, since exports drop image/gif
+display(HTML(f'<img alt="Figure 4 as an animation" src="data:image/gif;base64,{picture}">'))
 
 # %% [markdown]
 # Retrieval from the whole corpus beside retrieval from the episode alone, with the frozen last context frame:

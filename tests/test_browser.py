@@ -20,13 +20,13 @@ import nbformat
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT
 from nbclient import NotebookClient
 
 from lewm_core import pictures, signals, widgets
 from lewm_core.runner import PRIVATE, to_html
 from lewm_core.signals import geometry
 from lewm_core.tabletop import Tabletop
+from lewm_core.workspace import ROOT
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (the extra `dev`)")
 expect = sync_api.expect
@@ -70,13 +70,16 @@ def notebook():
                                     metadata={"kernelspec": kernel})
 
 
-@pytest.fixture(autouse=True)
-def private(tmp_path, monkeypatch) -> None:
-    """What Jupyter, IPython, Matplotlib and Chromium write goes to `tmp_path`."""
-    for name, folder in {"HOME": "home", **PRIVATE}.items():
-        (tmp_path / folder).mkdir()
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+@pytest.fixture(scope="module", autouse=True)
+def private(tmp_path_factory) -> Iterator[None]:
+    """What Jupyter, IPython, Matplotlib and Chromium write goes to a temporary folder."""
+    place = tmp_path_factory.mktemp("private")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, folder in {"HOME": "home", **PRIVATE}.items():
+            (place / folder).mkdir()
+            patch.setenv(name, str(place / folder))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield
 
 
 @contextmanager
@@ -126,11 +129,11 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         until(answers, 60)
         yield f"http://127.0.0.1:{port}/lab/tree/inspectors.ipynb?reset&token={token}"
     finally:
-        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-        server.terminate()
-        for process in psutil.wait_procs(family, timeout=10)[1]:
-            process.kill()
-        server.wait(10)
+        if server.poll() is None:
+            family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+            server.terminate()
+            for process in psutil.wait_procs(family, timeout=10)[1]:
+                process.kill()
 
 
 def until(true: Callable[[], bool], seconds: float = 10) -> None:
@@ -228,7 +231,7 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
         tracks.get_by_text("on the object only").click()
         shows(tracks, "visible on the object", drawn_tracks(packet, 3, on_object=True))
         tracks.get_by_text("on the object only").click()
-        tracks.get_by_role("button", name="uniform").click()
+        control(tracks, "queries").locator("select").select_option(label="uniform")
         shows(tracks, "uniform queries", drawn_tracks(packet, 3, "uniform"))
         press(tracks, "trail", "ArrowLeft", 6)
         shows(tracks, "uniform queries", drawn_tracks(packet, 3, "uniform", trail=2))
