@@ -8,6 +8,7 @@ provided the widget state is not embedded in it (`without_widget_state`).
 import base64
 import functools
 import html
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import cv2
@@ -80,6 +81,7 @@ class Inspector(widgets.VBox):
     def __init__(self, draw: Callable[..., tuple[np.ndarray, str]], controls: Mapping[str, widgets.Widget],
                  static: Callable[[], Sequence[dict]]):
         self.draw, self.controls, self._static = draw, dict(controls), static
+        self._drawing = threading.Lock()  # JupyterLab delivers the values of two controls in two threads of the kernel
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
         self.text = widgets.HTML()
         super().__init__([*self.controls.values(), self.image, self.text])
@@ -91,8 +93,9 @@ class Inspector(widgets.VBox):
         return {name: control.value for name, control in self.controls.items()}
 
     def _refresh(self, change=None) -> None:
-        picture, text = self.draw(**self.values())
-        self.image.value, self.text.value = png(picture), html.escape(text)
+        with self._drawing:  # so that the last to draw has read the values last
+            picture, text = self.draw(**self.values())
+            self.image.value, self.text.value = png(picture), html.escape(text)
 
     def static_html(self) -> str:
         """The stand-in: a slider over pictures of the settings that `static` lists."""

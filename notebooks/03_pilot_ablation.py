@@ -154,8 +154,8 @@ display(Markdown(f"The sign of the mean change depends on the metric for {len(fl
 # %%
 steps = result(workspace.runs, results["run"].iloc[0])["steps"]
 curve = curves(results, workspace.runs)
-curve = curve.assign(step=curve.epoch * steps // epochs, value=curve.pred)
-charts.learning_curves(curve, caption, "next-latent MSE on training batches", ["A", "B", "D", "E"])
+charts.learning_curves(curve.assign(step=curve.epoch * steps // epochs, value=curve.pred), caption,
+                       "next-latent MSE on training batches", ["A", "B", "D", "E"])
 
 # %% [markdown]
 # ## Did the heads learn anything?

@@ -17,27 +17,34 @@ COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def run(*options: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "lewm_core.cli", "--profile", "smoke", *map(str, options)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+def start(*options: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", "lewm_core.cli", "--profile", "smoke", "--jobs", "1", *map(str, options)]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 @pytest.fixture(scope="module")
-def tabletop(tmp_path_factory):
-    output = tmp_path_factory.mktemp("smoke")
-    done = run("--output", output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return output
+def outputs(tmp_path_factory):
+    """The output folders of both runs by data source; the two go on at the same time."""
+    options = {"tabletop": ()} | ({"bridge": ("--data-path", BRIDGE)} if BRIDGE.is_dir() else {})
+    folders = {data: tmp_path_factory.mktemp(data) for data in options}
+    under_way = {data: start("--data", data, *more, "--output", folders[data]) for data, more in options.items()}
+    for data, process in under_way.items():
+        said, _ = process.communicate()
+        assert process.returncode == 0, f"{data}: {said}"
+    return folders
 
 
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory):
-    if not BRIDGE.is_dir():
+@pytest.fixture
+def tabletop(outputs):
+    return outputs["tabletop"]
+
+
+@pytest.fixture
+def bridge(outputs):
+    if "bridge" not in outputs:
         pytest.skip(f"the sample of BridgeData V2 is not at {BRIDGE}")
-    output = tmp_path_factory.mktemp("bridge")
-    done = run("--data", "bridge", "--data-path", BRIDGE, "--output", output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return output
+    return outputs["bridge"]
 
 
 def check_outputs(output: Path, data: str) -> None:
@@ -70,8 +77,9 @@ def test_all_notebooks_on_the_tabletop(tabletop):
 
 def test_a_second_call_does_nothing(tabletop):
     before = {p: p.stat().st_mtime_ns for p in (tabletop / "notebooks").iterdir()}
-    done = run("--output", tabletop)
-    assert done.returncode == 0
+    process = start("--output", tabletop)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
     assert {p: p.stat().st_mtime_ns for p in (tabletop / "notebooks").iterdir()} == before
 
 

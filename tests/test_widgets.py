@@ -2,9 +2,12 @@
 
 import base64
 import re
+import threading
+import time
 from types import SimpleNamespace
 
 import cv2
+import ipywidgets
 import nbformat
 import numpy as np
 import pytest
@@ -233,3 +236,23 @@ def test_bad_input_is_named(episodes):
         widgets.inspect_masks(episodes, ["e9"])
     with pytest.raises(InputError, match="no rollout"):
         widgets.inspect_rollout({})
+
+
+def test_the_last_value_wins_where_two_controls_change_at_once():
+    """JupyterLab delivers the values of two controls in two threads of the kernel."""
+    began = threading.Event()
+
+    def draw(slow: bool, last: bool):
+        if slow and not last:
+            began.set()
+            time.sleep(0.2)
+        return np.zeros((4, 4, 3), np.uint8), f"{slow} {last}"
+
+    controls = {name: ipywidgets.Checkbox(False) for name in ("slow", "last")}
+    inspector = widgets.Inspector(draw, controls, list)
+    thread = threading.Thread(target=lambda: setattr(controls["slow"], "value", True))
+    thread.start()
+    assert began.wait(5)
+    controls["last"].value = True
+    thread.join()
+    assert inspector.text.value == "True True"
