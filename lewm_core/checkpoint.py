@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,33 +15,36 @@ from lewm_core.errors import InputError
 from lewm_core.files import replacing
 from lewm_core.model import LeWM, LeWMConfig
 
-# The ViT's public names (transformers >= 5.9) and timm's; every other name is the same on both sides.
+# The ViT's public names (transformers >= 5.9) and timm's, {} a block's number; every other name is the same in both
 _VIT = (
-    (r"encoder\.embeddings\.cls_token", "encoder.cls_token"),
-    (r"encoder\.embeddings\.position_embeddings", "encoder.pos_embed"),
-    (r"encoder\.embeddings\.patch_embeddings\.projection\.(.+)", r"encoder.patch_embed.proj.\1"),
-    (r"encoder\.layers\.(\d+)\.attention\.o_proj\.(.+)", r"encoder.blocks.\1.attn.proj.\2"),
-    (r"encoder\.layers\.(\d+)\.layernorm_before\.(.+)", r"encoder.blocks.\1.norm1.\2"),
-    (r"encoder\.layers\.(\d+)\.layernorm_after\.(.+)", r"encoder.blocks.\1.norm2.\2"),
-    (r"encoder\.layers\.(\d+)\.mlp\.(fc[12])\.(.+)", r"encoder.blocks.\1.mlp.\2.\3"),
-    (r"encoder\.layernorm\.(.+)", r"encoder.norm.\1"),
+    ("encoder.embeddings.cls_token", "encoder.cls_token"),
+    ("encoder.embeddings.position_embeddings", "encoder.pos_embed"),
+    ("encoder.embeddings.patch_embeddings.projection.", "encoder.patch_embed.proj."),
+    ("encoder.layers.{}.attention.o_proj.", "encoder.blocks.{}.attn.proj."),
+    ("encoder.layers.{}.layernorm_before.", "encoder.blocks.{}.norm1."),
+    ("encoder.layers.{}.layernorm_after.", "encoder.blocks.{}.norm2."),
+    ("encoder.layers.{}.mlp.", "encoder.blocks.{}.mlp."),
+    ("encoder.layernorm.", "encoder.norm."),
 )
 # ... and as transformers <= 5.8 named the same tensors
 _OLD = (
-    (r"encoder\.encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.(.+)",
-     lambda m: f"encoder.layers.{m[1]}.attention.{m[2][0]}_proj.{m[3]}"),
-    (r"encoder\.encoder\.layer\.(\d+)\.attention\.output\.dense\.(.+)", r"encoder.layers.\1.attention.o_proj.\2"),
-    (r"encoder\.encoder\.layer\.(\d+)\.intermediate\.dense\.(.+)", r"encoder.layers.\1.mlp.fc1.\2"),
-    (r"encoder\.encoder\.layer\.(\d+)\.output\.dense\.(.+)", r"encoder.layers.\1.mlp.fc2.\2"),
-    (r"encoder\.encoder\.layer\.(\d+)\.(layernorm_\w+)\.(.+)", r"encoder.layers.\1.\2.\3"),
+    ("encoder.encoder.layer.{}.attention.attention.query.", "encoder.layers.{}.attention.q_proj."),
+    ("encoder.encoder.layer.{}.attention.attention.key.", "encoder.layers.{}.attention.k_proj."),
+    ("encoder.encoder.layer.{}.attention.attention.value.", "encoder.layers.{}.attention.v_proj."),
+    ("encoder.encoder.layer.{}.attention.output.dense.", "encoder.layers.{}.attention.o_proj."),
+    ("encoder.encoder.layer.{}.intermediate.dense.", "encoder.layers.{}.mlp.fc1."),
+    ("encoder.encoder.layer.{}.output.dense.", "encoder.layers.{}.mlp.fc2."),
+    ("encoder.encoder.layer.{}.layernorm_", "encoder.layers.{}.layernorm_"),
 )
 _QKV = re.compile(r"encoder\.layers\.(\d+)\.attention\.([qkv])_proj\.(weight|bias)")
 
 
-def _rename(name: str, rules) -> str:
-    for pattern, replacement in rules:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, replacement, name)
+def _rename(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """`name` with the first prefix of `pairs` that fits replaced by its partner."""
+    for old, new in pairs:
+        renamed, fits = re.subn("^" + re.escape(old).replace(r"\{\}", r"(\d+)"), new.replace("{}", r"\1"), name)
+        if fits:
+            return renamed
     return name
 
 
@@ -69,20 +72,8 @@ def to_public(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             for k, part in zip("qkv", value.chunk(3), strict=True):
                 public[f"encoder.layers.{match[1]}.attention.{k}_proj.{match[2]}"] = part
         else:
-            public[_rename(name, _INVERSE)] = value
+            public[_rename(name, ((ours, theirs) for theirs, ours in _VIT))] = value
     return public
-
-
-_INVERSE = (
-    (r"encoder\.cls_token", "encoder.embeddings.cls_token"),
-    (r"encoder\.pos_embed", "encoder.embeddings.position_embeddings"),
-    (r"encoder\.patch_embed\.proj\.(.+)", r"encoder.embeddings.patch_embeddings.projection.\1"),
-    (r"encoder\.blocks\.(\d+)\.attn\.proj\.(.+)", r"encoder.layers.\1.attention.o_proj.\2"),
-    (r"encoder\.blocks\.(\d+)\.norm1\.(.+)", r"encoder.layers.\1.layernorm_before.\2"),
-    (r"encoder\.blocks\.(\d+)\.norm2\.(.+)", r"encoder.layers.\1.layernorm_after.\2"),
-    (r"encoder\.blocks\.(\d+)\.mlp\.(fc[12])\.(.+)", r"encoder.layers.\1.mlp.\2.\3"),
-    (r"encoder\.norm\.(.+)", r"encoder.layernorm.\1"),
-)
 
 
 def load_public(model: LeWM, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
