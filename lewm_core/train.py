@@ -107,15 +107,18 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
 def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, index: Tensor,
                directions: Tensor, recipe: Recipe) -> dict[str, Tensor]:
     """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ 0.1 L_h."""
-    emb, act_emb = model.encode(normalise(frames.pixels[index]), frames.actions[index])
-    context = model.config.history
-    pred_emb = model.predict(emb[:, :context], act_emb[:, :context])
-    terms = {"pred": losses.prediction_loss(pred_emb.float(), emb.float()),
+    device, context = index.device.type, model.config.history
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
+        emb, act_emb = model.encode(normalise(frames.pixels[index]), frames.actions[index])
+        pred_emb = model.predict(emb[:, :context], act_emb[:, :context])
+        outputs = {term.head: heads[term.head](emb.flatten(0, 1)) for term in condition.terms}
+    emb = emb.float()  # the losses are computed in full precision
+    terms = {"pred": losses.prediction_loss(pred_emb.float(), emb),
              "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}
     flat = index.flatten()
     for term in condition.terms:
         at_frames = {name: value[flat] for name, value in frames.targets.items()}
-        terms[f"head_{term.head}"] = term.loss(heads[term.head](emb.flatten(0, 1)).float(), at_frames)
+        terms[f"head_{term.head}"] = term.loss(outputs[term.head].float(), at_frames)
     weights = {"pred": 1.0, "sigreg": recipe.sigreg_weight}
     terms["total"] = sum(weights.get(name, recipe.head_weight) * value for name, value in terms.items())
     return terms
@@ -164,7 +167,6 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     batch = min(recipe.batch_size, len(index))
     per_epoch = len(index) // batch
     steps, curve = recipe.epochs * per_epoch, []
-    autocast = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")  # on a CPU it is slower than fp32
     with seeded(seed):
         for epoch in range(recipe.epochs):
             sums: dict[str, float] = {}
@@ -173,8 +175,7 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(step, steps, recipe)
                 directions = losses.draw_directions(model.config.dim, recipe.directions, generator)
-                with autocast:
-                    terms = loss_terms(model, heads, condition, frames, index[rows], directions, recipe)
+                terms = loss_terms(model, heads, condition, frames, index[rows], directions, recipe)
                 optimizer.zero_grad(set_to_none=True)
                 terms["total"].backward()
                 nn.utils.clip_grad_norm_(parameters, recipe.clip)
