@@ -32,7 +32,8 @@ from lewm_core.model import LeWM
 from lewm_core.provenance import code_digest, usable_cores
 from lewm_core.train import ActionScale, Recipe, check, default_device, split_of, train
 
-CODE = ("model", "heads", "losses", "conditions", "dataset", "targets", "train", "checkpoint", "signals/geometry")
+# Not the table of conditions: a new row must not rename the runs of the others. A run's own row is in its key.
+CODE = ("model", "heads", "losses", "terms", "dataset", "targets", "train", "checkpoint", "signals/geometry")
 
 
 @dataclass(frozen=True)

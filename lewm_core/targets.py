@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lewm_core.conditions import Condition
 from lewm_core.dataset import Data
 from lewm_core.signals import geometry
+from lewm_core.terms import Condition
 
 
 def displacements(data: Data, tracks: str) -> np.ndarray:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from lewm_core import dataset, losses, targets
-from lewm_core.conditions import Condition
 from lewm_core.dataset import WINDOW, Data
 from lewm_core.errors import InputError
 from lewm_core.heads import build_heads
 from lewm_core.model import LeWM, normalise, seeded
+from lewm_core.terms import Condition
 
 EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
 
