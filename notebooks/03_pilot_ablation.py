@@ -126,7 +126,7 @@ figure
 reported = paper.reported(1)
 lines = [statistics.describe(row, reported.get(row.condition))
          for row in summary[summary.split == "episode"].itertuples()]
-display(Markdown("On held-out **episodes**, " + statistics.power_note(pilot_seeds) + "\n\n"
+display(Markdown("On held-out **episodes**. " + statistics.power_note(pilot_seeds) + "\n\n"
                  + "\n".join(f"- {line}" for line in lines)))
 
 # %% [markdown]
@@ -140,7 +140,7 @@ by_metric = statistics.paired_change(results, metric=["mse", "mse_over_variance"
                                      split=["episode", "window"])
 table = by_metric.groupby(["condition", "split", "metric"]).change.mean().unstack(["split", "metric"])
 table = table.reindex(statistics.in_order(table.index)).dropna(how="all")
-display(table.style.format("{:+.1f} %").set_caption("mean change against A"))
+display(table.style.format("{:+.2f}").set_caption("mean change against A, per cent"))
 flips = [f"{c} ({split})" for c in table.index for split in ("episode", "window")
          if np.sign(table.loc[c, split][["mse", "mse_over_variance", "mse_over_static"]]).nunique() > 1]
 display(Markdown(f"The sign of the mean change depends on the metric for {len(flips)} of {2 * len(table)} entries"
