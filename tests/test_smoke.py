@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def start(*options: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "lewm_core.cli", "--profile", "smoke", "--jobs", "1", *map(str, options)]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+    return subprocess.Popen(command, cwd=ROOT, text=True,
+                            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # two runs, two cores
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
