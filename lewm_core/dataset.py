@@ -84,7 +84,7 @@ def write(path: str | Path, items: Iterable[tuple[Episode, Signals]], **attribut
                 ids.append(episode.id), tasks.append(episode.task), lengths.append(len(episode.frames))
                 made_by |= signals.made_by
                 missing |= signals.missing
-                biased |= signals.mask is not None and bool(signals.mask[0].any())
+                biased |= signals.biased
             if not ids:
                 raise InputError(path, "no episodes to write", "at least one", "Check the selection.")
             if "tracks_fg" in f and not biased:  # all of them fell back to the uniform grid: that is condition D

@@ -124,17 +124,16 @@ def packet_view(episode: Episode, signals: Signals, n: int = 8, caption: str = "
     length = len(episode.frames)
     times = np.unique(np.linspace(0, length - 1, min(n, length)).round().astype(int))
     zoom = max(1, round(224 / episode.frames.shape[1]))
-    tracks, visible = signals.tracks_fg, signals.visible_fg
-    name, signal = "tracks\n(foreground-\nbiased)", "tracks_fg"
-    if tracks is None:
-        tracks, visible, name, signal = signals.tracks, signals.visible, "tracks", "tracks"
+    tracks, visible, name = signals.tracks, signals.visible, "tracks"
+    if signals.biased:
+        tracks, visible, name = signals.tracks_fg, signals.visible_fg, "tracks\n(foreground-\nbiased)"
     rows = [("RGB", None, lambda t: episode.frames[t])]
     if signals.depth is None:
         rows.append(("depth", _why(signals, "depth"), None))
     else:
         near, far = np.percentile(signals.depth[np.isfinite(signals.depth)], [1, 99])
         rows.append(("depth", None, lambda t: draw_depth(signals.depth[t], near, far)))
-    rows.append((name, _why(signals, signal) if tracks is None else None,
+    rows.append((name, _why(signals, "tracks") if tracks is None else None,
                  lambda t: draw_tracks(episode.frames[t], tracks, visible, t, trail, zoom=zoom)))
     rows.append(("mask", _why(signals, "mask") if signals.mask is None else None,
                  lambda t: draw_mask(episode.frames[t] // 2, signals.mask[t], 0.6)))

@@ -138,7 +138,7 @@ def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
         "trail": widgets.IntSlider(8, 0, 30, description="trail"),
         "on_object": widgets.Checkbox(False, description="on the object only"),
     }
-    if load(ids[0])[1].tracks_fg is not None:
+    if load(ids[0])[1].biased:
         controls["queries"].value = "foreground-biased"
     return Inspector(draw, controls, lambda: _frames(load, controls))
 

@@ -15,6 +15,7 @@ from lewm_core import charts, figures, paper, pictures, plots, statistics
 from lewm_core.conditions import CONDITIONS
 from lewm_core.episodes import Episode
 from lewm_core.errors import InputError
+from lewm_core.signals import ARRAYS, Signals
 
 REASON = "Depth needs a backend with weights; none was given."
 
@@ -308,8 +309,8 @@ def packet(missing=()):
               "tracks": rng.uniform(0, size, (t, n, 2)).astype(np.float32), "visible": np.ones((t, n), bool)}
     arrays |= {"tracks_fg": arrays["tracks"], "visible_fg": arrays["visible"]}
     arrays |= {name: None for name in missing}
-    return episode, SimpleNamespace(episode="e0", **arrays, made_by={}, missing={name: f"No {name}, for a reason."
-                                                                                for name in missing})
+    reasons = {name: f"No {name}, for a reason." for name in missing}
+    return episode, Signals("e0", **dict.fromkeys(ARRAYS) | arrays, made_by={}, missing=reasons)
 
 
 def test_packet_view_shows_rows_over_time_and_why_one_is_missing():
@@ -319,8 +320,12 @@ def test_packet_view_shows_rows_over_time_and_why_one_is_missing():
     fig = pictures.packet_view(*packet(["depth"]), n=3)
     assert texts(fig).count("missing: No depth, for a reason.") == 2  # depth, and masked depth with it
     assert sum(len(ax.images) for ax in fig.axes) == 3 * 3
+    assert "foreground" in texts(pictures.packet_view(*packet(), n=2))
     _, only_uniform = packet(["tracks_fg", "visible_fg"])
-    assert "foreground" not in texts(pictures.packet_view(packet()[0], only_uniform, n=2))
+    _, nothing_found = packet()
+    nothing_found.mask[0] = False  # then the "biased" queries are the uniform grid, and must not be called otherwise
+    for signals in (only_uniform, nothing_found):
+        assert "foreground" not in texts(pictures.packet_view(packet()[0], signals, n=2))
 
 
 def test_masked_depth_is_black_outside_the_mask():

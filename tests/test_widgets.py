@@ -4,7 +4,6 @@ import base64
 import re
 import threading
 import time
-from types import SimpleNamespace
 
 import cv2
 import ipywidgets
@@ -16,7 +15,7 @@ from nbconvert import HTMLExporter
 from lewm_core import pictures, widgets
 from lewm_core.episodes import Episode
 from lewm_core.errors import InputError
-from lewm_core.signals import geometry
+from lewm_core.signals import ARRAYS, Signals, geometry
 
 SIZE, FRAMES = 56, 10
 
@@ -38,7 +37,7 @@ def packet(name="e0", length=FRAMES, missing=()):
     arrays = {"mask": mask, "tracks": tracks, "visible": visible, "tracks_fg": tracks + 1, "visible_fg": visible}
     arrays |= {name: None for name in missing}
     reasons = {name: f"No {name}, for a reason." for name in missing}
-    return episode, SimpleNamespace(**arrays, made_by={}, missing=reasons)
+    return episode, Signals(name, **dict.fromkeys(ARRAYS) | arrays, made_by={}, missing=reasons)
 
 
 @pytest.fixture

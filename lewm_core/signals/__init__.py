@@ -91,6 +91,11 @@ class Signals:
     made_by: dict[str, str]
     missing: dict[str, str]
 
+    @property
+    def biased(self) -> bool:
+        """Whether the queries of `tracks_fg` are biased: with an empty mask in frame 0 they are the uniform grid."""
+        return self.tracks_fg is not None and self.mask is not None and bool(self.mask[0].any())
+
 
 ARRAYS = tuple(f.name for f in fields(Signals) if f.name not in ("episode", "made_by", "missing"))
 
@@ -169,7 +174,7 @@ def _extract(episode: Episode, backends: Backends) -> Signals:
         queries = foreground_queries(out["mask"][0], rng)
         out["tracks_fg"], out["visible_fg"] = _tracks(episode, backends.tracks, queries)
         made_by["tracks_fg"] = f"{backends.tracks} tracks, queries from the {backends.mask} mask"
-        if not out["mask"][0].any():
+        if not out["mask"][0].any():  # Signals.biased says so, too
             made_by["tracks_fg"] = f"{backends.tracks} tracks, uniform queries: the mask of frame 0 is empty"
 
     needed = [missing[kind] for kind in ("depth", "mask") if kind in missing]
