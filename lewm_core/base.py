@@ -21,9 +21,9 @@ from lewm_core.files import digest, file_digest
 from lewm_core.model import MODELS, LeWM
 from lewm_core.tabletop import Tabletop
 from lewm_core.train import ActionScale, Recipe, default_device, train
+from lewm_core.workspace import BASES
 
 SHIPPED = Path(__file__).parent / "weights"
-NAMES = ("tabletop", "retrain", "random")
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: N
     pick(MODELS, model, "model")
     if name == "random":
         return Base("random", model, None, digest("random", repr(MODELS[model])))
-    if name not in NAMES:
+    if name not in BASES:
         if not Path(name).is_file():
-            raise InputError("base", repr(name), f"one of {', '.join(NAMES)}, or the path of a safetensors file")
+            raise InputError("base", repr(name), f"one of {', '.join(BASES)}, or the path of a safetensors file")
         return Base(Path(name).stem, model, Path(name).resolve(), file_digest(name))
     shipped = SHIPPED / f"{model}.safetensors"
     path = shipped if name == "tabletop" and shipped.is_file() else cache / f"base_{model}.safetensors"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lewm_core.episodes import EpisodeInfo
 from lewm_core.errors import InputError, pick
-from lewm_core.files import replacing
+from lewm_core.files import write_csv
 from lewm_core.signals import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
 
@@ -233,8 +233,7 @@ def _why_empty(candidates: pd.DataFrame | None) -> str:
 def write_selection(path: str | Path, selection: pd.DataFrame) -> None:
     """Write a selection as CSV, `full` and `pilot` as yes or no: the columns that a person edits come first."""
     flags = {flag: np.where(selection[flag], "yes", "no") for flag in FLAGS}
-    with replacing(path) as temporary:
-        selection.assign(**flags).to_csv(temporary, index=False)
+    write_csv(path, selection.assign(**flags))
 
 
 def read_selection(path: str | Path) -> pd.DataFrame:

@@ -6,6 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the runner uses this module and must start quickly
+    import pandas
 
 
 @contextmanager
@@ -30,6 +34,12 @@ def write_json(path: str | Path, value: object) -> None:
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text)
+
+
+def write_csv(path: str | Path, table: "pandas.DataFrame") -> None:
+    """Write a table as CSV without its index, atomically."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def digest(*parts: bytes | str, length: int = 16) -> str:

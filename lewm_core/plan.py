@@ -8,9 +8,8 @@ from typing import Any
 from lewm_core import parameters as params
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest
-from lewm_core.workspace import ROOT, Workspace, relative, run_name
+from lewm_core.workspace import BASES, ROOT, Workspace, relative, run_name
 
-BASES = ("tabletop", "retrain", "random")
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 RUN_LEVEL = ("profile", "data", "data_path", "base", "output", "figures", *UNDECIDED)
 

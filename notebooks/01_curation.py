@@ -49,7 +49,7 @@ from IPython.display import Markdown, display
 
 from lewm_core import charts, curation, paper, pictures, plots
 from lewm_core.errors import InputError
-from lewm_core.files import replacing
+from lewm_core.files import write_csv
 from lewm_core.provenance import collect
 from lewm_core.sources import SourceSpec, edited, packets, write_editable
 from lewm_core.workspace import Workspace, relative
@@ -121,8 +121,7 @@ spec.save(workspace.source)
 everything = candidates.merge(scores.drop(columns=["task", "length"]), on="episode", how="left")
 everything["reason"] = everything.reason.mask(everything.episode.isin(unreadable), "cannot be read")
 everything["selected"] = everything.episode.isin(selection.episode)
-with replacing(workspace.scores) as temporary:
-    everything.to_csv(temporary, index=False)
+write_csv(workspace.scores, everything)
 state = "**kept as somebody edited it**" if keep else "written"
 display(Markdown(f"`{relative(workspace.selection)}`: {state}. All scores: `{relative(workspace.scores)}`."))
 display(selection.head(8).style.format(precision=2).hide(axis="index"))

@@ -45,7 +45,7 @@ from IPython.display import Markdown, display
 
 from lewm_core import base as bases
 from lewm_core import charts, dataset, paper, plots, statistics
-from lewm_core.files import replacing
+from lewm_core.files import write_csv
 from lewm_core.model import MODELS
 from lewm_core.provenance import collect
 from lewm_core.sweep import curves, plan, result, sweep
@@ -79,9 +79,8 @@ print(f"base: {start.name}, hash {start.hash}")
 # %%
 runs, skipped = plan(conditions, "pilot", range(pilot_seeds), path, start, recipe)
 results = sweep(runs, workspace.runs, jobs or None)
-for target, table in ((workspace.results("pilot"), results), (workspace.skipped("pilot"), skipped)):
-    with replacing(target) as temporary:
-        table.to_csv(temporary, index=False)
+write_csv(workspace.results("pilot"), results)
+write_csv(workspace.skipped("pilot"), skipped)
 display(skipped) if len(skipped) else print("no condition was skipped")
 
 # %% [markdown]

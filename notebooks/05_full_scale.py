@@ -41,8 +41,8 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lewm_core import base as bases
-from lewm_core import dataset, paper, plots, statistics
-from lewm_core.files import replacing
+from lewm_core import curation, dataset, paper, plots, statistics
+from lewm_core.files import write_csv
 from lewm_core.provenance import collect
 from lewm_core.sweep import plan, result, sweep
 from lewm_core.train import Recipe
@@ -63,9 +63,8 @@ start = bases.resolve(base, model, workspace.cache)
 # %%
 runs, skipped = plan(full_conditions, "full", range(full_seeds), path, start, recipe)
 full_results = sweep(runs, workspace.runs, jobs or None)
-for target, table in ((workspace.results("full"), full_results), (workspace.skipped("full"), skipped)):
-    with replacing(target) as temporary:
-        table.to_csv(temporary, index=False)
+write_csv(workspace.results("full"), full_results)
+write_csv(workspace.skipped("full"), skipped)
 results = pd.concat([pilot_results[pilot_results.condition.isin(full_conditions)], full_results])
 skipped = pd.concat([pilot_skipped[pilot_skipped.condition.isin(full_conditions)], skipped])
 display(skipped) if len(skipped) else print("no condition was skipped")
@@ -84,10 +83,8 @@ def describe_scale(rows: pd.DataFrame, scale: str) -> dict[str, object]:
 
 scales = pd.DataFrame({scale: describe_scale(results, scale) for scale in ("pilot", "full")})
 display(scales)
-selection = pd.read_csv(workspace.need(workspace.selection, "01_curation"))
-chosen = {scale: selection[selection[scale].astype(str).str.lower().isin(["yes", "true", "1"])]
-          for scale in ("pilot", "full")}
-scores = ", ".join(f"{scale} {rows.score.mean():.3f}" for scale, rows in chosen.items())
+selection = curation.read_selection(workspace.need(workspace.selection, "01_curation"))
+scores = ", ".join(f"{scale} {selection[selection[scale]].score.mean():.3f}" for scale in ("pilot", "full"))
 display(Markdown(
     f"Between pilot and full the data grow {scales.loc['frames', 'full'] / scales.loc['frames', 'pilot']:.1f}-fold and "
     f"the optimizer steps {scales.loc['optimizer steps', 'full'] / scales.loc['optimizer steps', 'pilot']:.1f}-fold. "

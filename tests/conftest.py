@@ -17,3 +17,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder with golden files and sample data is not there")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """torch on one thread, so that sums have one order."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -20,12 +20,7 @@ from lewm_core.train import ActionScale, Frames, Recipe, evaluate, learning_rate
 NANO = MODELS["nano"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
