@@ -31,7 +31,7 @@ def pins(text: str) -> dict[str, str]:
 
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 DIRECT, LOCK = pins(REQUIREMENTS), pins((ROOT / "constraints.txt").read_text())
-RUN = pins(REQUIREMENTS.split("# dev")[0])
+RUN, EXTRAS, DEV = (pins(part) for part in re.split(r"# (?:extras:.*|dev)\n", REQUIREMENTS))
 
 
 def test_direct_pins_are_locked():
@@ -70,8 +70,9 @@ def test_conda_has_the_same_pins():
 
 
 def test_lower_bounds_allow_the_pins():
-    extra = PROJECT["optional-dependencies"]["dev"]
-    for lines, expected in ((PROJECT["dependencies"], RUN), (extra, {n: v for n, v in DIRECT.items() if n not in RUN})):
+    optional = PROJECT["optional-dependencies"]
+    extras = [line for name in ("lerobot", "extract") for line in optional[name]]
+    for lines, expected in ((PROJECT["dependencies"], RUN), (extras, EXTRAS), (optional["dev"], DEV)):
         bounds = {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
         assert bounds.keys() == expected.keys()
         for name, bound in bounds.items():
