@@ -1,9 +1,13 @@
-"""LeWM weights under their public names: mapping, safetensors files, the statistics that travel with them."""
+"""LeWM weights under their public names: the mapping, and the one way to read and to write a checkpoint.
+
+Nothing that is read is executed: safetensors holds numbers only, and pickles are read as weights only.
+"""
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,9 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lewm_core import architecture, hub
+from lewm_core.architecture import LeWMConfig
 from lewm_core.errors import InputError
 from lewm_core.files import replacing
-from lewm_core.model import LeWM, LeWMConfig
+from lewm_core.model import LeWM
 
 # The ViT's public names (transformers >= 5.9) and timm's, {} a block's number; every other name is the same in both
 _VIT = (
@@ -36,6 +42,10 @@ _OLD = (
     ("encoder.encoder.layer.{}.output.dense.", "encoder.layers.{}.mlp.fc2."),
     ("encoder.encoder.layer.{}.layernorm_", "encoder.layers.{}.layernorm_"),
 )
+_MARK = "predictor.pos_embedding"
+_SIGREG = re.compile(r"(.*\.)?sigreg\.(t|phi|weights)")  # constants of the loss, kept beside the model in training
+_CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported operand 147")  # torch's words for what weights_only refuses
+_REASON = re.compile(r"(?:WeightsUnpickler error: |^)(?!Weights only)([^\n.]+)")  # its first sentence that says something
 _QKV = re.compile(r"encoder\.layers\.(\d+)\.attention\.([qkv])_proj\.(weight|bias)")
 
 
@@ -76,17 +86,28 @@ def to_public(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return public
 
 
-def load_public(model: LeWM, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
-    """Load public weights into `model`, every one; InputError lists all that is missing, unexpected or misshapen."""
-    state, own = from_public(state, where), model.state_dict()
+def check_public(config: LeWMConfig, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
+    """Raise one InputError for all of `state` (our names) that is not the weights of a model of that config."""
+    with torch.device("meta"):
+        own = LeWM(config).state_dict()
     problems = [f"missing {n}" for n in own.keys() - state.keys()]
     problems += [f"unexpected {n}" for n in state.keys() - own.keys()]
-    problems += [f"{n} {tuple(state[n].shape)} instead of {tuple(own[n].shape)}"
-                 for n in own.keys() & state.keys() if own[n].shape != state[n].shape]
-    problems += [f"{n} has values that are not finite" for n in own.keys() & state.keys()
-                 if state[n].is_floating_point() and not state[n].isfinite().all()]
+    for name in own.keys() & state.keys():
+        value, want = state[name], own[name]
+        if value.shape != want.shape:
+            problems.append(f"{name} {tuple(value.shape)} instead of {tuple(want.shape)}")
+        if value.is_floating_point() != want.is_floating_point():
+            problems.append(f"{name} of {value.dtype} instead of {want.dtype}")
+        elif not value.isfinite().all():
+            problems.append(f"{name} has values that are not finite")
     if problems:
-        raise InputError(where, "; ".join(sorted(problems)), "exactly the weights of " + repr(model.config))
+        raise InputError(where, "; ".join(sorted(problems)), f"exactly the weights of {config}")
+
+
+def load_public(model: LeWM, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
+    """Load public weights into `model`, every one; InputError lists all that is missing, unexpected or misshapen."""
+    state = from_public(state, where)
+    check_public(model.config, state, where)
     model.load_state_dict(state)
 
 
@@ -95,26 +116,111 @@ def save(path: str | Path, model: LeWM, **metadata: object) -> None:
 
     The same arguments make the same bytes.
     """
-    header = json.dumps({"config": asdict(model.config), "metadata": metadata}, sort_keys=True)
+    header = json.dumps({"config": model.config.sizes(), "metadata": metadata}, sort_keys=True)
     with replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in to_public(model.state_dict()).items()}, temporary,
+        save_file(public_state(model), temporary,
                   metadata={"lewm": header})  # one entry: safetensors writes several in an order that varies
 
 
-def load(path: str | Path) -> tuple[LeWM, dict]:
-    """The model and metadata that `save` wrote, in eval mode on the CPU."""
-    try:
-        with safe_open(path, framework="pt") as f:
-            header = f.metadata() or {}
-            state = {name: f.get_tensor(name) for name in f.keys()}
-    except (OSError, SafetensorError) as error:
-        raise InputError(path, str(error), "a safetensors file of LeWM weights") from error
+def public_state(model: LeWM) -> dict[str, Tensor]:
+    """A model's weights under public names, on the CPU and each with memory of its own."""
+    return {k: v.detach().cpu().clone() for k, v in to_public(model.state_dict()).items()}
+
+
+def load(name: str | Path, action_dim: int | None = None, seed: int = 0) -> tuple[LeWM, dict]:
+    """The model of any checkpoint that `hub.find` finds, in eval mode on the CPU, and the metadata in its header.
+
+    name: a weights file (.safetensors, .pt, .ckpt), a folder with one, or a hub id. The architecture comes from the
+    header that `save` writes, or from the `config.json` beside the weights.
+    action_dim: None keeps the checkpoint's. Where it differs, the action encoder is drawn from `seed`, the metadata
+    lose the action scale, and say under "action_encoder" what was done; all other weights must load.
+
+    Raises InputError, one a file, for whatever is missing, damaged, unsafe, unknown, or does not fit.
+    """
+    files = hub.find(name)
+    state, header = _read(files.weights)
+    config, metadata = _config(files, header)
+    state = from_public(state, files.weights)
+    check_public(config, state, files.weights)
+    model = LeWM(config if action_dim is None else replace(config, action_dim=action_dim), seed)
+    if model.config != config:
+        fresh = {n: v for n, v in model.state_dict().items() if n.startswith("action_encoder.")}
+        state, metadata = {**state, **fresh}, {k: v for k, v in metadata.items() if k != "action_scale"}
+        metadata["action_encoder"] = f"re-initialised, {config.action_dim}-D to {action_dim}-D actions"
+    model.load_state_dict(state)
+    return model.eval(), metadata
+
+
+def read_config(name: str | Path) -> LeWMConfig:
+    """The sizes of a checkpoint's model, without reading its weights."""
+    files = hub.find(name)
+    return _config(files, _read(files.weights, weights=False)[1])[0]
+
+
+def _config(files: hub.Files, header: Mapping[str, str]) -> tuple[LeWMConfig, dict]:
+    """The config and metadata of a checkpoint, from its header, `config.json`, or both where they agree."""
+    beside = architecture.read(files.config) if files.config else None
     if "lewm" not in header:
-        raise InputError(path, "no LeWM config in its header", "a file that lewm_core.checkpoint.save wrote")
+        if beside is None:
+            raise InputError(files.weights, f"no LeWM config in its header and no {hub.CONFIG} beside it", "either",
+                             f"Put the {hub.CONFIG} that was published with these weights into the same folder.")
+        return beside, {}
     try:
         header = json.loads(header["lewm"])
-        model, metadata = LeWM(LeWMConfig(**header["config"])), header["metadata"]
+        config, metadata = LeWMConfig(**header["config"]), dict(header["metadata"])
     except (TypeError, ValueError, KeyError) as error:
-        raise InputError(path, f"a header that describes no model ({error})", "one of lewm_core.checkpoint") from error
-    load_public(model, state, path)
-    return model.eval(), metadata
+        raise InputError(files.weights, f"a header that describes no model ({error})",
+                         "one of lewm_core.checkpoint") from error
+    if beside not in (None, config):
+        raise InputError(files.config, str(beside), f"{config}, as in the header of {files.weights.name}",
+                         f"Remove {hub.CONFIG}, or take weights and config from one place.")
+    return config, metadata
+
+
+def _read(path: Path, weights: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A weights file's state dict under public names, any prefix removed, and its header (empty for a pickle)."""
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as f:
+                header = f.metadata() or {}
+                state = {name: f.get_tensor(name) for name in f.keys()} if weights else {}
+        except (OSError, SafetensorError) as error:
+            raise InputError(path, f"no whole safetensors file ({error})", "a safetensors file of LeWM weights",
+                             "Fetch or write it again.") from error
+        return _without_prefix(state), header
+    return (_without_prefix(_unpickle(path)) if weights else {}), {}
+
+
+def _unpickle(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file of torch.save: bare, or under `state_dict` (Lightning) or `model`."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of a pickle that is refused a moment later
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged file raises depends on where the damage is
+        if code := _CODE.search(str(error)):
+            name = code[1] or "a name that it makes up"
+            raise InputError(path, f"a pickle that would run code when it is opened ({name}), so it was not opened",
+                             "a state dict, which holds numbers only",
+                             "Ask for torch.save(model.state_dict(), ...) or safetensors.") from error
+        reason = _REASON.search(str(error))
+        raise InputError(path, f"no whole file of torch.save ({reason[1] if reason else type(error).__name__})",
+                         "a state dict of LeWM weights", "Was the download cut short? Fetch it again.") from error
+    for key in ("state_dict", "model"):
+        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
+            value = value[key]
+    if not isinstance(value, Mapping):
+        raise InputError(path, f"a {type(value).__name__}", "a state dict: names and tensors")
+    if odd := [f"{k} is a {type(v).__name__}" for k, v in value.items() if not isinstance(v, Tensor)]:
+        raise InputError(path, "; ".join(odd), "a state dict: names and tensors")
+    return dict(value)
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` without what a training module puts before the model's names, and without that module's SIGReg.
+
+    The prefix is what stands before the one name that every LeWM has.
+    """
+    marks = [n.removesuffix(_MARK) for n in state if n.endswith(_MARK)]
+    if len(marks) != 1 or not marks[0]:
+        return dict(state)
+    return {n.removeprefix(marks[0]): v for n, v in state.items() if not _SIGREG.fullmatch(n)}

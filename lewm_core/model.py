@@ -6,7 +6,6 @@ size. Parameter names other than the ViT's are the public checkpoints' own; `che
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -14,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lewm_core import _torchvision
-from lewm_core.episodes import ACTION_DIM
+from lewm_core.architecture import MODELS as MODELS  # whoever builds a model names one
+from lewm_core.architecture import LeWMConfig
 from lewm_core.errors import InputError
 
 _torchvision.ensure()
@@ -22,41 +22,6 @@ from timm.models.vision_transformer import VisionTransformer  # noqa: E402  (tim
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, as the public recipe normalises
 IMAGE_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class LeWMConfig:
-    """Sizes of a LeWM. The defaults are the paper's: ViT-Tiny, patches of 14 at 224 px, six predictor blocks."""
-
-    image_size: int = 224
-    patch_size: int = 14
-    dim: int = 192  # D: ViT, CLS, emb and predictor share it
-    encoder_depth: int = 12
-    encoder_heads: int = 3
-    encoder_mlp: int = 768
-    predictor_depth: int = 6
-    predictor_heads: int = 16
-    predictor_head_dim: int = 64
-    predictor_mlp: int = 2048
-    projector_hidden: int = 2048
-    action_dim: int = ACTION_DIM
-    action_smoothed: int = 10
-    action_hidden: int = 768
-    dropout: float = 0.1
-    history: int = 3  # context frames the predictor sees
-
-
-MODELS = {
-    "paper": LeWMConfig(),
-    # quick: the same code at 64 px, sized for two CPU cores
-    "small": LeWMConfig(image_size=64, patch_size=16, dim=64, encoder_depth=4, encoder_heads=4, encoder_mlp=256,
-                        predictor_depth=3, predictor_heads=4, predictor_head_dim=32, predictor_mlp=256,
-                        projector_hidden=256, action_hidden=256),
-    # smoke: small enough for a test
-    "nano": LeWMConfig(image_size=32, patch_size=8, dim=32, encoder_depth=2, encoder_heads=2, encoder_mlp=64,
-                       predictor_depth=2, predictor_heads=2, predictor_head_dim=16, predictor_mlp=64,
-                       projector_hidden=64, action_hidden=64),
-}
 
 
 @contextmanager
@@ -83,8 +48,9 @@ class Encoder(VisionTransformer):
 
     def __init__(self, config: LeWMConfig):
         super().__init__(
-            img_size=config.image_size, patch_size=config.patch_size, embed_dim=config.dim,
-            depth=config.encoder_depth, num_heads=config.encoder_heads, mlp_ratio=config.encoder_mlp / config.dim,
+            img_size=config.image_size, patch_size=config.patch_size, embed_dim=config.width,
+            depth=config.encoder_depth, num_heads=config.encoder_heads,
+            mlp_ratio=(config.encoder_mlp + 0.5) / config.width,  # timm rounds the product down
             num_classes=0, global_pool="token", norm_layer=partial(nn.LayerNorm, eps=1e-12),
         )
 
@@ -125,16 +91,16 @@ class ActionEncoder(nn.Module):
 
 
 class Projector(nn.Module):
-    """D -> hidden -> D with batch normalisation; used after the encoder and after the predictor."""
+    """`size` -> hidden -> D with batch normalisation; used after the encoder and after the predictor."""
 
-    def __init__(self, config: LeWMConfig):
+    def __init__(self, config: LeWMConfig, size: int):
         super().__init__()
-        d, h = config.dim, config.projector_hidden
-        self.net = nn.Sequential(nn.Linear(d, h), nn.BatchNorm1d(h), nn.GELU(), nn.Linear(h, d))
+        h = config.projector_hidden
+        self.net = nn.Sequential(nn.Linear(size, h), nn.BatchNorm1d(h), nn.GELU(), nn.Linear(h, config.dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D); the batch statistics are over B·T."""
-        return self.net(x.flatten(0, 1)).view_as(x)
+        """(B, T, size) -> (B, T, D); the batch statistics are over B·T."""
+        return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 class Attention(nn.Module):
@@ -217,8 +183,8 @@ class LeWM(nn.Module):
             self.encoder = Encoder(config)
             self.predictor = Predictor(config)
             self.action_encoder = ActionEncoder(config)
-            self.projector = Projector(config)
-            self.pred_proj = Projector(config)
+            self.projector = Projector(config, config.width)
+            self.pred_proj = Projector(config, config.dim)
 
     def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised pixels (B, T, 3, H, W) -> CLS (B, T, D) and patch tokens (B, T, P, D), before the projector."""
