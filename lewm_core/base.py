@@ -1,5 +1,8 @@
 """The base checkpoint that every run fine-tunes, LeWM-Cube's part in the paper: shipped, remade, random or the user's.
 
+A checkpoint of the user's may be any public LeWM: a file, a folder, or a hub id such as quentinll/lewm-cube. Its own
+config says what net it is, whatever the `model` of the study.
+
 `tabletop` is a LeWM pretrained on simulated single-cube play. For the `small` model of the quick profile it is shipped
 with the package; for any other model it is trained on first use and kept. Remake the shipped one, bit for bit on the
 same machine, with
@@ -14,11 +17,12 @@ from pathlib import Path
 
 import torch
 
-from lewm_core import checkpoint, dataset, signals
+from lewm_core import checkpoint, dataset, hub, signals
 from lewm_core.conditions import condition
+from lewm_core.episodes import ACTION_DIM
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest, file_digest
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import MODELS, LeWM, LeWMConfig
 from lewm_core.tabletop import Tabletop
 from lewm_core.train import ActionScale, Recipe, default_device, train
 from lewm_core.workspace import BASES
@@ -45,7 +49,10 @@ PRETRAINING = {
 
 @dataclass(frozen=True)
 class Base:
-    """Where a run starts. path: weights, None for random ones of `model`. name and hash: what figures say of it."""
+    """Where a run starts. path: weights, None for random ones of `model`. name and hash: what figures say of it.
+
+    model: the preset of our bases; a checkpoint of the user's brings its own sizes.
+    """
 
     name: str
     model: str
@@ -53,31 +60,51 @@ class Base:
     hash: str
 
     def load(self, seed: int) -> tuple[LeWM, ActionScale | None]:
-        """The model, and the action scale its weights were trained with. Only random weights depend on `seed`."""
+        """The model, for our actions, and the action scale its weights were trained with.
+
+        On `seed` depend random weights, and the action encoder of a checkpoint that was trained on other actions.
+        """
         if self.path is None:
-            return LeWM(pick(MODELS, self.model, "model"), seed), None
-        model, metadata = checkpoint.load(self.path)
+            return LeWM(self.config, seed), None
+        model, metadata = checkpoint.load(self.path, ACTION_DIM, seed)
         scale = metadata.get("action_scale")
         return model, ActionScale(**scale) if scale else None
+
+    @property
+    def config(self) -> LeWMConfig:
+        """The sizes of the model that the runs start from, with the actions it was trained on."""
+        return pick(MODELS, self.model, "model") if self.path is None else checkpoint.read_config(self.path)
 
 
 def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: None) -> Base:
     """The base called `name` for the model preset `model`; trained now, into `cache`, if it has to be.
 
-    name: tabletop (shipped or cached), retrain (made anew in `cache`), random, or the path of a safetensors file.
+    name: tabletop (shipped or cached), retrain (made anew in `cache`), random, or a checkpoint, as `hub.find` takes it:
+    a weights file, a folder, a hub id. A checkpoint of other actions is renamed, so that every figure says so.
     """
     pick(MODELS, model, "model")
     if name == "random":
         return Base("random", model, None, digest("random", repr(MODELS[model])))
     if name not in BASES:
-        if not Path(name).is_file():
-            raise InputError("base", repr(name), f"one of {', '.join(BASES)}, or the path of a safetensors file")
-        return Base(Path(name).stem, model, Path(name).resolve(), file_digest(name))
+        return of_checkpoint(name)
     shipped = SHIPPED / f"{model}.safetensors"
     path = shipped if name == "tabletop" and shipped.is_file() else cache / f"base_{model}.safetensors"
     if not path.is_file() or (path != shipped and not is_current(path, model)):
         pretrain(model, path, on_step)
     return Base("tabletop play", model, path, file_digest(path))
+
+
+def of_checkpoint(name: str) -> Base:
+    """The base in a checkpoint of the user's, found (or fetched) and read as a whole."""
+    if not Path(name).exists() and not hub.is_id(name):
+        raise InputError("base", f"{name!r}, no file or folder", f"one of {', '.join(BASES)}, or a checkpoint: a "
+                         "weights file, a folder with one, or a hub id such as quentinll/lewm-cube")
+    files = hub.find(name)
+    metadata = checkpoint.load(files.weights, ACTION_DIM)[1]
+    fresh = f" (action encoder {metadata['action_encoder']})" if "action_encoder" in metadata else ""
+    parts = [file_digest(path) for path in (files.weights, files.config) if path]
+    content = parts[0] if len(parts) == 1 else digest(*parts)
+    return Base(files.name + fresh, "the base's own", files.weights.absolute(), content)
 
 
 def is_current(path: Path, model: str) -> bool:

@@ -4,6 +4,7 @@ Nothing that is read is executed: safetensors holds numbers only, and pickles ar
 """
 
 import json
+import pickletools
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -44,8 +45,6 @@ _OLD = (
 )
 _MARK = "predictor.pos_embedding"
 _SIGREG = re.compile(r"(.*\.)?sigreg\.(t|phi|weights)")  # constants of the loss, kept beside the model in training
-_CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported operand 147")  # torch's words for what weights_only refuses
-_REASON = re.compile(r"(?:WeightsUnpickler error: |^)(?!Weights only)([^\n.]+)")  # its first sentence that says something
 _QKV = re.compile(r"encoder\.layers\.(\d+)\.attention\.([qkv])_proj\.(weight|bias)")
 
 
@@ -197,12 +196,11 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # of a pickle that is refused a moment later
             value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises depends on where the damage is
-        if code := _CODE.search(str(error)):
-            name = code[1] or "a name that it makes up"
-            raise InputError(path, f"a pickle that would run code when it is opened ({name}), so it was not opened",
+        if code := _code(path, str(error)):
+            raise InputError(path, f"a pickle that would run code when it is opened ({code}), so it was not opened",
                              "a state dict, which holds numbers only",
                              "Ask for torch.save(model.state_dict(), ...) or safetensors.") from error
-        reason = _REASON.search(str(error))
+        reason = re.search(r"(?:WeightsUnpickler error: |^)\s*(?!Weights only)([^\n.]+)", str(error))
         raise InputError(path, f"no whole file of torch.save ({reason[1] if reason else type(error).__name__})",
                          "a state dict of LeWM weights", "Was the download cut short? Fetch it again.") from error
     for key in ("state_dict", "model"):
@@ -213,6 +211,18 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     if odd := [f"{k} is a {type(v).__name__}" for k, v in value.items() if not isinstance(v, Tensor)]:
         raise InputError(path, "; ".join(odd), "a state dict: names and tensors")
     return dict(value)
+
+
+def _code(path: Path, refusal: str) -> str:
+    """What a pickle would have looked up and called, by torch's refusal or by its opcodes; empty for a mere ruin."""
+    if named := re.search(r"GLOBAL ([\w.]+)", refusal):
+        return named[1]
+    try:
+        with open(path, "rb") as f:
+            calls = {op.name for op, *_ in pickletools.genops(f)} & {"STACK_GLOBAL", "INST"}
+    except Exception:  # not a pickle from end to end
+        return ""
+    return "by a name that it makes up" if calls else ""
 
 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -35,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
     p.add_argument("--data", default="tabletop", choices=["tabletop", "bridge"], help="where episodes come from")
     p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for --data bridge")
-    p.add_argument("--base", metavar="NAME", help="base weights: tabletop, retrain, random, or a checkpoint's path")
+    base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"
+    p.add_argument("--base", metavar="NAME", help=base)
     setting = "set a notebook parameter (value in YAML); may be repeated"
     p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)
     p.add_argument("--jobs", type=int, metavar="N", help="processes of a sweep")

@@ -84,6 +84,8 @@ def caption(provenance: Mapping[str, object]) -> str:
         parts.append(f"profile {provenance['profile']}")
     if "data" in provenance:
         parts.append(f"data: {provenance['data']}" + (", simulated" if provenance["data"] in SIMULATED else ""))
+    if provenance.get("base"):
+        parts.append(f"base: {provenance['base']}")
     seeds = provenance.get("seeds")
     if isinstance(seeds, Mapping):
         parts.append("seeds: " + ", ".join(f"{len(s) if isinstance(s, Sequence) else s} {k}" for k, s in seeds.items()))

@@ -12,7 +12,6 @@ from lewm_core.errors import InputError
 SUFFIXES = (".safetensors", ".pt", ".ckpt")  # in a folder that has several kinds, the first kind is read
 HUB_FILES = ("model.safetensors", "weights.pt")  # in a repository, the first that is there
 CONFIG, HEADS = "config.json", "heads.safetensors"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 class _NotHere(InputError):
@@ -31,6 +30,11 @@ class Files:
     config: Path | None
 
 
+def is_id(name: str) -> bool:
+    """Whether `name` has the form of a repository's name, OWNER/NAME, and not of a weights file's."""
+    return bool(re.fullmatch(r"[a-zA-Z0-9][\w.-]*/[a-zA-Z0-9][\w.-]*", name, re.ASCII)) and not name.endswith(SUFFIXES)
+
+
 def find(name: str | Path) -> Files:
     """The files of a checkpoint: a weights file, a folder with one, or a hub id such as quentinll/lewm-cube.
 
@@ -46,7 +50,7 @@ def find(name: str | Path) -> Files:
     if path.is_dir():
         weights = _only_weights(path)
         return Files(path.resolve().name, weights, _beside(weights))
-    if HUB_ID.fullmatch(str(name)) and path.suffix not in SUFFIXES:
+    if is_id(str(name)):
         return _fetch(str(name))
     raise InputError(name, "no such file or folder", "a weights file, a folder with one, or a hub id (OWNER/NAME)")
 

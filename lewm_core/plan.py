@@ -1,6 +1,7 @@
 """What a call of the runner is to do: notebooks, their parameters and places, all checked before any work starts."""
 
 import argparse
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Plan:
     values: dict[str, dict[str, Any]]  # notebook name -> the parameters that it is given
     place: Workspace
     inputs: str  # digest of the data set's and the base's files
+    base: str = ""  # what figures call the user's own checkpoint; empty for our bases
     force: bool = False
 
 
@@ -68,8 +70,6 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         raise InputError("--data-path", f"it together with --data {options.data}", "it with --data bridge only")
     if options.data_path and not Path(options.data_path).is_dir():
         raise InputError("--data-path", options.data_path, "a folder that exists")
-    if options.base not in (None, *BASES) and not Path(options.base).exists():
-        raise InputError("--base", repr(options.base), f"{', '.join(BASES)}, or the path of a checkpoint")
     if options.jobs is not None and options.jobs < 1:
         raise InputError("--jobs", str(options.jobs), "a number of at least 1")
     if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
@@ -80,7 +80,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         "profile": options.profile,
         "data": options.data,
         "data_path": options.data_path and relative(options.data_path),
-        "base": relative(options.base) if options.base not in (None, *BASES) else options.base,
+        "base": _portable(options.base),
         "jobs": options.jobs,
         "output": relative(place.output),
         "figures": relative(place.figures),
@@ -97,9 +97,43 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         given |= {k: params.fit_text(k, v, n.declared[k], "--set") for k, v in typed.items() if k in n.declared}
         given |= {k: v for k, v in run_level.items() if k in n.declared}
         values[n.name] = given
-    inputs = digest(_listing(options.data_path), _listing(run_level.get("base")))
     name, chosen = run_name(options.profile, options.data), _choose(notebooks, options)
-    return Plan(name, notebooks, chosen, values, place, inputs, options.force)
+    base, base_hash = _check_base(notebooks, values)
+    inputs = digest(_listing(options.data_path), base_hash)
+    return Plan(name, notebooks, chosen, values, place, inputs, base, options.force)
+
+
+def _portable(base: str | None) -> str | None:
+    """A base's path as notebooks, which run in the repository's root, find it; a name or hub id as it is."""
+    if base in (None, *BASES) or not Path(base).exists():
+        return base
+    path = Path(os.path.abspath(base))  # links are kept: in the hub's cache they alone have a suffix
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
+
+
+def _check_base(notebooks: list[Notebook], values: dict[str, dict[str, Any]]) -> tuple[str, str]:
+    """Name and hash of the user's own checkpoint, read (and fetched) as a whole; empty texts for our bases.
+
+    Raises InputError if it cannot be read, or if its patches do not tile the frames that notebook 01 will make.
+    """
+    name = next((v["base"] for v in values.values() if "base" in v), None)
+    if name in (None, *BASES):
+        return "", ""
+    from lewm_core.base import of_checkpoint  # with torch, which takes seconds
+
+    base = of_checkpoint(str(ROOT / name) if (ROOT / name).exists() else name)
+    config = base.config
+    patch, own = config.patch_size, config.image_size
+    for n in (n for n in notebooks if "image_size" in n.declared):
+        size = values[n.name].get("image_size", n.declared["image_size"])
+        if size % patch:
+            near = max(patch, size // patch * patch)
+            raise InputError(f"--base {base.name}", f"patches of {patch} px, which do not tile frames of {size} px",
+                             f"an image_size that {patch} divides",
+                             f"Add --set image_size={own} (what it was trained on)" + (
+                                 f" or --set image_size={near} (faster; its positions are interpolated)."
+                                 if near != own else "."))
+    return base.name, base.hash
 
 
 def _choose(notebooks: list[Notebook], options: argparse.Namespace) -> set[str]:
@@ -118,9 +152,8 @@ def _choose(notebooks: list[Notebook], options: argparse.Namespace) -> set[str]:
 
 
 def _listing(path: str | None) -> str:
-    """Name, size and time of the files at `path`, relative to the repository (their content may be terabytes)."""
-    if path is None or path in BASES:
+    """Name, size and time of the files in a folder (their content may be terabytes)."""
+    if path is None:
         return ""
-    top = ROOT / path if not Path(path).exists() else Path(path)
-    files = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top]
+    files = sorted(p for p in Path(path).rglob("*") if p.is_file())
     return "\n".join(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)

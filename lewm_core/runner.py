@@ -88,6 +88,8 @@ def execute(plan: Plan) -> bool:
     began, report = time.monotonic(), {}
     chosen = [n for n in plan.notebooks if n.name in plan.chosen]
     progress = Progress(len(chosen))
+    if plan.base:
+        progress.message(f"base: {plan.base}")
     common = digest(provenance.code_digest(), plan.inputs, json.dumps(provenance.versions("torch", "numpy")))
     try:
         for i, notebook in enumerate(plan.notebooks):
@@ -113,7 +115,8 @@ def execute(plan: Plan) -> bool:
     finally:
         progress.close()
         total = round(time.monotonic() - began, 1)
-        record = provenance.collect(run=plan.name, notebooks=report, duration_s=total, parameters=plan.values)
+        values = {name: {**v, "base": plan.base or v["base"]} if "base" in v else v for name, v in plan.values.items()}
+        record = provenance.collect(run=plan.name, notebooks=report, duration_s=total, parameters=values)
         write_json(plan.place.summary, record)
         width = max(map(len, report), default=0)
         for name, row in report.items():

@@ -33,7 +33,8 @@ from lewm_core.provenance import code_digest, usable_cores
 from lewm_core.train import ActionScale, Recipe, check, default_device, split_of, train
 
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own row is in its key.
-CODE = ("model", "heads", "losses", "terms", "dataset", "targets", "train", "checkpoint", "signals/geometry")
+CODE = ("architecture", "model", "heads", "losses", "terms", "dataset", "targets", "train", "checkpoint",
+        "signals/geometry")
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,14 @@ def execute(run: Run, folder: Path) -> Run:
         return run
     started = time.time()
     model, scale = run.base.load(run.seed)
-    outcome = train(model, condition(run.condition), _data(run.dataset, run.fingerprint), run.recipe, run.seed, scale)
+    data = _data(run.dataset, run.fingerprint)
+    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale)
     temporary = folder / f".{run.key}.{os.getpid()}"
     temporary.mkdir(parents=True, exist_ok=True)
     try:
         metadata = {"condition": run.condition, "scale": run.scale, "seed": run.seed, "dataset": run.fingerprint,
-                    "base": run.base.name, "base_hash": run.base.hash, "recipe": asdict(run.recipe),
-                    "action_scale": asdict(outcome.action_scale)}
+                    "data": data.made.get("source"), "base": run.base.name, "base_hash": run.base.hash,
+                    "recipe": asdict(run.recipe), "action_scale": asdict(outcome.action_scale)}
         checkpoint.save(temporary / "model.safetensors", outcome.model, **metadata)
         if len(outcome.heads):
             save_file({k: v.detach().cpu().contiguous() for k, v in outcome.heads.state_dict().items()},

@@ -7,7 +7,7 @@ from lewm_core.errors import InputError, pick
 
 ROOT = Path(__file__).resolve().parents[1]  # of the repository: notebooks/, figures/, runs/
 SCALES = ("pilot", "full")
-BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a file
+BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
 
 
 def run_name(profile: str, data: str = "tabletop") -> str:

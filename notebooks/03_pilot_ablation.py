@@ -27,8 +27,8 @@ profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures"  # folder of the figures
-base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, or a file
-model = "small"  # size of the model: small, nano, or paper (ViT-Tiny, 224 px)
+base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
+model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 conditions = ["A", "B", "C1", "C2", "C3", "C4", "D", "D-fg", "E", "F", "G"]  # rows of lewm_core.conditions
 pilot_seeds = 5  # runs per condition; the paper has 3 to 10
 epochs = 6  # passes over the training windows; the paper has 20
@@ -46,7 +46,6 @@ from IPython.display import Markdown, display
 from lewm_core import base as bases
 from lewm_core import charts, dataset, paper, plots, statistics
 from lewm_core.files import write_csv
-from lewm_core.model import MODELS
 from lewm_core.provenance import collect
 from lewm_core.sweep import curves, plan, result, sweep
 from lewm_core.train import Recipe
@@ -58,17 +57,18 @@ path = workspace.need(workspace.dataset("pilot"), "02_extraction")
 pilot = dataset.load(path)
 recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)
 display(Markdown(f"{len(pilot['ep_len'])} episodes, {len(pilot['pixels'])} frames of {pilot['pixels'].shape[1]} px; "
-                 f"{pilot.nan_actions} action values were NaN and are 0. Model: {MODELS[model]}"))
+                 f"{pilot.nan_actions} action values were NaN and are 0."))
 
 # %% [markdown]
 # ## The base
 #
 # The paper fine-tunes LeWM-Cube, pretrained on another robot's single-cube play. Ours is pretrained on simulated
-# single-cube play; `base` names another.
+# single-cube play; `base` names another. One that was trained on other actions than ours gets a new action encoder,
+# drawn from each run's seed; its name then says so, here and under every figure.
 
 # %%
 start = bases.resolve(base, model, workspace.cache)
-print(f"base: {start.name}, hash {start.hash}")
+print(f"base: {start.name}, hash {start.hash}, {start.config}")
 
 # %% [markdown]
 # ## The runs
@@ -109,7 +109,7 @@ display(Markdown(
 changes = statistics.paired_change(results, split=["episode", "window"])
 summary = statistics.summarise(changes, np.random.default_rng(0))
 provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, seeds=list(range(pilot_seeds)),
-                     base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=model,
+                     base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=start.model,
                      duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)
 figure = plots.figure1(changes, summary, caption, skipped)

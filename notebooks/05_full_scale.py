@@ -23,8 +23,8 @@ profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures"  # folder of the figures
-base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, or a file
-model = "small"  # size of the model: small, nano, or paper (ViT-Tiny, 224 px)
+base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
+model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 full_conditions = ["A", "B", "D", "E"]  # rows of lewm_core.conditions; the paper's three and the baseline
 full_seeds = 3  # runs per condition; the paper has 3
 epochs = 6  # passes over the training windows; the paper has 20
@@ -101,7 +101,7 @@ display(Markdown(
 provenance = collect(profile=profile, data=data, fingerprint=full.fingerprint,
                      seeds={"pilot": sorted(int(s) for s in pilot_results.seed.unique()),
                             "full": list(range(full_seeds))},
-                     base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=model,
+                     base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=start.model,
                      duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)
 baseline = results[(results.condition == "A") & results.metric.isin(["mse", "mse_over_variance", "mse_over_static"])]

@@ -28,8 +28,8 @@ profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures"  # folder of the figures
-base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, or a file
-model = "small"  # size of the model: small, nano, or paper (ViT-Tiny, 224 px)
+base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
+model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 probe_scale = "full"  # which runs and data are probed: pilot or full
 probe_seeds = 3  # runs probed per condition, each with its own held-out episodes
 point_counts = [1, 4, 16, 64, 100, 400]  # points regressed at once; the paper's heads regress 400
@@ -48,7 +48,6 @@ from lewm_core import charts, dataset, diagnostics, plots, statistics, targets
 from lewm_core.conditions import condition
 from lewm_core.diagnostics import SIGNALS, TOKENS, token_features, with_first_frame
 from lewm_core.losses import track_loss
-from lewm_core.model import MODELS
 from lewm_core.provenance import collect
 from lewm_core.sweep import load_model, result
 from lewm_core.train import Recipe
@@ -67,13 +66,13 @@ held = {seed: diagnostics.held_out(frames, seed, recipe) for seed in seeds}
 missing = {name: " ".join(dict.fromkeys(frames.missing(columns).values())) for name, columns in SIGNALS.items()}
 missing = {name: reason for name, reason in missing.items() if reason}
 
-config = MODELS[model]
-side = config.image_size // config.patch_size
+config = start.config
+side = frames['pixels'].shape[1] // config.patch_size
 display(Markdown(
     f"{len(frames['ep_len'])} episodes, {len(frames['pixels'])} frames; "
-    f"{', '.join(f'{len(e)} episodes held out for seed {s}' for s, e in held.items())}. A frame is {config.dim} "
-    f"numbers in the CLS token and {side}×{side} = {side**2} patch tokens of {config.dim}, "
-    f"{side**2 * config.dim:,} numbers, of which the probe sees at most {diagnostics.MAX_FEATURES} principal "
+    f"{', '.join(f'{len(e)} episodes held out for seed {s}' for s, e in held.items())}. A frame is {config.width} "
+    f"numbers in the CLS token and {side}×{side} = {side**2} patch tokens of {config.width}, "
+    f"{side**2 * config.width:,} numbers, of which the probe sees at most {diagnostics.MAX_FEATURES} principal "
     "components. (At the paper's size, ViT-Tiny with patches *of* 14 px at 224 px, there are 16×16 = 256 patch tokens, "
     "where the paper's '14×14 patches' suggests 196.)"))
 display(Markdown("**Not probed:**\n\n" + "\n".join(f"- {name}: {reason}" for name, reason in missing.items()))
@@ -115,7 +114,7 @@ display(Markdown(f"Mean R² over {len(seeds)} seeds, held-out episodes:"), means
 
 # %%
 provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint, seeds=seeds, base=start.name,
-                     base_hash=start.hash, model=model, scale=probe_scale,
+                     base_hash=start.hash, model=start.model, scale=probe_scale,
                      held_out={str(s): [str(frames["episode_id"][i]) for i in e] for s, e in held.items()},
                      missing=missing, duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance) + "".join(f" · {name} not probed: {reason}" for name, reason in missing.items())

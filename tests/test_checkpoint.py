@@ -175,7 +175,7 @@ def test_the_shipped_base_is_used_unless_it_is_to_be_retrained(trained, saved, t
 
 def test_other_bases(saved, tmp_path):
     own = base.resolve(str(saved), "nano", tmp_path)
-    assert (own.name, own.path) == ("model", saved)
+    assert (own.name, own.path, own.config) == (saved.parent.name, saved, NANO), "'model' says nothing, its folder does"
     random = base.resolve("random", "nano", tmp_path)
     states = [random.load(seed)[0].state_dict()["predictor.pos_embedding"] for seed in (0, 0, 1)]
     assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
