@@ -42,7 +42,7 @@ def write_csv(path: str | Path, table: "pandas.DataFrame") -> None:
         table.to_csv(temporary, index=False)
 
 
-def digest(*parts: bytes | str, length: int = 16) -> str:
+def digest(*parts: bytes | memoryview | str, length: int = 16) -> str:
     """The first `length` hex digits of the SHA-256 of `parts`, each preceded by its size so that none run together."""
     h = hashlib.sha256()
     for part in parts:
