@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lewm_core.errors import InputError
 
 if TYPE_CHECKING:  # the runner uses this module and must start quickly
     import pandas
@@ -27,6 +30,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it is renamed to `path`, on failure it is removed.
+
+    InputError where `path` exists: a folder is never overwritten.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(path, "something of that name", "a folder that does not exist yet", "Give another name.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: str | Path, value: object) -> None:
