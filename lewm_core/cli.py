@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from lewm_core.errors import InputError
+from lewm_core.workspace import DATA
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 EPILOG = """\
@@ -16,7 +17,7 @@ other commands:
   ./run_all.sh lab [JUPYTER OPTION ...]    open the notebooks in JupyterLab
 
 Executed notebooks (.ipynb, .html) and results go to runs/NAME, figures to figures/NAME, where NAME is the profile
-(with "-bridge" for that data); the figures of `quick` lie in figures/ itself. Finished work is reused.
+(with "-bridge" for that data and so on); the figures of `quick` lie in figures/ itself. Finished work is reused.
 Exit codes: 0 all done, 1 a cell failed, 2 bad options or input, 130 interrupted.
 """
 
@@ -33,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     some = p.add_mutually_exclusive_group()
     some.add_argument("--only", action="append", default=[], metavar="NN[,NN]", help="only these notebooks")
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
-    p.add_argument("--data", default="tabletop", choices=["tabletop", "bridge"], help="where episodes come from")
-    p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for --data bridge")
+    p.add_argument("--data", default="tabletop", choices=DATA, help="where episodes come from")
+    p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for any other --data than tabletop")
     base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"
     p.add_argument("--base", metavar="NAME", help=base)
     setting = "set a notebook parameter (value in YAML); may be repeated"

@@ -3,6 +3,10 @@
 The paper counts seven and lists nine auxiliary variants, with the tracks in two query layouts. All are here.
 """
 
+from collections.abc import Iterable
+
+from lewm_core.contract import Outline
+from lewm_core.dataset import Data
 from lewm_core.errors import pick
 from lewm_core.terms import Condition, Term
 
@@ -29,3 +33,12 @@ CONDITIONS = {c.name: c for c in (
 def condition(name: str) -> Condition:
     """The condition of that name; an unknown one is an InputError that lists the known ones."""
     return pick(CONDITIONS, name, "condition")
+
+
+def unserved(data: Data | Outline, names: Iterable[str] = CONDITIONS) -> dict[str, str]:
+    """Those of the named conditions (default: all) that a dataset cannot serve, each with the reason in sentences.
+
+    An unknown condition is an InputError. A dataset without signal columns still serves A.
+    """
+    reasons = {name: " ".join(dict.fromkeys(data.missing(condition(name).columns).values())) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason}

@@ -1,180 +1,29 @@
-"""The dataset file: the public LeWM HDF5 contract plus our signal columns. Write, validate, read, windows, splits.
+"""The dataset file in use: read it, windows, splits. What it holds is `contract`, how it is written `packing`.
 
-The first five columns are the public contract (any LeWM tool trains on the file as it is); the others are optional.
-Along N lie the frames of all episodes, one after another: episode i is [ep_offset[i], ep_offset[i] + ep_len[i]).
 Nothing here needs torch.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from lewm_core.contract import COLUMNS, NO_FOREGROUND, SIGNALS, Column, Outline, made, missing, outline, validate
 from lewm_core.episodes import Episode
 from lewm_core.errors import InputError
-from lewm_core.files import file_digest, replacing
-from lewm_core.signals import Signals
+from lewm_core.files import digest
+from lewm_core.packing import write
+from lewm_core.provenance import usable_memory
+
+__all__ = [
+    "COLUMNS", "Data", "NO_FOREGROUND", "Outline", "SIGNALS", "Split", "WINDOW", "load", "outline",
+    "read_episodes", "split", "validate", "window_starts", "write",
+]  # fmt: skip
 
 WINDOW = 4  # three context frames and the one to predict
-
-
-@dataclass(frozen=True)
-class Column:
-    """One row of the contract. `shape` after the first axis: numbers are exact, names are any size but equal by name.
-
-    kind: NumPy dtype kinds allowed. finite: which rows must be finite: "all", "not inf" (NaN allowed, becomes 0 when
-    read), the name of the column that marks them, or None.
-    """
-
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: str
-    kind: str
-    required: bool = False
-    axis: str = "N"
-    finite: str | None = None
-
-
-COLUMNS = {c.name: c for c in (
-    Column("pixels", ("H", "W", 3), "uint8", "u", True),
-    Column("action", ("A",), "float32", "f", True, finite="not inf"),
-    Column("observation", ("O",), "float32", "f", True, finite="not inf"),
-    Column("ep_len", (), "int64", "iu", True, "E"),
-    Column("ep_offset", (), "int64", "iu", True, "E"),
-    Column("episode_id", (), "str", "OST", False, "E"),
-    Column("task", (), "str", "OST", False, "E"),
-    Column("depth", (56, 56), "float32", "f", finite="all"),
-    Column("mask", ("H", "W"), "uint8", "u"),
-    Column("tracks", (400, 2), "float32", "f", finite="visible"),
-    Column("visible", (400,), "uint8", "u"),
-    Column("tracks_fg", (400, 2), "float32", "f", finite="visible_fg"),
-    Column("visible_fg", (400,), "uint8", "u"),
-    Column("centroid", (3,), "float32", "f", finite="centroid_valid"),
-    Column("centroid_valid", (), "uint8", "u"),
-    Column("shape", (10,), "float32", "f", finite="shape_valid"),
-    Column("shape_valid", (), "uint8", "u"),
-)}
-NO_FOREGROUND = "The object mask is empty in every first frame, so no query point can be biased towards the object."
-SIGNALS = tuple(c.name for c in COLUMNS.values() if not c.required and c.axis == "N")
-
-
-def write(path: str | Path, items: Iterable[tuple[Episode, Signals]], **attributes: object) -> None:
-    """Write episodes and their signals, one at a time, to `path`; validated before it takes that name.
-
-    Signals that are missing leave their column out; why is kept in the attribute `missing`. `attributes` (JSON
-    values) say how the file was made.
-    """
-    with replacing(path) as temporary:
-        ids, tasks, lengths = [], [], []
-        made_by, missing, biased = {}, {}, False
-        with h5py.File(temporary, "w") as f:
-            for episode, signals in items:
-                rows = {"pixels": episode.frames, "action": episode.actions, "observation": episode.observations}
-                rows |= {name: value for name in SIGNALS if (value := getattr(signals, name)) is not None}
-                if ids and set(rows) != set(f):
-                    raise InputError(f"episode {episode.id}", f"signals {sorted(rows)}", f"{sorted(f)} as in {ids[0]}")
-                for name, value in rows.items():
-                    if name in f and f[name].shape[1:] != value.shape[1:]:
-                        raise InputError(f"episode {episode.id}", f"{name} of {value.shape[1:]} a frame",
-                                         f"{f[name].shape[1:]} as in {ids[0]}")
-                    _append(f, name, value)
-                ids.append(episode.id), tasks.append(episode.task), lengths.append(len(episode.frames))
-                made_by |= signals.made_by
-                missing |= signals.missing
-                biased |= signals.biased
-            if not ids:
-                raise InputError(path, "no episodes to write", "at least one", "Check the selection.")
-            if "tracks_fg" in f and not biased:  # all of them fell back to the uniform grid: that is condition D
-                del f["tracks_fg"], f["visible_fg"]
-                made_by.pop("tracks_fg", None)
-                missing["tracks_fg"] = NO_FOREGROUND
-            f["ep_len"] = np.array(lengths, np.int64)
-            f["ep_offset"] = np.cumsum([0, *lengths[:-1]], dtype=np.int64)
-            f.create_dataset("episode_id", data=ids, dtype=h5py.string_dtype())
-            f.create_dataset("task", data=tasks, dtype=h5py.string_dtype())
-            f.attrs["made"] = json.dumps({**attributes, "made_by": made_by, "missing": missing}, sort_keys=True)
-        if problems := validate(temporary):
-            raise InputError(path, "; ".join(problems), "a dataset that keeps the contract", "Nothing was written.")
-
-
-def _append(f: h5py.File, name: str, value: np.ndarray) -> None:
-    value = np.ascontiguousarray(value, dtype=COLUMNS[name].dtype)
-    if name not in f:  # one frame a chunk: what a random window reads is what it needs
-        f.create_dataset(name, data=value, maxshape=(None, *value.shape[1:]), chunks=(1, *value.shape[1:]))
-    else:
-        f[name].resize(len(f[name]) + len(value), axis=0)
-        f[name][-len(value):] = value
-
-
-def validate(path: str | Path) -> list[str]:
-    """Every violation of the contract in the file, as sentences; an empty list if it keeps it."""
-    try:
-        with h5py.File(path, "r") as f:
-            return _violations(f)
-    except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for other formats and damaged blocks
-        return [f"cannot be read as HDF5 ({error})"]
-
-
-def _violations(f: h5py.File) -> list[str]:
-    problems = [f"column {c.name} is missing" for c in COLUMNS.values() if c.required and c.name not in f]
-    index = {name: f[name][:] for name in ("ep_len", "ep_offset")
-             if isinstance(f.get(name), h5py.Dataset) and f[name].ndim == 1 and f[name].dtype.kind in "iu"}
-    rows = {"E": len(index["ep_len"]), "N": int(index["ep_len"].sum())} if "ep_len" in index else {}
-    sizes: dict[str, int] = {}
-    for column in (c for c in COLUMNS.values() if c.name in f):
-        problems += _check(f, column, rows.get(column.axis), sizes)
-    if "ep_len" in index:
-        length = index["ep_len"].astype(np.int64)
-        if not len(length):
-            problems.append("no episodes")
-        if (length < 1).any():
-            problems.append(f"ep_len has values below 1 (first at episode {int(np.argmax(length < 1))})")
-        offset = index.get("ep_offset", ())
-        if len(length) == len(offset) and not np.array_equal(offset, np.cumsum(length) - length):
-            problems.append("ep_offset is not the running sum of ep_len")
-    for name in ("tracks", "tracks_fg", "centroid", "shape"):
-        if name in f and COLUMNS[name].finite not in f:
-            problems.append(f"column {name} needs column {COLUMNS[name].finite}")
-    return problems
-
-
-def _check(f: h5py.File, column: Column, rows: int | None, sizes: dict[str, int]) -> list[str]:
-    """Violations of one column; `rows` None: unknown, since ep_len is unusable."""
-    data, name, problems = f[column.name], column.name, []
-    if not isinstance(data, h5py.Dataset) or not data.shape:
-        return [f"{name} is not an array"]
-    if data.dtype.kind not in column.kind or (column.kind == "u" and data.dtype != column.dtype):
-        problems.append(f"{name} is {data.dtype}, not {column.dtype}")
-    if rows is not None and len(data) != rows:
-        problems.append(f"{name} has {len(data)} rows, not {rows}")
-    if data.ndim - 1 != len(column.shape):
-        wanted = ", ".join(map(str, (column.axis, *column.shape)))
-        return [*problems, f"{name} has shape {data.shape}, not ({wanted})"]
-    for size, want in zip(data.shape[1:], column.shape, strict=True):
-        want = sizes.setdefault(want, size) if isinstance(want, str) else want
-        if size != want:
-            problems.append(f"{name} has an axis of {size} where {want} was expected")
-    if column.finite is None or data.dtype.kind != "f":
-        return problems
-    marks = f.get(column.finite)
-    if column.finite not in ("all", "not inf") and not (
-            isinstance(marks, h5py.Dataset) and marks.dtype.kind in "biu" and marks.shape == data.shape[: marks.ndim]):
-        return problems  # which rows count is unknown; that column's own violation is reported
-    for start in range(0, len(data), 256):  # bounded memory on files of any size
-        values = data[start : start + 256]
-        bad = np.isinf(values) if column.finite == "not inf" else ~np.isfinite(values)
-        if marks is not None:
-            valid = marks[start : start + 256].astype(bool)
-            bad &= valid.reshape(valid.shape + (1,) * (bad.ndim - valid.ndim))
-        if bad.any():
-            frame = start + int(np.argwhere(bad)[0][0])
-            what = {"not inf": "is infinite", "all": "is not finite"}.get(
-                column.finite, "is not finite where marked valid")
-            return [*problems, f"{name} {what} (first at frame {frame})"]
-    return problems
 
 
 @dataclass(frozen=True)
@@ -182,7 +31,7 @@ class Data:
     """A dataset in memory: columns by name, and what the file says of itself.
 
     nan_actions: how many action values were NaN and became 0, as in the public recipe.
-    fingerprint: digest of the file's bytes.
+    fingerprint: digest of the columns and of what the file says of itself.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -203,27 +52,81 @@ class Data:
         return np.repeat(self["ep_offset"], self["ep_len"])
 
     def missing(self, columns: Iterable[str]) -> dict[str, str]:
-        """Those of `columns` that the file lacks, with the reason it gives; a marker's reason is its signal's."""
-        reasons = self.made.get("missing", {})
-        marks = {c.finite: c.name for c in COLUMNS.values()}
-        return {c: reasons.get(c) or reasons.get(marks.get(c)) or f"The dataset has no column {c}."
-                for c in columns if c not in self.columns}
+        """Those of `columns` that the file lacks, with the reason; see contract.missing."""
+        return missing(columns, self.columns, self.made)
 
 
-def load(path: str | Path) -> Data:
-    """Read a validated dataset whole. InputError lists all violations; NaN actions become 0 and are counted."""
+def load(path: str | Path, episodes: int | None = None) -> Data:
+    """Read a validated dataset, or only its first `episodes`, into memory. NaN actions become 0 and are counted.
+
+    Grey pixels become RGB with three equal channels. InputError: all violations of the contract together, or more than
+    the free memory holds (counting the pixels twice, since training lays them out anew).
+    """
+    _need(path)
+    if episodes is not None and episodes < 1:
+        raise InputError("episodes", str(episodes), "a number of at least 1, or None for all")
+    with h5py.File(path, "r") as f:
+        length, offset = (f[name][:episodes].astype(np.int64) for name in ("ep_len", "ep_offset"))
+        _check_memory(path, f, length)
+        columns = {c.name: _column(f[c.name], c, length, offset) for c in COLUMNS.values() if c.name in f}
+        about = made(f)
+    nan = np.isnan(columns["action"])
+    columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
+    return Data(columns, about, _fingerprint(columns, about), int(nan.sum()))
+
+
+def read_episodes(path: str | Path) -> Iterator[Episode]:
+    """The episodes of a dataset without their signals, one at a time; no more than one is held in memory."""
+    _need(path)
+    with h5py.File(path, "r") as f:
+        for i, (length, offset) in enumerate(zip(f["ep_len"][:], f["ep_offset"][:], strict=True)):
+            own = {name: _column(f[name], COLUMNS[name], np.array([length]), np.array([offset]))
+                   for name in ("pixels", "action", "observation", "episode_id", "task") if name in f}
+            text = {name: str(own[name][0]) if name in own else "" for name in ("episode_id", "task")}
+            yield Episode(text["episode_id"] or f"episode-{i:06d}", own["pixels"], own["action"], own["observation"],
+                          text["task"])
+
+
+def _need(path: str | Path) -> None:
     if not Path(path).is_file():
         raise InputError(path, "no such file", "a dataset", "Run notebook 02_extraction first, or give another path.")
     if problems := validate(path):
         raise InputError(path, "; ".join(problems), "a dataset that keeps the contract",
-                         "lewm_core.dataset.COLUMNS is the contract.")
-    with h5py.File(path, "r") as f:
-        columns = {c.name: f[c.name].asstr()[:] if c.dtype == "str" else f[c.name][:].astype(c.dtype, copy=False)
-                   for c in COLUMNS.values() if c.name in f}
-        made = json.loads(f.attrs.get("made", "{}"))
-    nan = np.isnan(columns["action"])
-    columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
-    return Data(columns, made, file_digest(path), int(nan.sum()))
+                         "lewm_core.contract.COLUMNS is the contract.")
+
+
+def _column(data: h5py.Dataset, column: Column, length: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The part of a column that belongs to consecutive episodes; text, which stands at every frame, once for each."""
+    if column.axis == "E":
+        return data[: len(length)].astype(column.dtype, copy=False)
+    start, stop = int(offset[0]), int(offset[-1] + length[-1])
+    if column.dtype == "str":
+        return data.asstr("utf-8", "replace")[start:stop][offset - start]
+    values = data[start:stop].astype(column.dtype, copy=False)
+    return np.repeat(values, 3, axis=-1) if column.name == "pixels" and values.shape[-1] == 1 else values
+
+
+def _check_memory(path: str | Path, f: h5py.File, length: np.ndarray) -> None:
+    """InputError if the frames of episodes of these lengths do not fit into the free memory."""
+    a_frame = {c.name: np.dtype(c.dtype).itemsize * int(np.prod(f[c.name].shape[1:])) for c in COLUMNS.values()
+               if c.axis == "N" and c.dtype != "str" and c.name in f}
+    size = sum(a_frame.values()) + a_frame["pixels"] * (1 if f["pixels"].shape[-1] == 3 else 5)  # grey is tripled
+    needed, free = np.cumsum(length) * size, usable_memory()
+    if needed[-1] > free:
+        fit = int((needed <= free).sum())
+        raise InputError(path, f"{len(length)} episodes that need {needed[-1] / 1e9:.1f} GB of memory",
+                         f"at most the {free / 1e9:.1f} GB that are free",
+                         f"Load the first {fit} only: episodes={fit}." if fit else "Not even one episode fits.")
+
+
+def _fingerprint(columns: Mapping[str, np.ndarray], about: Mapping[str, object]) -> str:
+    """Digest of what was read: the same for the same content, however the file is compressed or was put together."""
+    parts = [json.dumps(about, sort_keys=True)]
+    for name, values in columns.items():
+        text = values.dtype == object
+        parts += [name, repr((values.shape, str(values.dtype))),
+                  json.dumps(values.tolist()) if text else np.ascontiguousarray(values).data.cast("B")]
+    return digest(*parts)
 
 
 def window_starts(ep_len: np.ndarray, ep_offset: np.ndarray, length: int = WINDOW) -> np.ndarray:

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lewm_core.errors import InputError
 
 if TYPE_CHECKING:  # the runner uses this module and must start quickly
     import pandas
@@ -29,6 +32,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it is renamed to `path`, on failure it is removed.
+
+    InputError where `path` exists: a folder is never overwritten.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(path, "something of that name", "a folder that does not exist yet", "Give another name.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as indented JSON with a final newline, atomically. NaN is refused, since it is not JSON."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -42,7 +63,7 @@ def write_csv(path: str | Path, table: "pandas.DataFrame") -> None:
         table.to_csv(temporary, index=False)
 
 
-def digest(*parts: bytes | str, length: int = 16) -> str:
+def digest(*parts: bytes | memoryview | str, length: int = 16) -> str:
     """The first `length` hex digits of the SHA-256 of `parts`, each preceded by its size so that none run together."""
     h = hashlib.sha256()
     for part in parts:

@@ -9,7 +9,7 @@ from typing import Any
 from lewm_core import parameters as params
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest
-from lewm_core.workspace import BASES, ROOT, Workspace, relative, run_name
+from lewm_core.workspace import BASES, DATA, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 RUN_LEVEL = ("profile", "data", "data_path", "base", "output", "figures", *UNDECIDED)
@@ -64,10 +64,12 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         raise InputError(folder, "no notebooks", "files named NN_name.py")
     profiles = {p.stem: p for p in sorted((folder / "profiles").glob("*.yaml"))}
     profile = pick(profiles, options.profile, "--profile")
-    if options.data == "bridge" and not options.data_path:
-        raise InputError("--data bridge", "no --data-path", "the folder of the data set", "Add --data-path DIR.")
-    if options.data != "bridge" and options.data_path:
-        raise InputError("--data-path", f"it together with --data {options.data}", "it with --data bridge only")
+    simulated, *real = DATA
+    if options.data in real and not options.data_path:
+        raise InputError(f"--data {options.data}", "no --data-path", "the folder of the data set",
+                         "Add --data-path DIR.")
+    if options.data == simulated and options.data_path:
+        raise InputError("--data-path", f"it together with --data {simulated}", f"it with --data {' or '.join(real)}")
     if options.data_path and not Path(options.data_path).is_dir():
         raise InputError("--data-path", options.data_path, "a folder that exists")
     if options.jobs is not None and options.jobs < 1:

@@ -7,6 +7,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
 from lewm_core.errors import InputError
 from lewm_core.files import digest
 from lewm_core.workspace import ROOT
@@ -98,3 +100,22 @@ def _device() -> str | None:
 def usable_cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usable_memory() -> int:
+    """The bytes of memory that this process may still take: what is free, within the limits set on it."""
+    process, free = psutil.Process(), psutil.virtual_memory().available
+    groups = Path("/sys/fs/cgroup")
+    for folder, limit, used, cache in ((groups, "memory.max", "memory.current", "inactive_file"),
+                                       (groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                        "total_inactive_file")):
+        try:  # a container's limit; the cache of files that were read is given back where memory is needed
+            room = int((folder / limit).read_text()) - int((folder / used).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            free = min(free, room + int(stat.get(cache, 0)))
+        except (OSError, ValueError):  # no such group, or "max"
+            pass
+    if hasattr(process, "rlimit"):
+        limit = process.rlimit(psutil.RLIMIT_AS)[0]
+        free = free if limit == psutil.RLIM_INFINITY else min(free, limit - process.memory_info().vms)
+    return max(0, free)

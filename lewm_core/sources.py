@@ -21,10 +21,11 @@ from lewm_core.bridge import Bridge
 from lewm_core.episodes import Episode, EpisodeInfo, Source
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest, file_digest, replacing, write_json
+from lewm_core.lerobot import LeRobot
 from lewm_core.provenance import usable_cores
 from lewm_core.signals import CLASSICAL, SIMULATOR, Backends, Signals, extract
 from lewm_core.tabletop import Tabletop
-from lewm_core.workspace import ROOT
+from lewm_core.workspace import DATA, ROOT
 
 Packet = tuple[Episode, Signals]
 
@@ -55,14 +56,18 @@ def _tabletop(spec: "SourceSpec") -> Source:
     return Tabletop(spec.n_candidates, spec.seed, spec.image_size)
 
 
-def _bridge(spec: "SourceSpec") -> Source:
-    source = Bridge(ROOT / spec.data_path, spec.image_size, spec.camera)
-    return First(source, spec.n_candidates) if spec.n_candidates else source
+def _real(kind: Callable[[Path, int, int], Source]) -> Callable[["SourceSpec"], Source]:
+    """Opens real data, a `kind(path, image_size, camera)`, and keeps the first episodes of it."""
+    def open_(spec: "SourceSpec") -> Source:
+        source = kind(ROOT / spec.data_path, spec.image_size, spec.camera)
+        return First(source, spec.n_candidates) if spec.n_candidates else source
+    return open_
 
 
 SOURCES: dict[str, tuple[Callable[["SourceSpec"], Source], Backends]] = {
     "tabletop": (_tabletop, SIMULATOR),
-    "bridge": (_bridge, CLASSICAL),
+    "bridge": (_real(Bridge), CLASSICAL),
+    "lerobot": (_real(LeRobot), CLASSICAL),
 }
 
 
@@ -72,7 +77,7 @@ class SourceSpec:
 
     data: a name in SOURCES. n_candidates: how many episodes, from the first; 0 is all (not of a simulator).
     seed: of the simulator. image_size: px. data_path: folder of real data; relative to the repository.
-    camera: of real data, 0 to 3.
+    camera: of real data, from 0.
     """
 
     data: str
@@ -86,8 +91,8 @@ class SourceSpec:
         pick(SOURCES, self.data, "data")
         if self.n_candidates < 0:
             raise InputError("n_candidates", str(self.n_candidates), "a number of episodes; 0 for all")
-        if self.data == "bridge" and not self.data_path:
-            raise InputError("data bridge", "no data_path", "the folder of the data set", "Pass --data-path DIR.")
+        if self.data != DATA[0] and not self.data_path:
+            raise InputError(f"data {self.data}", "no data_path", "the folder of the data set", "Pass --data-path DIR.")
 
     def open(self) -> Source:
         """The source, opened once per process."""

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from lewm_core import checkpoint, dataset
 from lewm_core.base import Base
-from lewm_core.conditions import condition
+from lewm_core.conditions import condition, unserved
 from lewm_core.errors import InputError
 from lewm_core.files import digest, write_json
 from lewm_core.model import LeWM
@@ -33,7 +33,7 @@ from lewm_core.provenance import code_digest, usable_cores
 from lewm_core.train import ActionScale, Recipe, check, default_device, split_of, train
 
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own row is in its key.
-CODE = ("architecture", "model", "heads", "losses", "terms", "dataset", "targets", "train", "checkpoint",
+CODE = ("architecture", "model", "heads", "losses", "terms", "contract", "dataset", "targets", "train", "checkpoint",
         "signals/geometry")
 
 
@@ -48,6 +48,7 @@ class Run:
     fingerprint: str  # of the dataset
     base: Base
     recipe: Recipe
+    episodes: int | None = None  # of the dataset, the first; the fingerprint is theirs
 
     @cached_property  # once, in the process that plans: a source edited while a sweep runs must not rename its runs
     def key(self) -> str:
@@ -57,25 +58,27 @@ class Run:
 
 
 def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path, base: Base,
-         recipe: Recipe) -> tuple[list[Run], pd.DataFrame]:
+         recipe: Recipe, episodes: int | None = None) -> tuple[list[Run], pd.DataFrame]:
     """The runs to do, seed by seed, and the conditions that this dataset cannot serve: condition, scale, reason.
+
+    episodes: only the first so many of the dataset, None for all.
 
     Raises InputError, before anything is trained, for an unknown condition, a damaged dataset, no seeds, or a dataset
     on which not even the baseline can be trained.
     """
-    rows = {name: condition(name) for name in conditions}
-    if not seeds or not rows:
-        raise InputError("sweep", f"{len(rows)} conditions × {len(seeds)} seeds", "at least one of each")
-    data = dataset.load(path)
+    names = [condition(name).name for name in dict.fromkeys(conditions)]
+    if not seeds or not names:
+        raise InputError("sweep", f"{len(names)} conditions × {len(seeds)} seeds", "at least one of each")
+    data = dataset.load(path, episodes)
     model, _ = base.load(seed=0)
     check(data, condition("A"), model)
     for seed in seeds:
         split_of(data, recipe, seed)  # an InputError if there is too little to hold out
-    skipped = {name: " ".join(dict.fromkeys(data.missing(row.columns).values())) for name, row in rows.items()}
-    table = pd.DataFrame([(name, scale, reason) for name, reason in skipped.items() if reason],
+    skipped = unserved(data, names)
+    table = pd.DataFrame([(name, scale, reason) for name, reason in skipped.items()],
                          columns=["condition", "scale", "reason"])
-    runs = [Run(name, scale, seed, str(path), data.fingerprint, base, recipe)
-            for seed in seeds for name in rows if not skipped[name]]
+    runs = [Run(name, scale, seed, str(path), data.fingerprint, base, recipe, episodes)
+            for seed in seeds for name in names if name not in skipped]
     return runs, table
 
 
@@ -122,8 +125,8 @@ def _start_worker(parent: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _data(path: str, fingerprint: str) -> dataset.Data:
-    data = dataset.load(path)
+def _data(path: str, fingerprint: str, episodes: int | None) -> dataset.Data:
+    data = dataset.load(path, episodes)
     if data.fingerprint != fingerprint:
         raise InputError(path, "a file that has changed since the runs were planned", "the planned dataset",
                          "Plan the runs again.")
@@ -136,7 +139,7 @@ def execute(run: Run, folder: Path) -> Run:
         return run
     started = time.time()
     model, scale = run.base.load(run.seed)
-    data = _data(run.dataset, run.fingerprint)
+    data = _data(run.dataset, run.fingerprint, run.episodes)
     outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale)
     temporary = folder / f".{run.key}.{os.getpid()}"
     temporary.mkdir(parents=True, exist_ok=True)

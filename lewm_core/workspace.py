@@ -7,6 +7,7 @@ from lewm_core.errors import InputError, pick
 
 ROOT = Path(__file__).resolve().parents[1]  # of the repository: notebooks/, figures/, runs/
 SCALES = ("pilot", "full")
+DATA = ("tabletop", "bridge", "lerobot")  # the keys of sources.SOURCES; all but the first are real data in a folder
 BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
 
 

@@ -141,8 +141,9 @@ def test_parameters_profile_then_options(study):
         (["--from", "two"], "one of 01_one, 02_two"),
         (["--jobs", "0"], "at least 1"),
         (["--data", "bridge"], "--data-path"),
+        (["--data", "lerobot"], "--data-path"),
         (["--data", "bridge", "--data-path", "/no/such"], "a folder that exists"),
-        (["--data-path", "/"], "with --data bridge only"),
+        (["--data-path", "/"], "it with --data bridge or lerobot"),
         (["--base", "no_such.safetensors"], "tabletop, retrain, random"),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 from lewm_core.bridge import Bridge
 from lewm_core.errors import InputError
 from lewm_core.signals import CLASSICAL, SIMULATOR
-from lewm_core.sources import SourceSpec, edited, packets, write_editable
+from lewm_core.sources import SOURCES, SourceSpec, edited, packets, write_editable
 from lewm_core.tabletop import Tabletop
+from lewm_core.workspace import DATA
 
 SPEC = SourceSpec("tabletop", n_candidates=4, seed=3, image_size=16)
 
@@ -27,6 +28,10 @@ def test_a_spec_opens_the_source_it_describes():
     assert source.infos() == direct.infos()
     assert SPEC.backends == SIMULATOR
     assert SourceSpec("bridge", 0, 0, 16, "anywhere").backends == CLASSICAL
+
+
+def test_the_command_line_knows_every_source():
+    assert DATA == tuple(SOURCES)
 
 
 def test_bad_specs_say_what_to_pass():

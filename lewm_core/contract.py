@@ -1,0 +1,189 @@
+"""The contract of a dataset file: the public LeWM HDF5 columns plus our signal columns; every violation of it.
+
+The first five columns are the public contract (any LeWM tool trains on the file as it is); the others are optional.
+Along N lie the frames of all episodes, one after another: episode i is [ep_offset[i], ep_offset[i] + ep_len[i]).
+
+Files of other tools keep the contract as their own validator has it: any integer kind of pixels with values 0 to 255,
+grey (N, H, W, 1) as well as RGB, any float kind of actions and observations, any integer kind of lengths and offsets,
+columns that are not in the table, and rows beyond those that the episodes cover. The last two are never read. Stricter
+than theirs: a column with a name in the table is what the table says, and actions and observations are not infinite.
+"""
+
+import json
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import hdf5plugin  # noqa: F401  # registers the compressions that public files use (Blosc, LZ4, Zstd)
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Column:
+    """One row of the contract.
+
+    shape: of one entry. Numbers are exact, several in a tuple are alternatives; names are any size, equal by name.
+    dtype: what it is written and read as; str: text. kind: the NumPy dtype kinds that a file may have.
+    axis: N (an entry for each frame) or E (for each episode).
+    finite: which rows must be finite: "all", "not inf" (NaN allowed, becomes 0 when read), the name of the column that
+    marks them, or None.
+    """
+
+    name: str
+    shape: tuple[int | str | tuple[int, ...], ...]
+    dtype: str
+    kind: str
+    required: bool = False
+    axis: str = "N"
+    finite: str | None = None
+
+
+COLUMNS = {c.name: c for c in (
+    Column("pixels", ("H", "W", (3, 1)), "uint8", "iu", True),
+    Column("action", ("A",), "float32", "f", True, finite="not inf"),
+    Column("observation", ("O",), "float32", "f", True, finite="not inf"),
+    Column("ep_len", (), "int64", "iu", True, "E"),
+    Column("ep_offset", (), "int64", "iu", True, "E"),
+    Column("episode_id", (), "str", "OST"),  # text stands at every frame, where other tools look for it
+    Column("task", (), "str", "OST"),
+    Column("depth", (56, 56), "float32", "f", finite="all"),
+    Column("mask", ("H", "W"), "uint8", "u"),
+    Column("tracks", (400, 2), "float32", "f", finite="visible"),
+    Column("visible", (400,), "uint8", "u"),
+    Column("tracks_fg", (400, 2), "float32", "f", finite="visible_fg"),
+    Column("visible_fg", (400,), "uint8", "u"),
+    Column("centroid", (3,), "float32", "f", finite="centroid_valid"),
+    Column("centroid_valid", (), "uint8", "u"),
+    Column("shape", (10,), "float32", "f", finite="shape_valid"),
+    Column("shape_valid", (), "uint8", "u"),
+)}
+NO_FOREGROUND = "The object mask is empty in every first frame, so no query point can be biased towards the object."
+SIGNALS = tuple(c.name for c in COLUMNS.values() if not c.required and c.dtype != "str")
+
+
+def validate(path: str | Path) -> list[str]:
+    """Every violation of the contract in the file, as sentences; an empty list if it keeps it."""
+    try:
+        with h5py.File(path, "r") as f:
+            return _violations(f)
+    except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for other formats and damaged blocks
+        return [f"cannot be read as HDF5 ({error})"]
+
+
+def _violations(f: h5py.File) -> list[str]:
+    problems = [f"column {c.name} is missing" for c in COLUMNS.values() if c.required and c.name not in f]
+    index = {name: f[name][:] for name in ("ep_len", "ep_offset")
+             if isinstance(f.get(name), h5py.Dataset) and f[name].ndim == 1 and f[name].dtype.kind in "iu"}
+    rows = {"E": len(index["ep_len"]), "N": int(index["ep_len"].sum())} if "ep_len" in index else {}
+    sizes: dict[str, int] = {}
+    for column in (c for c in COLUMNS.values() if c.name in f):
+        problems += _check(f, column, rows.get(column.axis), sizes)
+    if "ep_len" in index:
+        length = index["ep_len"].astype(np.int64)
+        if not len(length):
+            problems.append("no episodes")
+        if (length < 1).any():
+            problems.append(f"ep_len has values below 1 (first at episode {int(np.argmax(length < 1))})")
+        offset = index.get("ep_offset", ())
+        if len(length) == len(offset) and not np.array_equal(offset, np.cumsum(length) - length):
+            problems.append("ep_offset is not the running sum of ep_len")
+    for name in ("tracks", "tracks_fg", "centroid", "shape"):
+        if name in f and COLUMNS[name].finite not in f:
+            problems.append(f"column {name} needs column {COLUMNS[name].finite}")
+    return problems
+
+
+def _check(f: h5py.File, column: Column, rows: int | None, sizes: dict[str, int]) -> list[str]:
+    """Violations of one column; `rows` None: unknown, since ep_len is unusable."""
+    data, name, problems = f[column.name], column.name, []
+    if not isinstance(data, h5py.Dataset) or not data.shape:
+        return [f"{name} is not an array"]
+    text = column.dtype == "str" and h5py.check_string_dtype(data.dtype) is None
+    if text or data.dtype.kind not in column.kind or (column.kind == "u" and data.dtype != column.dtype):
+        problems.append(f"{name} is {data.dtype}, not {column.dtype}")
+    if rows is not None and (len(data) < rows if column.axis == "N" else len(data) != rows):
+        wanted = f"fewer than the {rows} of the episodes" if column.axis == "N" else f"not {rows}"
+        problems.append(f"{name} has {len(data)} rows, {wanted}")
+    if data.ndim - 1 != len(column.shape):
+        wanted = ", ".join(str(s[0] if isinstance(s, tuple) else s) for s in (column.axis, *column.shape))
+        return [*problems, f"{name} has shape {data.shape}, not ({wanted})"]
+    for size, want in zip(data.shape[1:], column.shape, strict=True):
+        want = sizes.setdefault(want, size) if isinstance(want, str) else want
+        if size not in (want if isinstance(want, tuple) else (want,)):
+            wanted = " or ".join(map(str, want)) if isinstance(want, tuple) else want
+            problems.append(f"{name} has an axis of {size} where {wanted} was expected")
+    return problems + _values(f, column, len(data) if rows is None else min(rows, len(data)))
+
+
+def _values(f: h5py.File, column: Column, rows: int) -> list[str]:
+    """Violations of a column's values in its first `rows` rows, read a few at a time: files may be of any size."""
+    data, name = f[column.name], column.name
+    if column.dtype == "uint8" and data.dtype.kind in "iu" and data.dtype != np.uint8:
+        for start in range(0, rows, 64):
+            values = data[start : min(start + 64, rows)]
+            if values.min() < 0 or values.max() > 255:
+                return [f"{name} is {data.dtype} with values outside 0 to 255 (first in frames {start} and after)"]
+    if column.finite is None or data.dtype.kind != "f":
+        return []
+    marks = f.get(column.finite)
+    if column.finite not in ("all", "not inf") and not (
+            isinstance(marks, h5py.Dataset) and marks.dtype.kind in "biu" and len(marks) >= rows
+            and marks.shape[1:] == data.shape[1 : marks.ndim]):
+        return []  # which rows count is unknown; that column's own violation is reported
+    for start in range(0, rows, 256):
+        stop = min(start + 256, rows)
+        values = data[start:stop]
+        bad = np.isinf(values) if column.finite == "not inf" else ~np.isfinite(values)
+        if marks is not None:
+            valid = marks[start:stop].astype(bool)
+            bad &= valid.reshape(valid.shape + (1,) * (bad.ndim - valid.ndim))
+        if bad.any():
+            frame = start + int(np.argwhere(bad)[0][0])
+            what = {"not inf": "is infinite", "all": "is not finite"}.get(
+                column.finite, "is not finite where marked valid")
+            return [f"{name} {what} (first at frame {frame})"]
+    return []
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a file says of itself, known without reading its frames.
+
+    columns: shape of each column of the contract. other: shape of each array that nothing here reads (None: no array).
+    lengths: (E,) frames of each episode. made: how it was made, empty where another tool made it.
+    """
+
+    columns: Mapping[str, tuple[int, ...]]
+    other: Mapping[str, tuple[int, ...] | None]
+    lengths: np.ndarray
+    made: Mapping[str, object]
+
+    def missing(self, columns: Iterable[str]) -> dict[str, str]:
+        """Those of `columns` that the file lacks, with the reason; see `missing`."""
+        return missing(columns, self.columns, self.made)
+
+
+def outline(path: str | Path) -> Outline:
+    """The outline of a file that keeps the contract (ask `validate` first)."""
+    with h5py.File(path, "r") as f:
+        shapes = {name: item.shape if isinstance(item, h5py.Dataset) else None for name, item in f.items()}
+        return Outline({name: shapes[name] for name in COLUMNS if name in shapes},
+                       {name: shape for name, shape in shapes.items() if name not in COLUMNS}, f["ep_len"][:], made(f))
+
+
+def made(f: h5py.File) -> dict[str, object]:
+    """What our own files say of how they were made; {} for any other file."""
+    try:
+        value = json.loads(f.attrs.get("made", "{}"))
+    except (ValueError, TypeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def missing(columns: Iterable[str], present: Container[str], made: Mapping[str, object]) -> dict[str, str]:
+    """Those of `columns` that are not `present`, with the reason that `made` gives; a marker's is its signal's."""
+    reasons = made.get("missing", {})
+    marks = {c.finite: c.name for c in COLUMNS.values()}
+    return {c: reasons.get(c) or reasons.get(marks.get(c)) or f"The dataset has no column {c}."
+            for c in columns if c not in present}
