@@ -15,11 +15,11 @@ from lewm_core.contract import COLUMNS, NO_FOREGROUND, SIGNALS, Column, Outline,
 from lewm_core.episodes import Episode
 from lewm_core.errors import InputError
 from lewm_core.files import digest
-from lewm_core.packing import write
+from lewm_core.packing import pack, write
 from lewm_core.provenance import usable_memory
 
 __all__ = [
-    "COLUMNS", "Data", "NO_FOREGROUND", "Outline", "SIGNALS", "Split", "WINDOW", "load", "outline",
+    "COLUMNS", "Data", "NO_FOREGROUND", "Outline", "SIGNALS", "Split", "WINDOW", "load", "outline", "pack",
     "read_episodes", "split", "validate", "window_starts", "write",
 ]  # fmt: skip
 
