@@ -15,11 +15,11 @@ from lewm_core.contract import COLUMNS, NO_FOREGROUND, SIGNALS, Column, Outline,
 from lewm_core.episodes import Episode
 from lewm_core.errors import InputError
 from lewm_core.files import digest
-from lewm_core.packing import write
+from lewm_core.packing import pack, write
 from lewm_core.provenance import usable_memory
 
 __all__ = [
-    "COLUMNS", "Data", "NO_FOREGROUND", "Outline", "SIGNALS", "Split", "WINDOW", "load", "outline",
+    "COLUMNS", "Data", "NO_FOREGROUND", "Outline", "SIGNALS", "Split", "WINDOW", "load", "outline", "pack",
     "read_episodes", "split", "validate", "window_starts", "write",
 ]  # fmt: skip
 
@@ -100,9 +100,13 @@ def _column(data: h5py.Dataset, column: Column, length: np.ndarray, offset: np.n
     if column.axis == "E":
         return data[: len(length)].astype(column.dtype, copy=False)
     start, stop = int(offset[0]), int(offset[-1] + length[-1])
-    if column.dtype == "str":
-        return data.asstr("utf-8", "replace")[start:stop][offset - start]
-    values = data[start:stop].astype(column.dtype, copy=False)
+    try:
+        if column.dtype == "str":
+            return data.asstr("utf-8", "replace")[start:stop][offset - start]
+        values = data[start:stop].astype(column.dtype, copy=False)
+    except (OSError, RuntimeError) as error:  # a damaged block, or a compression that is not registered
+        raise InputError(f"{data.file.filename}, column {column.name}", f"data that cannot be read ({error})",
+                         "an undamaged file", "Copy or make the file again.") from None
     return np.repeat(values, 3, axis=-1) if column.name == "pixels" and values.shape[-1] == 1 else values
 
 

@@ -59,7 +59,7 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0",
                 if files is None:
                     files = _Files(folder, version, log.n_files, fps, first)
                     log.n_files += 1
-                log.add(index, episode, files.add(index, episode, log, fps))
+                log.add(index, episode, files.add(index, episode, log))
                 if version == "v2.1" or files.size >= file_mb * 1e6:
                     files.close()
                     files = None
@@ -112,10 +112,7 @@ class _Files:
     """A table and a video under way, to which episodes are appended."""
 
     def __init__(self, folder: Path, version: str, number: int, fps: int, first: Episode):
-        import av
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        av, pa, pq = need("av"), need("pyarrow"), need("pyarrow.parquet")
         self.place = {"chunk_index": number // CHUNK, "file_index": number % CHUNK}
         at = {**self.place, "episode_chunk": number // CHUNK, "episode_index": number, "video_key": CAMERA}
         table, video = (folder / template.format(**at) for template in TEMPLATES[version])
@@ -132,18 +129,16 @@ class _Files:
         self._stream.pix_fmt = "yuv420p"
         self._fps, self._frames, self.size = fps, 0, 0
 
-    def add(self, index: int, episode: Episode, log: _Log, fps: int) -> dict:
+    def add(self, index: int, episode: Episode, log: _Log) -> dict:
         """Append an episode; returns where it lies, as v3.0 says it."""
-        import av
-        import pyarrow as pa
-
-        columns = log.columns(index, episode, fps)
+        av, pa = need("av"), need("pyarrow")
+        columns = log.columns(index, episode, self._fps)
         log.stats.append({name: _statistics(values.reshape(len(values), -1)) for name, values in columns.items()}
                          | {CAMERA: _statistics(episode.frames.reshape(-1, 3) / 255, len(episode.frames))})
         arrays = [pa.array(values.tolist() if values.ndim > 1 and values.shape[1] > 1 else values.ravel(), type_)
                   for values, type_ in zip(columns.values(), self._schema.types, strict=True)]
         self._table.write_table(pa.table(arrays, schema=self._schema))
-        start = self._frames / fps
+        start = self._frames / self._fps
         for t, picture in enumerate(episode.frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = self._frames
@@ -153,7 +148,8 @@ class _Files:
             self._frames += 1
         place = {f"data/{name}": value for name, value in self.place.items()}
         place |= {f"videos/{CAMERA}/{name}": value for name, value in self.place.items()}
-        return place | {f"videos/{CAMERA}/from_timestamp": start, f"videos/{CAMERA}/to_timestamp": self._frames / fps}
+        end = self._frames / self._fps
+        return place | {f"videos/{CAMERA}/from_timestamp": start, f"videos/{CAMERA}/to_timestamp": end}
 
     def _mux(self, frame) -> None:
         for packet in self._stream.encode(frame):

@@ -89,7 +89,7 @@ def read(ids: list[str]):
 
 
 made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends), "profile": profile}
-dataset.write(workspace.dataset("full"), read(full), **made, scale="full")
+dataset.pack(workspace.dataset("full"), full, read, **made, scale="full")
 list(read([id for id in pilot if id not in kept]))
 dataset.write(workspace.dataset("pilot"), (kept[id] for id in pilot), **made, scale="pilot")
 

@@ -213,6 +213,29 @@ def test_a_file_larger_than_the_memory_is_an_error_that_says_how_much_fits(squar
         dataset.load(squares)
 
 
+def test_a_limit_on_this_process_counts_as_memory():
+    code = ("import resource, psutil; from lewm_core.provenance import usable_memory\n"
+            "free, used = usable_memory(), psutil.Process().memory_info().vms\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (used + 10**8, -1)); print(free, usable_memory())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    free, limited = map(int, done.stdout.split())
+    assert limited < 1.1e8 and limited < free
+
+
+def test_a_damaged_block_is_a_clear_error(damaged):
+    with h5py.File(damaged, "r+") as f:
+        pixels = f["pixels"][:]
+        del f["pixels"]
+        f.create_dataset("pixels", data=pixels, chunks=(1, SIZE, SIZE, 3), **hdf5plugin.Blosc())
+        chunk = f["pixels"].id.get_chunk_info(20)
+    content = bytearray(damaged.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
+    damaged.write_bytes(content)
+    for read in (dataset.load, lambda path: list(dataset.read_episodes(path))):
+        with pytest.raises(InputError, match=f"{damaged}, column pixels.*cannot be read"):
+            read(damaged)
+
+
 def test_episodes_are_read_back_one_by_one(squares, damaged):
     for i, episode in enumerate(dataset.read_episodes(squares)):
         original, _ = moving_square(i, LENGTHS[i])

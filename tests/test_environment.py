@@ -108,7 +108,7 @@ def copy(tmp_path):
     (root / "lewm_core").mkdir(parents=True)
     shutil.copy(ROOT / "run_all.sh", root)
     shutil.copy(ROOT / "pyproject.toml", root)
-    for name in ("__init__.py", "errors.py"):
+    for name in ("__init__.py", "errors.py", "workspace.py"):
         shutil.copy(ROOT / "lewm_core" / name, root / "lewm_core")
     cli = (ROOT / "lewm_core/cli.py").read_text()
     (root / "lewm_core/cli.py").write_text(cli)
