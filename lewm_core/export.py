@@ -74,7 +74,8 @@ def card(model: LeWM, metadata: Mapping[str, object], name: str, heads: bool) ->
         "frames": f"{config.image_size} × {config.image_size} px, patches of {config.patch_size}",
         "actions": f"{config.action_dim}-D",
     }
-    parts = ["---", *front, "---", "", f"# LeWM: {name}", "",
+    title = f"condition {known['condition']}, seed {known['seed']}" if known["condition"] else name
+    parts = ["---", *front, "---", "", f"# LeWM, {title}", "",
              "A LeWorldModel: a ViT whose projected CLS token is the latent, and a causal predictor of the next one."
              + (" Auxiliary heads, which only training needs, lie apart in `heads.safetensors`." if heads else ""), "",
              *_table("", {k: v for k, v in known.items() if v is not None})]

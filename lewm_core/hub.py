@@ -96,7 +96,7 @@ def _fetch(repo: str) -> Files:
         except hub.RepositoryNotFoundError as error:
             raise InputError(where, f"no such repository on {constants.ENDPOINT}, and no such file or folder here",
                              "a checkpoint") from error
-        except (hub.HfHubHTTPError, OSError, ValueError) as error:
+        except Exception as error:  # of the HTTP library below, which is another in each version, or of the disk
             reason = " ".join(str(error).split())
             raise InputError(where, f"no {file} ({reason})", "a whole download", remedy) from error
 

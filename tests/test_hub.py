@@ -50,7 +50,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content or b"")))
         self.end_headers()
         if content and self.command == "GET":
-            self.wfile.write(content)
+            self.wfile.write(content[: 3 if owner == "breaks" else None])
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -63,6 +63,7 @@ def served(tmp_path):
     """Asks for a checkpoint in a fresh process whose hub is this server: served.ask(name, **environment)."""
     repos = {"someone/lewm": {"config.json": b"{}", "weights.pt": b"weights"},
              "someone/both": {"config.json": b"{}", "weights.pt": b"weights", "model.safetensors": b"tensors"},
+             "breaks/off": {"config.json": b"{}", "weights.pt": b"weights"},
              "someone/no-config": {"weights.pt": b"weights"}, "someone/no-weights": {"config.json": b"{}"}}
     asked: list[str] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, repos, asked))
@@ -113,6 +114,13 @@ def test_half_a_repository_in_the_cache_is_not_enough(served):
     os.unlink(weights)
     said = served.ask("someone/lewm", HF_HUB_OFFLINE="1")
     assert said.startswith("error:") and "found no weights.pt in the cache" in said
+
+
+@pytest.mark.slow
+def test_a_download_that_breaks_off_is_one_error_and_leaves_no_weights(served):
+    said = served.ask("breaks/off")
+    assert said.startswith("error:") and "no weights.pt (" in said and "Fetch http" in said
+    assert not list(served.home.rglob("weights.pt"))
 
 
 @pytest.mark.parametrize("name, sentence", [
