@@ -51,22 +51,30 @@ PRETRAINING = {
 class Base:
     """Where a run starts. path: weights, None for random ones of `model`. name and hash: what figures say of it.
 
-    model: the preset of our bases; a checkpoint of the user's brings its own sizes.
+    model: the preset of our bases; a checkpoint of the user's brings its own sizes. action_dim: of the data to come.
     """
 
-    name: str
+    title: str
     model: str
     path: Path | None
     hash: str
+    action_dim: int = ACTION_DIM
+
+    @property
+    def name(self) -> str:
+        """Its title; an action encoder that has to start anew is part of it, so that every figure says so."""
+        own = self.config.action_dim if self.path else self.action_dim
+        return self.title + ("" if own == self.action_dim else
+                             f" (action encoder {checkpoint.reinitialised(own, self.action_dim)})")
 
     def load(self, seed: int) -> tuple[LeWM, ActionScale | None]:
-        """The model, for our actions, and the action scale its weights were trained with.
+        """The model, for actions of that size, and the action scale its weights were trained with.
 
         On `seed` depend random weights, and the action encoder of a checkpoint that was trained on other actions.
         """
         if self.path is None:
-            return LeWM(self.config, seed), None
-        model, metadata = checkpoint.load(self.path, ACTION_DIM, seed)
+            return LeWM(replace(self.config, action_dim=self.action_dim), seed), None
+        model, metadata = checkpoint.load(self.path, self.action_dim, seed)
         scale = metadata.get("action_scale")
         return model, ActionScale(**scale) if scale else None
 
@@ -80,7 +88,7 @@ def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: N
     """The base called `name` for the model preset `model`; trained now, into `cache`, if it has to be.
 
     name: tabletop (shipped or cached), retrain (made anew in `cache`), random, or a checkpoint, as `hub.find` takes it:
-    a weights file, a folder, a hub id. A checkpoint of other actions is renamed, so that every figure says so.
+    a weights file, a folder, a hub id.
     """
     pick(MODELS, model, "model")
     if name == "random":
@@ -100,11 +108,10 @@ def of_checkpoint(name: str) -> Base:
         raise InputError("base", f"{name!r}, no file or folder", f"one of {', '.join(BASES)}, or a checkpoint: a "
                          "weights file, a folder with one, or a hub id such as quentinll/lewm-cube")
     files = hub.find(name)
-    metadata = checkpoint.load(files.weights, ACTION_DIM)[1]
-    fresh = f" (action encoder {metadata['action_encoder']})" if "action_encoder" in metadata else ""
+    checkpoint.load(files.weights, ACTION_DIM)  # raises whatever is wrong with it now
     parts = [file_digest(path) for path in (files.weights, files.config) if path]
     content = parts[0] if len(parts) == 1 else digest(*parts)
-    return Base(files.name + fresh, "the base's own", files.weights.absolute(), content)
+    return Base(files.name, "the base's own", files.weights.absolute(), content)
 
 
 def is_current(path: Path, model: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lewm_core import architecture, hub
 from lewm_core.architecture import LeWMConfig
@@ -145,9 +145,39 @@ def load(name: str | Path, action_dim: int | None = None, seed: int = 0) -> tupl
     if model.config != config:
         fresh = {n: v for n, v in model.state_dict().items() if n.startswith("action_encoder.")}
         state, metadata = {**state, **fresh}, {k: v for k, v in metadata.items() if k != "action_scale"}
-        metadata["action_encoder"] = f"re-initialised, {config.action_dim}-D to {action_dim}-D actions"
+        metadata["action_encoder"] = reinitialised(config.action_dim, action_dim)
     model.load_state_dict(state)
     return model.eval(), metadata
+
+
+def reinitialised(before: int, after: int) -> str:
+    """What is said of an action encoder that was drawn anew for actions of another size."""
+    return f"re-initialised, {before}-D to {after}-D actions"
+
+
+def save_heads(path: str | Path, heads: nn.ModuleDict) -> None:
+    """Write auxiliary heads, which are no part of LeWM, to a file of their own."""
+    with replacing(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in heads.state_dict().items()}, temporary)
+
+
+def head_names(files: hub.Files) -> list[str]:
+    """The auxiliary heads that lie beside a checkpoint's weights, sorted."""
+    return sorted({name.partition(".")[0] for name in _heads(files)})
+
+
+def load_heads(files: hub.Files, heads: nn.ModuleDict) -> None:
+    """Load the heads that lie beside a checkpoint's weights into `heads`, all of them and nothing else."""
+    try:
+        heads.load_state_dict(_heads(files))
+    except RuntimeError as error:
+        raise InputError(files.weights.with_name(hub.HEADS), " ".join(str(error).split()),
+                         "the heads " + ", ".join(heads)) from error
+
+
+def _heads(files: hub.Files) -> dict[str, Tensor]:
+    path = files.weights.with_name(hub.HEADS)
+    return _read(path)[0] if path.is_file() else {}
 
 
 def read_config(name: str | Path) -> LeWMConfig:

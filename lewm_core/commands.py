@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--output", required=True, metavar="DIR", help="new folder for the result")
     train.add_argument("--base", default="random", metavar="NAME",
                        help="where to start: random (default), tabletop, or a checkpoint")
-    train.add_argument("--model", default="paper", help="size of a random or tabletop base: paper (default), small, nano")
+    train.add_argument("--model", default="paper", help="size of our own bases: paper (default), small, nano")
     train.add_argument("--condition", default="A", help="a row of lewm_core.conditions (default: A, no signal)")
     train.add_argument("--seed", type=int, default=0, help="decides split, batches, and what is not pretrained")
     train.add_argument("--episodes", type=int, metavar="N", help="only the first N episodes of the file")
@@ -170,7 +170,7 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
         if not runs:
             raise InputError(f"condition {options.condition}", skipped.reason.iloc[0], f"what {options.dataset} lacks",
                              "See which conditions it serves: python -m lewm_core inspect " + options.dataset)
-        print(f"base: {runs[0].base.label}", file=sys.stderr)
+        print(f"base: {runs[0].base.name}", file=sys.stderr)
         with tqdm(desc="steps", unit="step", file=sys.stderr, mininterval=1) as bar:
 
             def on_step(step: int, steps: int, terms: Mapping[str, float]) -> None:
@@ -223,7 +223,7 @@ def export(options: argparse.Namespace) -> tuple[dict, int]:
         from lewm_core.lerobot import LeRobot
 
         if target.suffix not in (".h5", ".hdf5"):
-            raise InputError("export", f"the target {target}", "a file ending in .h5, for the frames of a LeRobot folder")
+            raise InputError("export", f"the target {target}", "a file ending in .h5, since the source is LeRobot's")
         camera = int(options.camera) if options.camera.isdecimal() else options.camera
         lerobot, nothing = LeRobot(options.source, options.image_size, camera), signals.Backends(None, None, None)
         episodes = (lerobot.load(info.id) for info in lerobot.infos())

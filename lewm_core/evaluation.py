@@ -34,7 +34,7 @@ def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dic
         try:
             recipe, seed = Recipe(**metadata["recipe"]), int(metadata["seed"])
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(name, f"records of its training that say nothing ({error})", "its recipe and seed") from None
+            raise InputError(name, f"unusable records of its training ({error})", "its recipe and seed") from None
         split = split_of(data, recipe, seed)
         starts, train_frames = split.val, np.unique(windows(split.train))
     else:

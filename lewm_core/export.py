@@ -33,11 +33,7 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
     Loading the folder gives the model back with all that was known of it.
     """
     folder, files = Path(folder), hub.find(source)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        strange = [p.name for p in folder.iterdir() if p.name not in FILES] if folder.is_dir() else [folder.name]
-        if strange or not overwrite:
-            raise InputError(folder, ", ".join(sorted(strange)) or "an export", "a new or empty folder",
-                             "" if strange else "Ask for it to be overwritten, or choose another folder.")
+    check_target(folder, overwrite)
     model, metadata = checkpoint.load(files.weights)
     heads, result = (files.weights.with_name(name) for name in (hub.HEADS, "result.json"))
     if metadata and result.is_file():  # ours
@@ -56,6 +52,15 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
             folder.rename(Path(scratch) / "old")  # from here to the next line there is neither
         new.rename(folder)
     return folder
+
+
+def check_target(folder: Path, overwrite: bool = False) -> None:
+    """InputError unless an export may be written to `folder`."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        strange = [p.name for p in folder.iterdir() if p.name not in FILES] if folder.is_dir() else [folder.name]
+        if strange or not overwrite:
+            raise InputError(folder, ", ".join(sorted(strange)) or "an export", "a new or empty folder",
+                             "" if strange else "Ask for it to be overwritten, or choose another folder.")
 
 
 def card(model: LeWM, metadata: Mapping[str, object], name: str, heads: bool) -> str:

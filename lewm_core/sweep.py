@@ -10,9 +10,9 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -20,10 +20,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
-from lewm_core import checkpoint, dataset
+from lewm_core import checkpoint, dataset, hub
 from lewm_core.base import Base
 from lewm_core.conditions import condition, unserved
 from lewm_core.errors import InputError
@@ -70,6 +69,7 @@ def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path
     if not seeds or not names:
         raise InputError("sweep", f"{len(names)} conditions × {len(seeds)} seeds", "at least one of each")
     data = dataset.load(path, episodes)
+    base = replace(base, action_dim=data["action"].shape[1])
     model, _ = base.load(seed=0)
     check(data, condition("A"), model)
     for seed in seeds:
@@ -133,14 +133,17 @@ def _data(path: str, fingerprint: str, episodes: int | None) -> dataset.Data:
     return data
 
 
-def execute(run: Run, folder: Path) -> Run:
-    """Train and evaluate one run and keep it in `folder`, in this process. A finished one is left alone."""
+def execute(run: Run, folder: Path, on_step: Callable = lambda *_: None) -> Run:
+    """Train and evaluate one run and keep it in `folder`, in this process. A finished one is left alone.
+
+    on_step: as train.train calls it.
+    """
     if is_done(folder, run.key):
         return run
     started = time.time()
     model, scale = run.base.load(run.seed)
     data = _data(run.dataset, run.fingerprint, run.episodes)
-    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale)
+    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale, on_step=on_step)
     temporary = folder / f".{run.key}.{os.getpid()}"
     temporary.mkdir(parents=True, exist_ok=True)
     try:
@@ -149,8 +152,7 @@ def execute(run: Run, folder: Path) -> Run:
                     "recipe": asdict(run.recipe), "action_scale": asdict(outcome.action_scale)}
         checkpoint.save(temporary / "model.safetensors", outcome.model, **metadata)
         if len(outcome.heads):
-            save_file({k: v.detach().cpu().contiguous() for k, v in outcome.heads.state_dict().items()},
-                      temporary / "heads.safetensors")
+            checkpoint.save_heads(temporary / hub.HEADS, outcome.heads)
         write_json(temporary / "result.json", {
             **metadata, "metrics": outcome.metrics, "curve": outcome.curve, "steps": outcome.steps,
             "windows": outcome.windows, "device": default_device(), "duration_s": round(time.time() - started, 2)})
