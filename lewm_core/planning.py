@@ -14,7 +14,7 @@ from torch import Tensor
 from lewm_core.errors import InputError
 from lewm_core.model import LeWM
 
-CHUNK = 2048  # rollouts at once, which bounds the memory
+CHUNK = 512  # rollouts at once, which bounds the memory
 
 
 @dataclass(frozen=True)

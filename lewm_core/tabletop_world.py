@@ -15,6 +15,17 @@ from lewm_core.tabletop_scene import KITCHENS
 HOLD = 0.02  # an opening asked for that is no wider than this above the present one does not let go of an object
 
 
+def object_track(recording: Recording) -> np.ndarray:
+    """(T, 3) m, the centre of mass of a recording's manipulated object at every frame."""
+    data, body = mujoco.MjData(recording.model), recording.model.geom_bodyid[recording.target[0]]
+    track = np.empty((len(recording.qpos), 3))
+    for t, qpos in enumerate(recording.qpos):
+        data.qpos[:] = qpos
+        mujoco.mj_kinematics(recording.model, data)
+        track[t] = data.xipos[body]
+    return track
+
+
 class World:
     """A simulation that starts in the state of a recorded episode's frame. Deterministic: no noise is added.
 
@@ -46,7 +57,7 @@ class World:
 
     @property
     def object(self) -> np.ndarray:
-        """(3,) m, the centre of mass of the episode's object: the simulator's truth, for judging only."""
+        """(3,) m, as `object_track` has it for a recording: the simulator's truth, for judging only."""
         return self.data.xipos[self._body].copy()
 
     @property
@@ -59,12 +70,10 @@ class World:
         return self._caster.render()[0]
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Go on for one frame: `advance`, then the new frame and the new observation."""
-        self.advance(action)
-        return self.render(), self.observation
+        """Go on for one frame; the new frame (as `render`) and the new observation.
 
-    def advance(self, action: np.ndarray) -> None:
-        """`step` without a picture. action (7,): change of x, y, z (m), roll, pitch, yaw (rad); opening (0..1)."""
+        action (7,): change of x, y, z (m) and roll, pitch, yaw (rad), and the opening (0..1) to end with.
+        """
         begin, now = self.data.qpos[self._address], self.observation
         goal = joints_of(np.append(now[:6] + action[:6], np.clip(action[6], 0, 1)))
         velocity = (goal - begin) / (STEPS * SUBSTEPS * self.model.opt.timestep)
@@ -74,6 +83,7 @@ class World:
                 self.data.ctrl[6:] = 0  # hold on to it with the force of the recorded grasps
             mujoco.mj_step(self.model, self.data, SUBSTEPS)
         mujoco.mj_kinematics(self.model, self.data)
+        return self.render(), self.observation
 
     def _grasps(self) -> bool:
         """Whether both fingers touch something."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lewm_core.tabletop import STATE, Tabletop, actions_of
-from lewm_core.tabletop_world import World
+from lewm_core.tabletop_world import World, object_track
 
 SIZE = 32
 STILL = np.zeros(7)
@@ -28,10 +28,7 @@ def recordings(source) -> list:
 
 
 def object_at(recording, frame: int) -> np.ndarray:
-    data = mujoco.MjData(recording.model)
-    data.qpos[:] = recording.qpos[frame]
-    mujoco.mj_kinematics(recording.model, data)
-    return data.xipos[recording.model.geom_bodyid[recording.target[0]]].copy()
+    return object_track(recording)[frame]
 
 
 def hold(world: World) -> np.ndarray:
@@ -41,7 +38,7 @@ def hold(world: World) -> np.ndarray:
 def replay(recording, start: int, frames: int) -> World:
     world, actions = World(recording, start, SIZE), actions_of(recording.observations)
     for t in range(start, start + frames):
-        world.advance(actions[t])
+        world.step(actions[t])
     return world
 
 
@@ -73,7 +70,7 @@ def test_one_frame_from_anywhere_is_the_recorded_next_one(recordings):
             np.testing.assert_allclose(world.object, object_at(recording, t), atol=1e-12)
             if t and np.linalg.norm(actions[t, :3] - actions[t - 1, :3]) < 0.01 < np.linalg.norm(actions[t, :3]):
                 speed.append(np.linalg.norm(world.data.qvel[:3]) * 0.2 / np.linalg.norm(actions[t, :3]))
-            world.advance(actions[t])
+            world.step(actions[t])
             error.append(np.linalg.norm(world.observation[:3] - recording.observations[t + 1, :3]))
             thing.append(np.linalg.norm(world.object - object_at(recording, t + 1)))
     assert np.median(error) < 2.5e-4 and max(error) < 2e-3
@@ -107,7 +104,7 @@ def test_an_action_moves_the_gripper_as_it_says(recordings):
     still = world.step(hold(world))[1]
     np.testing.assert_allclose(still, after, atol=1.5e-3)
     late = World(recordings[0], 0, SIZE)  # a shifted action would show
-    late.advance(hold(late))
+    late.step(hold(late))
     assert np.abs(late.observation - after)[:3].max() > 0.01
 
 
@@ -145,10 +142,10 @@ def test_a_held_object_stays_held_until_the_gripper_opens(recordings):
     world = World(recording, t, SIZE)
     height = world.object[2]
     for _ in range(10):
-        world.advance(hold(world))
+        world.step(hold(world))
     assert abs(world.object[2] - height) < 0.01
     for _ in range(4):
-        world.advance(np.append(STILL[:6], 1.0))
+        world.step(np.append(STILL[:6], 1.0))
     assert world.object[2] < height - 0.03 and world.observation[6] > 0.95
 
 
@@ -156,12 +153,12 @@ def test_an_empty_gripper_does_not_close_by_itself(recordings):
     world = World(recordings[0], 0, SIZE)
     opening = world.observation[6]
     for _ in range(5):
-        world.advance(hold(world))
+        world.step(hold(world))
     assert abs(world.observation[6] - opening) < 0.01
 
 
 def test_the_table_stops_the_gripper(recordings):
     world = World(recordings[0], 0, SIZE)
     for _ in range(12):
-        world.advance(np.append([0, 0, -0.04, 0, 0, 0], world.observation[6]))
+        world.step(np.append([0, 0, -0.04, 0, 0, 0], world.observation[6]))
     assert 0.01 < world.observation[2] < 0.03 and np.isfinite(world.qpos).all()  # 12 mm above its finger tips
