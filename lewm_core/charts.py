@@ -16,7 +16,8 @@ from lewm_core.figures import GREY, PAPER, colour, new_figure, styled, title
 from lewm_core.statistics import in_order
 
 PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
-STATIC = "static"  # the rollout that repeats the last context frame
+STATIC = "static"  # the rollout that repeats the last context frame; in planning, the gripper that does nothing
+BASELINES = {STATIC: GREY, "random": "0.72", "recorded": "0.15"}  # what acts in planning without a model
 LOWEST_R2 = -1.0  # bars below it are cut there and labelled with their value
 
 
@@ -211,6 +212,60 @@ def rollout_distance(table: pd.DataFrame, caption: str = "",
     n = int(table.groupby(["model", "step"]).size().max())
     ax.set_title(f"Mean of {n} rollouts" + (", band: middle half" if n > 3 else "") if n > 1 else "One rollout")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return fig
+
+
+@styled
+def planning(summary: pd.DataFrame, caption: str = "") -> Figure:
+    """How often and how nearly each method comes to its goals on the tabletop (notebook 07).
+
+    summary: as from `downstream.summarise`; methods are those of BASELINES, conditions and "base".
+    """
+    _need(summary, "planning", ["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])
+    fig, axes = new_figure(11, 7, 2, 2, caption=caption)
+    methods = list(dict.fromkeys(summary.method))
+    shade = {m: BASELINES.get(m) or colour(m) for m in methods}
+    line = {m: {"color": shade[m], "linewidth": 2, "linestyle": "--" if m in BASELINES else "-"} for m in methods}
+    success = summary[summary.metric == "success"]
+    ax = axes[0, 0]
+    for dx, (kind, marker, filled) in zip((-0.2, 0, 0.2), (("all", "o", True), ("reach", "^", False),
+                                                          ("move", "s", False)), strict=True):
+        rows = success[(success.kind == kind) & (success.factor == 1)]
+        for row in rows.itertuples():
+            x = methods.index(row.method) + dx
+            ax.plot([x, x], [row.low, row.high], color=shade[row.method], linewidth=2.4 if filled else 1.4)
+            ax.plot([x], [row.value], marker, color=shade[row.method], markersize=7,
+                    markerfacecolor=shade[row.method] if filled else "white", gid=f"{row.method}/{kind}")
+        if len(rows):
+            words = {"all": "all tasks", "reach": "the object stays", "move": "the object must move"}[kind]
+            ax.plot([], [], marker, color="0.3", markerfacecolor="0.3" if filled else "white", markersize=7,
+                    label=f"{words} (n = {rows.n.iloc[0]})")
+    ax.set_xticks(range(len(methods)), methods)
+    ax.grid(axis="x", visible=False)
+    ax.set_ylim(-0.04, 1.04)
+    ax.set_ylabel("share of goals reached")
+    ax.set_title("Goals reached, mean and 95 % interval")
+    ax.legend(loc="upper left")
+    ax = axes[0, 1]
+    for method in methods:
+        rows = success[(success.kind == "all") & (success.method == method)]
+        ax.plot(rows.factor, rows.value, marker="o", markersize=4, **line[method], label=method)
+    ax.axvline(1, color="0.4", linewidth=1)
+    ax.set_ylim(-0.04, 1.04)
+    ax.set(xlabel="how near counts as reached (× the threshold)", ylabel="share of goals reached")
+    ax.set_title("What the threshold decides")
+    for ax, name in zip(axes[1], ("gripper", "object"), strict=True):
+        for method in methods:
+            rows = summary[(summary.metric == f"{name} left") & (summary.method == method)]
+            ax.plot(rows.step, rows.value, **line[method], gid=f"{method}/{name}")
+        ax.axhline(1, color="0.4", linewidth=1)
+        ax.set_ylim(bottom=0)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set(xlabel="step", ylabel="distance to go ÷ at the start")
+        tasks = summary[summary.metric == f"{name} left"].n.max()
+        ax.set_title("Gripper, all tasks" if name == "gripper" else "Object, where it must move"
+                     + ("" if tasks > 0 else ": no task"))
+    fig.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper left", ncols=len(methods))
     return fig
 
 

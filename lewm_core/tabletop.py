@@ -11,7 +11,7 @@ from importlib.metadata import version
 import mujoco
 import numpy as np
 
-from lewm_core.episodes import ACTION_DIM, Episode, EpisodeInfo, Truth
+from lewm_core.episodes import Episode, EpisodeInfo, Truth
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest
 from lewm_core.raycast import Raycaster
@@ -22,6 +22,7 @@ from lewm_core.tabletop_scene import KITCHENS, MAX_OPENING, Scene, build
 GENERATOR = "2"  # raise it whenever the same seed would yield other episodes
 KINDS = {"tabletop": 0, "play": 1}
 STEPS, SUBSTEPS = 8, 5  # a frame of 0.2 s: 8 set points, each held for 5 steps of 5 ms
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 ORDER = [0, 1, 2, 5, 4, 3]  # x, y, z, roll, pitch, yaw among the model's joints x, y, z, yaw, pitch, roll
 
 
@@ -36,7 +37,30 @@ class Recording:
     surfaces: list[Surface]  # per geom id
     target: np.ndarray  # geom ids of the manipulated object
     qpos: np.ndarray  # (T, nq) joint positions
+    states: np.ndarray  # (T, ns) all that decides how the simulation goes on from a frame (mujoco.mj_setState, STATE)
     observations: np.ndarray  # (T, 7) float64: x, y, z (m), roll, pitch, yaw (rad), opening (0..1)
+
+
+def joint_addresses(model: mujoco.MjModel) -> np.ndarray:
+    """Where in qpos the gripper's x, y, z, yaw, pitch, roll and its two fingers are, in the order of the actuators."""
+    names = ("x", "y", "z", "yaw", "pitch", "roll", "finger-1", "finger1")
+    return np.array([int(model.joint(name).qposadr[0]) for name in names])
+
+
+def observe(joints: np.ndarray) -> np.ndarray:
+    """The eight joint positions (8,) as an observation (7,); `joints_of` is the way back."""
+    return np.concatenate([joints[:6][ORDER], [np.clip(joints[6:].sum() / MAX_OPENING, 0, 1)]])
+
+
+def joints_of(observation: np.ndarray) -> np.ndarray:
+    """The joint positions (8,) at an observation (7,), the fingers equally far from the middle."""
+    return np.concatenate([observation[:6][ORDER], np.full(2, observation[6] * MAX_OPENING / 2)])
+
+
+def actions_of(observations: np.ndarray) -> np.ndarray:
+    """(T, 7) the actions between observations (T, 7): changes of pose and the opening to come; the last holds still."""
+    after = np.concatenate([observations[1:], observations[-1:]])
+    return np.concatenate([after[:, :6] - observations[:, :6], after[:, 6:]], axis=1)
 
 
 class _Robot:
@@ -44,25 +68,24 @@ class _Robot:
 
     def __init__(self, model: mujoco.MjModel, start: Segment, rng: np.random.Generator):
         self.model, self.data, self.rng = model, mujoco.MjData(model), rng
-        joint = [model.joint(n) for n in ("x", "y", "z", "yaw", "pitch", "roll", "finger-1", "finger1")]
-        self.address = np.array([int(j.qposadr[0]) for j in joint])
+        self.address = joint_addresses(model)
         self.command = self._command(start)
         self.data.qpos[self.address] = self.data.ctrl[:] = self.command
         self.deviation = np.zeros(8)
-        self.qpos, self.observations = [], []
+        self.qpos, self.states, self.observations = [], [], []
         mujoco.mj_forward(model, self.data)
         self._record()
 
     @staticmethod
     def _command(segment: Segment) -> np.ndarray:
-        pose = np.array(segment.pose)[ORDER]
-        return np.concatenate([pose, np.full(2, segment.opening * MAX_OPENING / 2)])
+        return joints_of(np.array([*segment.pose, segment.opening]))
 
     def _record(self) -> None:
-        joints = self.data.qpos[self.address]
-        opening = np.clip(joints[6:].sum() / MAX_OPENING, 0, 1)
+        state = np.empty(mujoco.mj_stateSize(self.model, STATE))
+        mujoco.mj_getState(self.model, self.data, state, STATE)
         self.qpos.append(self.data.qpos.copy())
-        self.observations.append(np.concatenate([joints[:6][ORDER], [opening]]))
+        self.states.append(state)
+        self.observations.append(observe(self.data.qpos[self.address]))
 
     def follow(self, segment: Segment, frames: int) -> None:
         """Go along a segment for at most `frames` of its frames."""
@@ -129,7 +152,8 @@ class Tabletop:
             segments = iter(plan.segments)
         while len(robot.qpos) < plan.length:
             robot.follow(next(segments), plan.length - len(robot.qpos))
-        return Recording(id, scene, plan, model, surfaces, target, np.array(robot.qpos), np.array(robot.observations))
+        return Recording(id, scene, plan, model, surfaces, target, np.array(robot.qpos), np.array(robot.states),
+                         np.array(robot.observations))
 
     def render(self, recording: Recording) -> Episode:
         """The pictures, truth and arrays of a recorded episode."""
@@ -147,13 +171,10 @@ class Tabletop:
             frames[t], depth[t], geom[t] = caster.render()
             pose[t, :, :, :3] = np.einsum("ij,gjk->gik", camera.rotation, data.geom_xmat.reshape(-1, 3, 3))
             pose[t, :, :, 3] = np.einsum("ij,gj->gi", camera.rotation, data.geom_xpos - camera.position)
-        observations = recording.observations
-        actions = np.zeros((n, ACTION_DIM))
-        actions[:-1, :6] = np.diff(observations[:, :6], axis=0)
-        actions[:-1, 6], actions[-1, 6] = observations[1:, 6], observations[-1, 6]
         truth = Truth(depth, np.isin(geom, recording.target), geom, pose)
-        return Episode(recording.id, frames, actions.astype(np.float32), observations.astype(np.float32),
-                       recording.plan.task, camera.intrinsics, truth)  # fmt: skip
+        observations = recording.observations
+        return Episode(recording.id, frames, actions_of(observations).astype(np.float32),
+                       observations.astype(np.float32), recording.plan.task, camera.intrinsics, truth)  # fmt: skip
 
     def _rng(self, index: int, stream: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, KINDS[self.name], index, stream))

@@ -56,6 +56,10 @@ class ActionScale:
         """(…, A) raw actions to standardised float32."""
         return ((actions - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
 
+    def undo(self, standardised: np.ndarray) -> np.ndarray:
+        """(…, A) standardised actions to raw float64."""
+        return standardised * np.array(self.std) + np.array(self.mean)
+
 
 @dataclass(frozen=True)
 class Outcome:

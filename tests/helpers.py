@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from lewm_core import dataset
 from lewm_core.base import Base
 from lewm_core.episodes import Episode
-from lewm_core.model import MODELS
+from lewm_core.model import MODELS, LeWM
 from lewm_core.signals import Signals, geometry, grid_queries
 from lewm_core.train import Recipe
 
@@ -66,3 +67,13 @@ def write_squares(path: Path, lengths: Sequence[int] = LENGTHS, **reasons: str) 
 
 def random_base(model: str = "nano") -> Base:
     return Base("random", model, None, repr(MODELS[model]))
+
+
+def acting_model() -> LeWM:
+    """A nano LeWM in eval mode whose predictions depend on actions; as initialised (AdaLN-zero) they would not."""
+    model, generator = LeWM(MODELS["nano"], seed=0).eval(), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for block in model.predictor.transformer.layers:
+            weight = block.adaLN_modulation[-1].weight
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
+    return model

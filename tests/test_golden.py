@@ -11,6 +11,7 @@ from lewm_core import checkpoint
 from lewm_core.heads import HEADS, build_heads
 from lewm_core.losses import prediction_loss, sigreg
 from lewm_core.model import LeWM, LeWMConfig
+from lewm_core.planning import goal_cost
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 TOLERANCE = 5e-6
@@ -57,6 +58,19 @@ def test_encode_and_predict(model, golden):
         for t in (1, 2):
             close(model.predict(emb[:, :t], act_emb[:, :t]), golden[f"pred_T{t}"])
         close(model.encode(golden["pixels42"])[0], golden["emb42"])
+
+
+def test_rollout_and_goal_cost(model, golden):
+    actions = golden["rollout/actions"]  # (B, N, 7, A) for 3 context frames
+    with torch.no_grad():
+        emb, goal_emb = model.encode(golden["rollout/pixels"])[0], model.encode(golden["rollout/goal"])[0][:, 0]
+        for n in range(actions.shape[1]):
+            wanted = golden["rollout/predicted_emb"][:, n]
+            close(model.rollout(emb, actions[:, n]), wanted)
+            assert (model.rollout(emb, actions[:, n].roll(1, dims=1)) - wanted).abs().max() > 1e-3  # a frame late
+        for chunk in (1, 4, 100):
+            torch.testing.assert_close(goal_cost(model, emb, goal_emb, actions, chunk), golden["rollout/cost"],
+                                       atol=TOLERANCE, rtol=TOLERANCE)  # a sum over D
 
 
 def test_training_mode_gradients_and_first_step(model, golden):

@@ -10,6 +10,7 @@ from lewm_core.errors import InputError
 from lewm_core.raycast import Raycaster
 from lewm_core.tabletop import GENERATOR, Tabletop
 from lewm_core.tabletop_scene import BACKGROUND, KITCHENS, MOVING
+from lewm_core.tabletop_world import object_track
 
 SIZE = 48
 
@@ -38,16 +39,6 @@ def contents(episode) -> tuple:
     truth = episode.truth
     arrays = (episode.frames, episode.actions, episode.observations, episode.intrinsics, truth.depth, truth.mask)
     return episode.task, *(a.tobytes() for a in (*arrays, truth.geom, truth.pose))
-
-
-def target_track(recording) -> np.ndarray:
-    """Centre of mass of the manipulated object, (T, 3)."""
-    data, body, track = mujoco.MjData(recording.model), recording.model.geom_bodyid[recording.target[0]], []
-    for qpos in recording.qpos:
-        data.qpos[:] = qpos
-        mujoco.mj_kinematics(recording.model, data)
-        track.append(data.xipos[body].copy())
-    return np.array(track)
 
 
 @pytest.mark.parametrize("kind", ["tabletop", "play"])
@@ -189,7 +180,7 @@ def test_good_episodes_keep_the_gripper_moving(good):
 
 
 def test_good_grasps_lift_by_physics_and_missed_ones_do_not(source, ids):
-    rise = lambda id: np.ptp(target_track(source.record(id))[:, 2])  # noqa: E731
+    rise = lambda id: np.ptp(object_track(source.record(id))[:, 2])  # noqa: E731
     lifted = [rise(id) for id in ids["pick up", "good"][:6]]
     missed = [rise(id) for id in (ids["put", "missed grasp"] + ids.get(("pick up", "missed grasp"), []))[:6]]
     assert min(lifted) > 0.03
@@ -200,16 +191,16 @@ def test_put_ends_on_the_container_and_push_slides(source, ids):
     on = []
     for id in ids["put", "good"][:6]:
         recording = source.record(id)
-        end, container = target_track(recording)[-1], recording.scene.container
+        end, container = object_track(recording)[-1], recording.scene.container
         on.append(np.hypot(*(end[:2] - container.xy)) < 0.03 and recording.observations[-1, 2] > 0.09)
     assert all(on)
     slid = []
     for id in ids["push", "good"][:6]:
-        track = target_track(source.record(id))
+        track = object_track(source.record(id))
         slid.append(np.hypot(*(track[-1] - track[0])[:2]) > 0.08 and np.ptp(track[:, 2]) < 0.02)
     assert all(slid)
     still = source.record(ids["put", "nothing moves"][0])
-    assert np.ptp(target_track(still), axis=0).max() < 1e-3 and np.ptp(still.observations, axis=0).max() < 1e-3
+    assert np.ptp(object_track(still), axis=0).max() < 1e-3 and np.ptp(still.observations, axis=0).max() < 1e-3
 
 
 def test_good_episodes_pass_the_paper_s_thresholds(good):
@@ -231,7 +222,7 @@ def test_play_is_one_cube_in_motion():
         assert len(recording.qpos) == info.length == 32
         step = np.linalg.norm(np.diff(recording.observations[:, :3], axis=0), axis=1)
         assert (step > 0.01).mean() > 0.6
-        moved.append(np.ptp(target_track(recording), axis=0).max() > 0.03)
+        moved.append(np.ptp(object_track(recording), axis=0).max() > 0.03)
     assert np.mean(moved) >= 0.8
     assert source.load(source.infos()[0].id).truth.mask.mean() > 0.01
 
