@@ -55,7 +55,7 @@ class Encoder(VisionTransformer):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 1 + P, D), the CLS token first."""
+        """(N, 3, H, W) -> (N, 1 + P, E), the CLS token first."""
         project, p = self.patch_embed.proj, self.patch_embed.proj.kernel_size[0]
         n, c, h, w = pixels.shape[0], pixels.shape[1], pixels.shape[2] // p, pixels.shape[3] // p
         # The patch convolution as the matrix product it is: on a CPU its gradient is several times faster.
@@ -187,7 +187,10 @@ class LeWM(nn.Module):
             self.pred_proj = Projector(config, config.dim)
 
     def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised pixels (B, T, 3, H, W) -> CLS (B, T, D) and patch tokens (B, T, P, D), before the projector."""
+        """Normalised pixels (B, T, 3, H, W) -> CLS (B, T, E) and patch tokens (B, T, P, E), before the projector.
+
+        E is the ViT's width, the same as D unless the config says otherwise.
+        """
         tokens = self.encoder(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
         return tokens[:, :, 0], tokens[:, :, 1:]
 

@@ -1,6 +1,7 @@
 """What a call of the runner is to do: notebooks, their parameters and places, all checked before any work starts."""
 
 import argparse
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         given |= {k: v for k, v in run_level.items() if k in n.declared}
         values[n.name] = given
     name, chosen = run_name(options.profile, options.data), _choose(notebooks, options)
-    base, base_hash = _check_base(notebooks, values)
+    base, base_hash = _check_base(run_level.get("base"), notebooks, values)
     inputs = digest(_listing(options.data_path), base_hash)
     return Plan(name, notebooks, chosen, values, place, inputs, base, options.force)
 
@@ -113,28 +114,28 @@ def _portable(base: str | None) -> str | None:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
 
 
-def _check_base(notebooks: list[Notebook], values: dict[str, dict[str, Any]]) -> tuple[str, str]:
+def _check_base(name: str | None, notebooks: list[Notebook], values: dict[str, dict[str, Any]]) -> tuple[str, str]:
     """Name and hash of the user's own checkpoint, read (and fetched) as a whole; empty texts for our bases.
 
     Raises InputError if it cannot be read, or if its patches do not tile the frames that notebook 01 will make.
     """
-    name = next((v["base"] for v in values.values() if "base" in v), None)
+    name = name or next((v["base"] for v in values.values() if "base" in v), None)  # a profile may set it
     if name in (None, *BASES):
         return "", ""
     from lewm_core.base import of_checkpoint  # with torch, which takes seconds
+    from lewm_core.decoder import DecoderRecipe
 
     base = of_checkpoint(str(ROOT / name) if (ROOT / name).exists() else name)
-    config = base.config
-    patch, own = config.patch_size, config.image_size
+    patch, own = base.config.patch_size, base.config.image_size
     for n in (n for n in notebooks if "image_size" in n.declared):
         size = values[n.name].get("image_size", n.declared["image_size"])
         if size % patch:
-            near = max(patch, size // patch * patch)
+            step = math.lcm(patch, DecoderRecipe.grid)  # notebook 07's decoder must tile them, too
+            near = max(step, size // step * step)
+            faster = f" or --set image_size={near} (its positions are interpolated)" if near < own else ""
             raise InputError(f"--base {base.name}", f"patches of {patch} px, which do not tile frames of {size} px",
                              f"an image_size that {patch} divides",
-                             f"Add --set image_size={own} (what it was trained on)" + (
-                                 f" or --set image_size={near} (faster; its positions are interpolated)."
-                                 if near != own else "."))
+                             f"Add --set image_size={own} (what it was trained on){faster}.")
     return base.name, base.hash
 
 

@@ -224,10 +224,9 @@ def test_the_plan_reads_the_base_before_anything_runs(finished, source, tmp_path
     folder = str(start.path.parent)
     made = plan.make_plan(options("--base", folder, "--output", str(tmp_path / "out")))  # 64 px, patches of 8
     assert made.base == start.name
-    odd = write(tmp_path / "odd" / "weights.pt",
-                checkpoint.public_state(LeWM(replace(CUBE, patch_size=14, image_size=42))),
-                replace(CUBE, patch_size=14, image_size=42))
-    with pytest.raises(InputError, match="patches of 14 px.*frames of 64 px.*image_size=42.*image_size=56"):
+    config = replace(CUBE, patch_size=14, image_size=112)
+    odd = write(tmp_path / "odd" / "weights.pt", checkpoint.public_state(LeWM(config)), config)
+    with pytest.raises(InputError, match="patches of 14 px.*frames of 64 px.*image_size=112.*image_size=56"):
         plan.make_plan(options("--base", str(odd)))
     assert plan.make_plan(options("--base", str(odd), "--set", "image_size=56")).inputs != made.inputs
     odd.write_bytes(odd.read_bytes()[:-100])

@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
-from lewm_core import hub
+from lewm_core import architecture, checkpoint, hub
 from lewm_core.errors import InputError
+from lewm_core.model import MODELS, LeWM
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMIT = "0123456789" * 4
@@ -27,6 +30,15 @@ try:
     print(files.name, files.weights, files.config, sep="|")
 except InputError as error:
     print("error:", error)
+"""
+
+
+START = """\
+import sys
+from lewm_core.base import of_checkpoint
+base = of_checkpoint(sys.argv[1])
+model, scale = base.load(0)
+print(base.name, model.config.action_dim, base.config.action_dim, scale, sep="|")
 """
 
 
@@ -58,12 +70,22 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
+def whole_lewm(folder: Path) -> dict[str, bytes]:
+    """A repository's two files: a tiny model of 25-D actions."""
+    folder.mkdir()
+    model = LeWM(replace(MODELS["nano"], action_dim=25))
+    torch.save(checkpoint.public_state(model), folder / "weights.pt")
+    return {"weights.pt": (folder / "weights.pt").read_bytes(),
+            "config.json": json.dumps(architecture.public(model.config)).encode()}
+
+
 @pytest.fixture
 def served(tmp_path):
     """Asks for a checkpoint in a fresh process whose hub is this server: served.ask(name, **environment)."""
     repos = {"someone/lewm": {"config.json": b"{}", "weights.pt": b"weights"},
              "someone/both": {"config.json": b"{}", "weights.pt": b"weights", "model.safetensors": b"tensors"},
              "breaks/off": {"config.json": b"{}", "weights.pt": b"weights"},
+             "someone/whole": whole_lewm(tmp_path / "made"),
              "someone/no-config": {"weights.pt": b"weights"}, "someone/no-weights": {"config.json": b"{}"}}
     asked: list[str] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, repos, asked))
@@ -72,10 +94,10 @@ def served(tmp_path):
     class Served:
         url, home, requests = f"http://127.0.0.1:{server.server_port}", tmp_path / "hf", asked
 
-        def ask(self, name: str, **environment: str) -> str:
+        def ask(self, name: str, script: str = ASK, **environment: str) -> str:
             clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
             env = clean | {"HF_ENDPOINT": self.url, "HF_HOME": str(self.home), "PYTHONPATH": str(ROOT)} | environment
-            done = subprocess.run([sys.executable, "-c", ASK, name], env=env, cwd=tmp_path, capture_output=True,
+            done = subprocess.run([sys.executable, "-c", script, name], env=env, cwd=tmp_path, capture_output=True,
                                   text=True, timeout=120)
             assert done.returncode == 0, done.stderr
             return done.stdout.strip()
@@ -94,6 +116,12 @@ def test_a_repository_is_fetched_once_and_then_read_from_the_cache(served):
     assert served.ask("someone/lewm").split("|") == [name, weights, config]
     again = [r for r in served.requests if r.startswith("GET /someone/lewm")]
     assert again == [], "a cached file is not fetched again"
+
+
+@pytest.mark.slow
+def test_a_base_from_the_hub_is_called_by_its_id(served):
+    said = served.ask("someone/whole", START)
+    assert said == "someone/whole (action encoder re-initialised, 25-D to 7-D actions)|7|25|None"
 
 
 def test_safetensors_are_preferred(served):

@@ -141,7 +141,7 @@ def swept(squares, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     runs, _ = plan(["A", "E"], "pilot", [0, 1], squares, BASE, TINY)
     lost = replace(runs[0], base=Base("lost", "nano", folder / "lost.safetensors", "hash"))
-    with pytest.raises(InputError, match="lost.safetensors: .*No such file"):
+    with pytest.raises(InputError, match="lost.safetensors: .*no such file"):
         sweep([*runs, lost], folder, jobs=2)
     # the error came back from its process, what had finished stayed, and what was under way was waited for
     assert all(is_done(folder, r.key) for r in runs) and not is_done(folder, lost.key)
