@@ -23,6 +23,7 @@ from lewm_core.files import digest
 from lewm_core.recordings import OnError, Recordings, Stored, listed
 
 _READER = "1"  # part of the fingerprint: raise it when the same records come out as other episodes
+_SHARD = r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})"
 
 
 class _Feature(NamedTuple):
@@ -162,29 +163,36 @@ class BridgeOpenX(Bridge):
     _instruction = _Feature("steps/observation/natural_language_instruction", "bytes_list", 1)
 
 
+def shard_files(path: Path, prefix: str) -> Iterator[Path]:
+    """The shards of `prefix` that `path` is, or that lie in it or at most two levels below; unsorted.
+
+    Unfinished downloads carry a suffix behind the shard's name: they are no shards yet.
+    """
+    name, pattern = re.compile(prefix + _SHARD), f"{prefix}-*.tfrecord-*"
+    for level in ("", "*/", "*/*/"):
+        files = [f for f in ([path] if path.is_file() else path.glob(level + pattern))
+                 if f.is_file() and name.fullmatch(f.name)]
+        if files:
+            yield from files
+            return
+
+
 def _find_shards(path: Path, prefix: str, version: str) -> dict[str, Path]:
-    """`<split>-<shard>` → file, sorted: of `path` itself, or of the one folder at most two levels below with shards."""
+    """`<split>-<shard>` → file, sorted."""
     expected, remedy = (f"files named {prefix}-<split>.tfrecord-<shard>-of-<shards>",
                         f"Give the folder {prefix}/{version}, one above it, or one such file.")
-    glob, name = f"{prefix}-*.tfrecord-*", re.compile(prefix + r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})")
     if not path.exists():
         raise InputError(path, "no such file or folder", expected, remedy)
-    for pattern in (glob, f"*/{glob}", f"*/*/{glob}"):
-        files = [path] if path.is_file() else sorted(path.glob(pattern))
-        # Unfinished downloads carry a suffix behind the shard's name: they are no shards yet.
-        matches = [(f, m) for f in files if f.is_file() and (m := name.fullmatch(f.name))]
-        if matches:
-            break
-    else:
+    files = sorted(shard_files(path, prefix))
+    if not files:
         inside = listed(sorted(p.name for p in path.iterdir())) if path.is_dir() else ""
-        found = f"a folder with {inside}" if inside else "a file of another name"
-        raise InputError(path, found, expected, remedy)
-    folders = sorted({str(f.parent) for f, _ in matches})
+        raise InputError(path, f"a folder with {inside}" if inside else "a file of another name", expected, remedy)
+    folders = sorted({str(f.parent) for f in files})
     if len(folders) > 1:
         raise InputError(path, f"shards in {listed(folders)}", "shards in one folder", "Give one of these folders.")
     shards, partitions = {}, {}
-    for file, match in matches:
-        split, number, count = match.groups()
+    for file in files:
+        split, number, count = re.fullmatch(prefix + _SHARD, file.name).groups()
         if partitions.setdefault(split, count) != count:
             raise InputError(file.parent, f"{split} shards of {partitions[split]} and of {count}",
                              "one partition of each split", "Move one of them elsewhere.")

@@ -1,6 +1,8 @@
 """What a call of the runner is to do: notebooks, their parameters and places, all checked before any work starts."""
 
 import argparse
+import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from lewm_core.files import digest
 from lewm_core.workspace import BASES, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
+PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
 RUN_LEVEL = ("profile", "data", "data_path", "base", "output", "figures", *UNDECIDED)
 
 
@@ -118,9 +121,16 @@ def _choose(notebooks: list[Notebook], options: argparse.Namespace) -> set[str]:
 
 
 def _listing(path: str | None) -> str:
-    """Name, size and time of the files at `path`, relative to the repository (their content may be terabytes)."""
+    """Name, size and time of the files at `path`, relative to the repository (their content may be terabytes).
+
+    Of a raw release's millions of pictures only their folders are listed, whose time changes with every new one.
+    """
     if path is None or path in BASES:
         return ""
     top = ROOT / path if not Path(path).exists() else Path(path)
-    files = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top]
-    return "\n".join(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
+    found = [top] if top.is_file() else []
+    for folder, folders, files in os.walk(top):
+        pictures = [f for f in folders if PICTURES.fullmatch(f)]
+        folders[:] = [f for f in folders if f not in pictures]
+        found += [Path(folder, name) for name in (*files, *pictures)]
+    return "\n".join(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in sorted(found) if p.exists())

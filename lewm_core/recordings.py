@@ -175,7 +175,7 @@ def decode(picture: Picture, where: str) -> np.ndarray:
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3 or 0 in picture.shape:
             raise InputError(where, f"{picture.dtype} {picture.shape}", "a picture, uint8 (H, W, 3)")
-        return picture
+        return np.asarray(picture)
     if isinstance(picture, Path):
         try:
             picture, where = picture.read_bytes(), f"{where}, {picture.name}"
