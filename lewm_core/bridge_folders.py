@@ -10,16 +10,17 @@ from lewm_core.errors import InputError
 from lewm_core.recordings import listed
 
 _DEPTH = 8  # folders that are looked into, one in the other
+_GROUP = re.compile("traj_group[0-9]+")
 
 
 def folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """`root` and all folders below it but those in a `raw` folder, each before what is in it, sorted by name."""
+    """`root` and all folders below it but those among or below `traj_group<N>`, each before what is in it, sorted."""
     yield root
-    if depth and root.name != "raw" and root.is_dir():
-        with os.scandir(root) as entries:
-            names = sorted(e.name for e in entries if e.is_dir())
-        for name in names:
-            yield from folders(root / name, depth - 1)
+    if depth and root.is_dir():
+        names = sorted(e.name for e in _entries(root) if e.is_dir())
+        if not any(_GROUP.fullmatch(name) for name in names):
+            for name in names:
+                yield from folders(root / name, depth - 1)
 
 
 def numbered(folder: Path, word: str, suffix: str = "") -> list[Path]:
@@ -27,9 +28,16 @@ def numbered(folder: Path, word: str, suffix: str = "") -> list[Path]:
     if not folder.is_dir():
         return []
     pattern = re.compile(re.escape(word) + "([0-9]+)" + re.escape(suffix))
-    with os.scandir(folder) as entries:
-        found = [(int(m[1]), e.name) for e in entries if (m := pattern.fullmatch(e.name))]
+    found = [(int(m[1]), e.name) for e in _entries(folder) if (m := pattern.fullmatch(e.name))]
     return [folder / name for _, name in sorted(found)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as e:
+        raise InputError(folder, f"that it cannot be listed ({e.strerror or e})", "a readable folder") from e
 
 
 def check_counts(where: object, pictures: int, states: int, actions: int) -> None:

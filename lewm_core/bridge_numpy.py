@@ -25,7 +25,8 @@ _READER = "1"  # part of the fingerprint: raise it when the same files come out 
 class BridgeNumpy(Recordings):
     """Episodes of `out.npy` files, in the order of their folders' names. Ids are `<folder from path on>~<number>`.
 
-    A file is a single pickle, so that one whole file is in memory at a time.
+    A file is a single pickle, so that one whole file is in memory at a time, and is read again for each change to
+    another file: episodes are best loaded in the order of their ids.
 
     Args:
         path: a folder above `train` and `val`, any number of levels up.

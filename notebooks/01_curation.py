@@ -180,9 +180,10 @@ def middle_frame(id: str) -> np.ndarray | None:
     return frames[len(frames) // 2]
 
 
-images = {id: frame for id in sheet.episode if (frame := middle_frame(id)) is not None}
-sheet = sheet[sheet.episode.isin(images)]
-figure = pictures.contact_sheet(list(images.values()), [words(row) for _, row in sheet.iterrows()], n, caption,
+images = [middle_frame(id) for id in sheet.episode]
+sheet = sheet[[image is not None for image in images]]
+images = [image for image in images if image is not None]
+figure = pictures.contact_sheet(images, [words(row) for _, row in sheet.iterrows()], n, caption,
                                 sheet.selected.tolist())
 shown = sheet[["episode", "task", "length", "selected", "reason", "score", *parts]]
 plots.save_figure(figure, workspace.figures / "curation_contact_sheet", plots.tidy(shown, "score", "score"), provenance)

@@ -216,6 +216,9 @@ def test_raw_order_ids_and_where_they_lead(tmp_path):
     assert [id.split("~")[1] + id.split("~")[-1] for id in ids] == [
         "atraj0", "atraj9", "atraj10", *(f"b%20task%7E1traj{i}" for i in (0, 9, 10))]
     assert [i.id for i in BridgeRaw(tmp_path, 8).infos()] == [f"data~{id}" for id in ids]
+    (tmp_path / "data").rename(tmp_path / "raw")  # as the release's own folder is called
+    assert [i.id for i in BridgeRaw(tmp_path / "raw", 8).infos()] == ids
+    (tmp_path / "raw").rename(tmp_path / "data")
     for id in ids:
         assert source.load(id).id == id
     deepest = trajectory_folder(tmp_path / "data", 0, "a").parents[1]
