@@ -1,47 +1,39 @@
-"""BridgeData V2 in its RLDS/TFDS form, a Source: one record of a TFRecord shard is one episode.
+"""BridgeData V2 in its RLDS/TFDS forms: one record of a TFRecord shard is one episode.
 
-Layout: `bridge_dataset/1.0.0/bridge_dataset-{train,val}.tfrecord-00000-of-0NNNN`; per step a JPEG from each of four
-cameras, `state` and `action` (7 numbers each, 5 Hz) and `language_instruction`. A camera that was not there has
-constant pictures; the `has_image` flags do not tell (they are 0 in published shards that have pictures).
+The release, `bridge_dataset/1.0.0/bridge_dataset-{train,val}.tfrecord-00000-of-0NNNN` (`Bridge`): per step a JPEG from
+each of four cameras, `state` and `action` (7 numbers each, 5 Hz) and `language_instruction`. A camera that was not
+there has constant pictures; the `has_image` flags do not tell (they are 0 in published shards that have pictures).
+
+The older copy in Open X-Embodiment, `bridge/0.1.0/bridge-{train,test}.tfrecord-00000-of-0NNNN` (`BridgeOpenX`): one
+camera of 480x640 pixels, the action in parts, the gripper as a truth value (1 is open).
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from lewm_core import tfrecord
-from lewm_core.episodes import ACTION_DIM, Episode, EpisodeInfo
 from lewm_core.errors import InputError
 from lewm_core.files import digest
+from lewm_core.recordings import OnError, Recordings, Stored, listed
 
-CAMERAS = 4
-STATE_DIM = 7
 _READER = "1"  # part of the fingerprint: raise it when the same records come out as other episodes
-
-_SHARD_GLOB = "bridge_dataset-*.tfrecord-*"
-_SHARD_NAME = re.compile(r"bridge_dataset-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})")
-_IMAGE, _ACTION = "steps/observation/image_{}", "steps/action"
-_STATE, _INSTRUCTION = "steps/observation/state", "steps/language_instruction"
+_SHARD = r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})"
 
 
-class _Steps(NamedTuple):
-    """An episode as it is stored: T JPEGs, (T, 7) actions and observations, the instruction."""
-
-    jpegs: list[bytes]
-    actions: np.ndarray
-    observations: np.ndarray
-    task: str
+class _Feature(NamedTuple):
+    name: str
+    kind: str  # of list in the record
+    count: int  # values a step
 
 
-class Bridge:
-    """Episodes of BridgeData V2 shards, in the order of their files' names. Nothing but an index is held in memory.
+class Bridge(Recordings):
+    """Episodes of `bridge_dataset` shards, in the order of their files' names.
 
     Ids are `<split>-<shard>-<number in shard>`, such as `train-00000-0007`. Opening reads no shard; `infos` and
     `load` read those they need. Damage to a record's data or a fault in its content concerns that episode alone;
@@ -50,24 +42,23 @@ class Bridge:
     Args:
         path: the folder that holds the shards, a folder one or two levels above (`1.0.0`'s parent, `bridge_dataset`'s
             parent), or one shard.
-        image_size: height and width of the frames; pictures of another size are resized (area average down, bicubic
-            up).
-        camera: 0 to 3; 0 is the fixed camera over the shoulder.
+        image_size, camera: see Recordings; camera 0 to 3.
 
     Raises:
         InputError: no shards there, shards of two partitions of one split, or a setting out of range.
     """
 
     name = "bridge"
+    prefix, version = "bridge_dataset", "1.0.0"
+    _image = "steps/observation/image_{}"
+    _actions = (_Feature("steps/action", "float_list", 7),)
+    _state = _Feature("steps/observation/state", "float_list", 7)
+    _instruction = _Feature("steps/language_instruction", "bytes_list", 1)
 
     def __init__(self, path: str | Path, image_size: int = 224, camera: int = 0):
-        if not isinstance(image_size, Integral) or image_size < 1:
-            raise InputError("image_size", repr(image_size), "a whole number of pixels, at least 1")
-        if not isinstance(camera, Integral) or camera not in range(CAMERAS):
-            raise InputError("camera", repr(camera), f"0 to {CAMERAS - 1}")
-        self.image_size, self.camera = int(image_size), int(camera)
-        self._shards = _find_shards(Path(path))
-        self._lengths = _declared_lengths(next(iter(self._shards.values())).parent)
+        super().__init__(image_size, camera)
+        self._shards = _find_shards(Path(path), self.prefix, self.version)
+        self._lengths = _declared_lengths(next(iter(self._shards.values())).parent, self.prefix)
         self._index: dict[str, tuple[list[tfrecord.Span], InputError | None]] = {}
 
     @cached_property
@@ -83,52 +74,14 @@ class Bridge:
             parts += [path.name, repr([(s.length, s.crc) for s in spans]), damage.found if damage else ""]
         return digest(*parts)
 
-    def infos(self, on_error: Callable[[str, InputError], None] | None = None) -> Iterator[EpisodeInfo]:
-        """Every episode's metadata, record by record, without decoding pictures; checksums and shapes are verified.
-
-        The first fault raises. With `on_error`, it is called instead with the episode's id, or the shard's where the
-        rest of a file is lost, and the error; the iteration goes on with the next episode or file.
-        """
+    def ids(self, on_error: OnError | None = None) -> Iterator[str]:
         for shard in self._shards:
             spans, damage = self._records(shard)
-            for number in range(len(spans)):
-                id = f"{shard}-{number:04d}"
-                try:
-                    steps = self._read(id)
-                    info = EpisodeInfo(id, steps.task, len(steps.jpegs))
-                except InputError as error:
-                    if on_error is None:
-                        raise
-                    on_error(id, error)
-                else:
-                    yield info
+            yield from (f"{shard}-{number:04d}" for number in range(len(spans)))
             if damage is not None:
                 if on_error is None:
                     raise damage
                 on_error(shard, damage)
-
-    def load(self, id: str) -> Episode:
-        """The episode of that id: frames (T, image_size, image_size, 3) uint8 RGB, actions and observations (T, 7).
-
-        NaN actions are kept (whoever uses them replaces and counts them); intrinsics are unknown.
-
-        Raises:
-            InputError: unknown id, damaged record, missing or ragged features, pictures that cannot be decoded, are
-                not square or are constant in every frame (a camera that was not there).
-        """
-        steps = self._read(id)
-        where = f"{self._where(id)}, camera {self.camera}"
-        frames = [_decode(jpeg, f"{where}, frame {t}") for t, jpeg in enumerate(steps.jpegs)]
-        sizes = {f.shape[:2] for f in frames}
-        if len(sizes) > 1 or any(h != w for h, w in sizes):
-            raise InputError(where, "pictures of " + ", ".join(f"{w}x{h}" for h, w in sorted(sizes)) + " pixels",
-                             "square pictures of one size")
-        if all(map(_constant, frames)):
-            with_pictures = self._cameras_with_pictures(id)
-            raise InputError(where, "blank pictures in every frame", "a camera that was there",
-                             f"Cameras with pictures in this episode: {', '.join(with_pictures) or 'none'}.")
-        return Episode(id, np.stack([_resize(f, self.image_size) for f in frames]), steps.actions,
-                       steps.observations, steps.task)
 
     def _records(self, shard: str) -> tuple[list[tfrecord.Span], InputError | None]:
         """The shard's records, and what is wrong with the file after the last of them."""
@@ -148,7 +101,7 @@ class Bridge:
         """File and byte offset of an episode; InputError for an unknown id."""
         shard, _, number = id.rpartition("-")
         if shard not in self._shards:
-            raise InputError("episode id", repr(id), f"an episode of {_listed(list(self._shards))}, such as "
+            raise InputError("episode id", repr(id), f"an episode of {listed(list(self._shards))}, such as "
                              f"{next(iter(self._shards))}-0000")
         spans, damage = self._records(shard)
         if not re.fullmatch(r"[0-9]{4,}", number) or f"{int(number):04d}" != number or int(number) >= len(spans):
@@ -165,66 +118,81 @@ class Bridge:
         path, offset = self._find(id)
         return tfrecord.parse(tfrecord.read(path, offset), self._where(id)).features.feature
 
-    def _read(self, id: str) -> _Steps:
+    def _read(self, id: str) -> Stored:
         """The stored episode; its features are there and their lengths agree, or an InputError lists what is not."""
-        features, where, image = self._features(id), self._where(id), _IMAGE.format(self.camera)
-        kinds = {image: "bytes_list", _ACTION: "float_list", _STATE: "float_list", _INSTRUCTION: "bytes_list"}
-        missing = [name for name, kind in kinds.items() if name not in features or not features[name].HasField(kind)]
+        features, where = self._features(id), self._where(id)
+        image = _Feature(self._image.format(self.camera), "bytes_list", 1)
+        wanted = (image, *self._actions, self._state, self._instruction)
+        missing = [f for f in wanted if f.name not in features or not features[f.name].HasField(f.kind)]
         if missing:
-            raise InputError(where, f"no {', '.join(f'{n} ({kinds[n]})' for n in missing)} among the features "
-                             + ", ".join(sorted(features)), "the features of bridge_dataset 1.0.0")
-        values = {name: getattr(features[name], kind).value for name, kind in kinds.items()}
+            raise InputError(where, f"no {', '.join(f'{f.name} ({f.kind})' for f in missing)} among the features "
+                             + ", ".join(sorted(features)), f"the features of {self.prefix} {self.version}")
+        values = {f: getattr(features[f.name], f.kind).value for f in wanted}
         t = len(values[image])
-        expected = {image: max(t, 1), _ACTION: t * ACTION_DIM, _STATE: t * STATE_DIM, _INSTRUCTION: t}
-        wrong = [n for n in kinds if len(values[n]) != expected[n]]
+        expected = {f: max(t, 1) if f is image else t * f.count for f in wanted}
+        wrong = [f for f in wanted if len(values[f]) != expected[f]]
         if wrong:
-            raise InputError(where, f"{t} frames with " + ", ".join(f"{len(values[n])} values of {n}" for n in wrong),
-                             ", ".join(f"{expected[n]} of {n}" for n in wrong))
+            counts = ", ".join(f"{len(values[f])} values of {f.name}" for f in wrong)
+            raise InputError(where, f"{t} frames with {counts}", ", ".join(f"{expected[f]} of {f.name}" for f in wrong))
+        text = values[self._instruction][0]
         try:
-            task = values[_INSTRUCTION][0].decode()
+            task = text.decode()
         except UnicodeDecodeError as e:
-            raise InputError(f"{where}, {_INSTRUCTION}", repr(values[_INSTRUCTION][0]), "UTF-8 text") from e
-        actions, observations = (np.array(values[n], np.float32).reshape(t, -1) for n in (_ACTION, _STATE))
-        return _Steps(list(values[image]), actions, observations, task)
+            raise InputError(f"{where}, {self._instruction.name}", repr(text), "UTF-8 text") from e
+        actions = np.concatenate([np.array(values[f], np.float32).reshape(t, -1) for f in self._actions], 1)
+        return Stored(list(values[image]), actions, np.array(values[self._state], np.float32).reshape(t, -1), task)
 
-    def _cameras_with_pictures(self, id: str) -> list[str]:
-        """The cameras of which any frame is a picture, for the message about one that is blank."""
-        features, found = self._features(id), []
-        for camera in range(CAMERAS):
-            name = _IMAGE.format(camera)
-            for jpeg in features[name].bytes_list.value if name in features else ():
-                try:
-                    picture = _decode(jpeg, name)
-                except InputError:
-                    continue
-                if not _constant(picture):
-                    found.append(str(camera))
-                    break
-        return found
+    def _pictures(self, id: str, camera: int) -> Sequence[bytes]:
+        features, name = self._features(id), self._image.format(camera)
+        return features[name].bytes_list.value if name in features else ()
 
 
-def _find_shards(path: Path) -> dict[str, Path]:
-    """`<split>-<shard>` → file, sorted: of `path` itself, or of the one folder at most two levels below with shards."""
-    expected, remedy = ("files named bridge_dataset-<split>.tfrecord-<shard>-of-<shards>",
-                        "Give the folder bridge_dataset/1.0.0, one above it, or one such file.")
+class BridgeOpenX(Bridge):
+    """Episodes of Open X-Embodiment's `bridge` shards. All is as with Bridge, but for the layout and one camera.
+
+    Pictures of 480x640 pixels are squashed to squares. Steps are taken as they are stored, the first one with its zero
+    action among them.
+    """
+
+    name, cameras, squash = "bridge-openx", 1, True
+    prefix, version = "bridge", "0.1.0"
+    _image = "steps/observation/image"
+    _actions = (_Feature("steps/action/world_vector", "float_list", 3),
+                _Feature("steps/action/rotation_delta", "float_list", 3),
+                _Feature("steps/action/open_gripper", "int64_list", 1))
+    _instruction = _Feature("steps/observation/natural_language_instruction", "bytes_list", 1)
+
+
+def shard_files(path: Path, prefix: str) -> Iterator[Path]:
+    """The shards of `prefix` that `path` is, or that lie in it or at most two levels below; unsorted.
+
+    Unfinished downloads carry a suffix behind the shard's name: they are no shards yet.
+    """
+    name, pattern = re.compile(prefix + _SHARD), f"{prefix}-*.tfrecord-*"
+    for level in ("", "*/", "*/*/"):
+        files = [f for f in ([path] if path.is_file() else path.glob(level + pattern))
+                 if f.is_file() and name.fullmatch(f.name)]
+        if files:
+            yield from files
+            return
+
+
+def _find_shards(path: Path, prefix: str, version: str) -> dict[str, Path]:
+    """`<split>-<shard>` → file, sorted."""
+    expected, remedy = (f"files named {prefix}-<split>.tfrecord-<shard>-of-<shards>",
+                        f"Give the folder {prefix}/{version}, one above it, or one such file.")
     if not path.exists():
         raise InputError(path, "no such file or folder", expected, remedy)
-    for pattern in (_SHARD_GLOB, f"*/{_SHARD_GLOB}", f"*/*/{_SHARD_GLOB}"):
-        files = [path] if path.is_file() else sorted(path.glob(pattern))
-        # Unfinished downloads carry a suffix behind the shard's name: they are no shards yet.
-        matches = [(f, m) for f in files if f.is_file() and (m := _SHARD_NAME.fullmatch(f.name))]
-        if matches:
-            break
-    else:
-        inside = _listed(sorted(p.name for p in path.iterdir())) if path.is_dir() else ""
-        found = f"a folder with {inside}" if inside else "a file of another name"
-        raise InputError(path, found, expected, remedy)
-    folders = sorted({str(f.parent) for f, _ in matches})
+    files = sorted(shard_files(path, prefix))
+    if not files:
+        inside = listed(sorted(p.name for p in path.iterdir())) if path.is_dir() else ""
+        raise InputError(path, f"a folder with {inside}" if inside else "a file of another name", expected, remedy)
+    folders = sorted({str(f.parent) for f in files})
     if len(folders) > 1:
-        raise InputError(path, f"shards in {_listed(folders)}", "shards in one folder", "Give one of these folders.")
+        raise InputError(path, f"shards in {listed(folders)}", "shards in one folder", "Give one of these folders.")
     shards, partitions = {}, {}
-    for file, match in matches:
-        split, number, count = match.groups()
+    for file in files:
+        split, number, count = re.fullmatch(prefix + _SHARD, file.name).groups()
         if partitions.setdefault(split, count) != count:
             raise InputError(file.parent, f"{split} shards of {partitions[split]} and of {count}",
                              "one partition of each split", "Move one of them elsewhere.")
@@ -232,7 +200,7 @@ def _find_shards(path: Path) -> dict[str, Path]:
     return shards
 
 
-def _declared_lengths(folder: Path) -> dict[str, int]:
+def _declared_lengths(folder: Path, prefix: str) -> dict[str, int]:
     """Shard file name → number of episodes, from the folder's dataset_info.json; empty where it is absent or silent.
 
     It tells of a shard that was cut exactly between two records, which nothing in the file itself does.
@@ -244,36 +212,8 @@ def _declared_lengths(folder: Path) -> dict[str, int]:
         for split in json.loads(path.read_bytes())["splits"]:
             counts = split.get("shardLengths", [])
             for i, n in enumerate(counts):
-                lengths[f"bridge_dataset-{split['name']}.tfrecord-{i:05d}-of-{len(counts):05d}"] = int(n)
+                lengths[f"{prefix}-{split['name']}.tfrecord-{i:05d}-of-{len(counts):05d}"] = int(n)
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise InputError(path, f"that it cannot be understood ({type(e).__name__}: {e})", "JSON as TFDS writes it",
                          "Download it again, or remove it: it only serves to check the shards' lengths.") from e
     return lengths
-
-
-def _decode(jpeg: bytes, where: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; InputError for bytes that are no JPEG or not all of one."""
-    # OpenCV 4 decodes a JPEG that was cut short and says nothing (5 refuses it), so its last marker is looked for.
-    whole = jpeg.startswith(b"\xff\xd8") and jpeg.rstrip(b"\0").endswith(b"\xff\xd9")
-    try:
-        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if whole else None
-    except cv2.error:  # a size beyond OpenCV's limit
-        picture = None
-    if picture is None:
-        raise InputError(where, f"{len(jpeg)} bytes that do not decode", "a whole JPEG picture")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
-def _resize(picture: np.ndarray, size: int) -> np.ndarray:
-    if len(picture) == size:
-        return picture
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if len(picture) > size else cv2.INTER_CUBIC)
-
-
-def _constant(picture: np.ndarray) -> bool:
-    return bool((picture == picture[0, 0]).all())
-
-
-def _listed(names: list[str], n: int = 5) -> str:
-    shown = ", ".join(names[:n]) or "nothing in it"
-    return shown + (f" and {len(names) - n} more" if len(names) > n else "")

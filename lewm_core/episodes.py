@@ -4,8 +4,9 @@ Nothing downstream asks where an episode came from. Pixel coordinates are (x, y)
 centres at whole numbers, as in OpenCV; the camera frame is OpenCV's (x right, y down, z forward).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -76,14 +77,30 @@ class Episode:
             raise InputError(f"episode {self.id}", "; ".join(problems), "arrays as Episode documents them")
 
 
+def check_moves(actions: np.ndarray, where: object) -> None:
+    """InputError for (T, 7) actions that are zero throughout: no step moves the arm, and the gripper never changes.
+
+    The last action leads nowhere and does not count.
+    """
+    steps = actions[:-1]
+    if len(steps) and not steps[:, :-1].any() and (steps[:, -1] == steps[0, -1]).all():
+        raise InputError(where, f"zero actions in all {len(steps)} steps", "a robot that moves")
+
+
 class Source(Protocol):
     """A place that episodes come from, read lazily."""
 
     name: str  # "tabletop", "bridge", …
     fingerprint: str  # changes whenever the episodes it yields would change
 
-    def infos(self) -> Iterable[EpisodeInfo]:
-        """Every episode's metadata in a stable order, without decoding or rendering frames."""
+    def infos(
+        self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None
+    ) -> Iterable[EpisodeInfo]:
+        """Every episode's metadata in a stable order, without decoding or rendering frames.
+
+        on_error: called with the id and the error of what cannot be read, which is then left out; else it is raised.
+        cache: folder where a source whose metadata take long to read may keep them.
+        """
 
     def load(self, id: str) -> Episode:
         """The episode of that id; InputError if there is none."""

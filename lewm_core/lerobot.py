@@ -13,12 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from lewm_core.episodes import ACTION_DIM, Episode, EpisodeInfo
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest
+from lewm_core.recordings import decode, resize
 
 _READER = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 _ENDS = 65536  # bytes at either end of a file that enter the fingerprint
@@ -107,8 +107,9 @@ class LeRobot:
                 parts.append("absent")
         return digest(*parts)
 
-    def infos(self) -> Iterator[EpisodeInfo]:
-        """Every episode's metadata in order; no table or video is opened."""
+    def infos(self, on_error: object = None, cache: object = None) -> Iterator[EpisodeInfo]:
+        """Every episode's metadata in order; no table or video is opened, so none is bad and nothing is worth keeping.
+        """
         return (EpisodeInfo(id, e.task, e.length) for id, e in self._entries.items())
 
     def load(self, id: str) -> Episode:
@@ -123,8 +124,8 @@ class LeRobot:
         if self._is_video:
             pictures = _decode(entry.video, id, entry.start + rows["timestamp"][:, 0], 0.5 / self._info["fps"])
         else:
-            pictures = (_picture(cell, f"{entry.table}, {id}") for cell in rows[self.camera])
-        frames = np.stack([_square(picture, self.image_size) for picture in pictures])
+            pictures = (decode((cell or {}).get("bytes") or b"", f"{entry.table}, {id}") for cell in rows[self.camera])
+        frames = np.stack([resize(_centre(picture), self.image_size) for picture in pictures])
         return Episode(id, frames, rows["action"], rows[self.state], entry.task)
 
     def _rows(self, entry: _Entry) -> dict[str, np.ndarray | list]:
@@ -220,20 +221,9 @@ def _decode(file: Path, id: str, times: np.ndarray, tolerance: float) -> Iterato
                      f"{len(times)} frames", "Copy or download the file again.")
 
 
-def _picture(cell: dict, where: str) -> np.ndarray:
-    """A picture that is stored in a table: {"bytes": PNG or JPEG, …}."""
-    data = (cell or {}).get("bytes") or b""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if picture is None:
-        raise InputError(where, f"{len(data)} bytes that do not decode", "a PNG or JPEG picture in each row")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
-def _square(picture: np.ndarray, size: int) -> np.ndarray:
+def _centre(picture: np.ndarray) -> np.ndarray:
+    """The square in the middle of a picture."""
     height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    picture = picture[top : top + side, left : left + side]
-    if side == size:
-        return picture
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
+    return picture[top : top + side, left : left + side]

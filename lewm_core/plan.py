@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lewm_core.files import digest
 from lewm_core.workspace import BASES, DATA, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
+PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
 RUN_LEVEL = ("profile", "data", "data_path", "base", "output", "figures", *UNDECIDED)
 
 
@@ -155,8 +157,15 @@ def _choose(notebooks: list[Notebook], options: argparse.Namespace) -> set[str]:
 
 
 def _listing(path: str | None) -> str:
-    """Name, size and time of the files in a folder (their content may be terabytes)."""
+    """Name, size and time of the files in a folder (their content may be terabytes).
+
+    Of a raw release's millions of pictures only their folders are listed, whose time changes with every new one.
+    """
     if path is None:
         return ""
-    files = sorted(p for p in Path(path).rglob("*") if p.is_file())
-    return "\n".join(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
+    found = []
+    for folder, folders, files in os.walk(path):
+        pictures = [f for f in folders if PICTURES.fullmatch(f)]
+        folders[:] = [f for f in folders if f not in pictures]
+        found += [Path(folder, name) for name in (*files, *pictures)]
+    return "\n".join(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in sorted(found) if p.exists())

@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from lewm_core.bridge import Bridge
-from lewm_core.episodes import Episode, EpisodeInfo, Source
+from lewm_core.bridge_layouts import open_bridge
+from lewm_core.episodes import Episode, EpisodeInfo, Source, check_moves
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest, file_digest, replacing, write_json
 from lewm_core.lerobot import LeRobot
@@ -45,8 +45,10 @@ class First:
     def fingerprint(self) -> str:
         return digest(self.source.fingerprint, str(self.n))
 
-    def infos(self) -> Iterator[EpisodeInfo]:
-        return islice(self.source.infos(), self.n)
+    def infos(
+        self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None
+    ) -> Iterator[EpisodeInfo]:
+        return islice(self.source.infos(on_error, cache), self.n)
 
     def load(self, id: str) -> Episode:
         return self.source.load(id)
@@ -66,7 +68,7 @@ def _real(kind: Callable[[Path, int, int], Source]) -> Callable[["SourceSpec"], 
 
 SOURCES: dict[str, tuple[Callable[["SourceSpec"], Source], Backends]] = {
     "tabletop": (_tabletop, SIMULATOR),
-    "bridge": (_real(Bridge), CLASSICAL),
+    "bridge": (_real(open_bridge), CLASSICAL),
     "lerobot": (_real(LeRobot), CLASSICAL),
 }
 
@@ -138,14 +140,15 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
     Args:
         cache: folder of the signal cache; None keeps nothing.
         jobs: parallel processes; 0 is one a core.
-        on_error: called with the id and the error of an episode that cannot be read, which is then left out. Without
-            it, the first such error is raised.
+        on_error: called with the id and the error of an episode that cannot be read or whose actions are zero
+            throughout, which is then left out. Without it, the first such error is raised.
     """
     ids = list(ids)
     if not ids:
         return
     jobs = min(jobs or usable_cores(), len(ids))
-    tasks = ((spec, id, cache) for id in ids)
+    fingerprint = spec.open().fingerprint  # here once: of a large data set it takes long
+    tasks = ((spec, id, cache, fingerprint) for id in ids)
     with tqdm(total=len(ids), desc=desc, unit="episode", file=sys.stderr, mininterval=1) as bar:
         for id, result in zip(ids, _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks), strict=True):
             bar.update()
@@ -157,12 +160,12 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
                 on_error(id, result)
 
 
-def _packet(task: tuple[SourceSpec, str, Path | None]) -> Packet | InputError:
-    spec, id, cache = task
+def _packet(task: tuple[SourceSpec, str, Path | None, str]) -> Packet | InputError:
+    spec, id, cache, fingerprint = task
     try:
-        source = spec.open()
-        episode = source.load(id)
-        return replace(episode, truth=None), extract(episode, spec.backends, cache, source.fingerprint)
+        episode = spec.open().load(id)
+        check_moves(episode.actions, f"episode {id}")
+        return replace(episode, truth=None), extract(episode, spec.backends, cache, fingerprint)
     except InputError as error:
         return error
 

@@ -122,8 +122,8 @@ class Tabletop:
         settings = (kind, self.n_episodes, self.seed, self.image_size)
         self.fingerprint = digest(GENERATOR, repr(settings), version("mujoco"), version("numpy"))
 
-    def infos(self) -> list[EpisodeInfo]:
-        """Every episode's id, task and length, from its plan and without simulating."""
+    def infos(self, on_error: object = None, cache: object = None) -> list[EpisodeInfo]:
+        """Every episode's id, task and length, from its plan and without simulating; nothing can fail or take long."""
         plans = (self.draw(i)[1] for i in range(self.n_episodes))
         return [EpisodeInfo(self._id(i), plan.task, plan.length) for i, plan in enumerate(plans)]
 

@@ -61,6 +61,11 @@ class Workspace:
         """Which episodes notebook 01 opened."""
         return self.output / "source.json"
 
+    @property
+    def bad_episodes(self) -> Path:
+        """Episodes that could not be read, each with the stage and the reason."""
+        return self.output / "bad_episodes.csv"
+
     def dataset(self, scale: str) -> Path:
         return self.output / f"dataset_{_scale(scale)}.h5"
 

@@ -36,6 +36,7 @@ max_length = 40  # frames; the paper's
 n_top = 120  # episodes kept; the paper has 300
 n_full = 60  # the full-scale set; the paper has 100
 n_pilot = 13  # the pilot; the paper's number
+max_bad_share = 0.05  # stop if more of the episodes read so far, and more than 5, are bad
 reselect = False  # overwrite a selection that somebody edited
 jobs = 0  # parallel processes; 0: one a core
 
@@ -48,6 +49,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lewm_core import charts, curation, paper, pictures, plots
+from lewm_core.bad_episodes import BadEpisodes
 from lewm_core.errors import InputError
 from lewm_core.files import write_csv
 from lewm_core.provenance import collect
@@ -64,10 +66,12 @@ display(pd.Series(asdict(criteria), name="criterion").to_frame())
 # %% [markdown]
 # ## First the metadata
 #
-# No frame has been decoded or rendered yet.
+# No frame has been decoded or rendered yet. An episode that cannot be read (here or below, where its pictures are
+# decoded) is left out and listed in a report with the reason; too many of them stop the run.
 
 # %%
-infos = {info.id: info for info in source.infos()}
+bad, index = BadEpisodes(workspace.bad_episodes, max_bad_share), workspace.cache / "index"
+infos = {info.id: info for info in bad.watch("metadata", lambda on_error: source.infos(on_error, index))}
 candidates = curation.metadata_filter(infos.values(), criteria)
 passed = candidates[candidates.accepted]
 reasons = candidates[~candidates.accepted].reason.value_counts()
@@ -88,16 +92,16 @@ if keep:
 # frames needs weights) is left out of the mean.
 
 # %%
-unreadable, rows = {}, []
-for episode, signals in packets(spec, passed.episode, workspace.cache / "signals", jobs,
-                                lambda id, error: unreadable.update({id: str(error)}), "signals"):
+rows = []
+for episode, signals in bad.watch("signals", lambda on_error: packets(
+        spec, passed.episode, workspace.cache / "signals", jobs, on_error, "signals")):
     rows.append(curation.score_row(infos[episode.id], signals, image_size, criteria))
-if unreadable and not rows:
-    raise InputError(data, f"none of {len(passed)} episodes that can be read", "at least one",
-                     f"The first of them: {next(iter(unreadable.values()))}")
-if unreadable:
-    display(Markdown(f"{len(unreadable)} episodes cannot be read and are left out; the first: "
-                     f"{next(iter(unreadable.values()))}"))
+if bad.rows and not rows and (len(passed) or not infos):
+    raise InputError(data, f"none of {len(bad.rows)} episodes that can be read", "at least one",
+                     f"All are listed in {relative(bad.path)}; the first of them: {bad.table.reason.iloc[0]}")
+if bad.rows:
+    display(Markdown(f"{len(bad.rows)} episodes cannot be read and are left out; all are listed in "
+                     f"`{relative(bad.path)}`. The first: {bad.table.reason.iloc[0]}"))
 scores = pd.DataFrame(rows)
 selection = curation.select(scores, n_top, n_full, n_pilot, candidates=candidates)
 parts = [c for c in scores if c.startswith("part_") and scores[c].notna().any()]
@@ -119,7 +123,7 @@ else:
     write_editable(workspace.selection, lambda path: curation.write_selection(path, selection))
 spec.save(workspace.source)
 everything = candidates.merge(scores.drop(columns=["task", "length"]), on="episode", how="left")
-everything["reason"] = everything.reason.mask(everything.episode.isin(unreadable), "cannot be read")
+everything["reason"] = everything.reason.mask(everything.episode.isin(bad.table.episode), "cannot be read")
 everything["selected"] = everything.episode.isin(selection.episode)
 write_csv(workspace.scores, everything)
 state = "**kept as somebody edited it**" if keep else "written"
@@ -139,7 +143,8 @@ display(pd.DataFrame([
 
 # %%
 scored = everything[everything.score.notna()]
-public = {"data": data, "fingerprint": source.fingerprint, "source": spec.public(), "criteria": asdict(criteria)}
+public = {"data": data, "layout": source.name, "fingerprint": source.fingerprint, "source": spec.public(),
+          "criteria": asdict(criteria), "bad_episodes": len(bad.rows)}
 provenance = collect(profile=profile, **public, duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)
 figure = charts.score_distributions(scored[["score", *parts, "selected"]], caption, "selected")
@@ -167,12 +172,17 @@ def words(row: pd.Series) -> str:
     return f"{row.score:.2f}; {lowest.removeprefix('part_')} {row[lowest]:.2f}\n{row.task}"
 
 
-def middle_frame(id: str) -> np.ndarray:
-    frames = source.load(id).frames
+def middle_frame(id: str) -> np.ndarray | None:
+    try:
+        frames = source.load(id).frames
+    except InputError:  # rejected before its pictures were decoded, and they do not decode
+        return None
     return frames[len(frames) // 2]
 
 
 images = [middle_frame(id) for id in sheet.episode]
+sheet = sheet[[image is not None for image in images]]
+images = [image for image in images if image is not None]
 figure = pictures.contact_sheet(images, [words(row) for _, row in sheet.iterrows()], n, caption,
                                 sheet.selected.tolist())
 shown = sheet[["episode", "task", "length", "selected", "reason", "score", *parts]]

@@ -1,7 +1,7 @@
 """The Bridge source against a real shard, against shards written here byte by byte, and against damage to both.
 
-The shard writer and the record reader of this file use neither protobuf nor google-crc32c, so that they are an
-independent account of the format.
+The shard writer (bridge_fixtures.py) and the record reader of this file use neither protobuf nor google-crc32c, so
+that they are an independent account of the format.
 """
 
 import io
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bridge_fixtures import crc32c, episode, example, jpeg, masked, record, write
 from PIL import Image
 
 from lewm_core import tfrecord
@@ -23,92 +24,6 @@ SHARD = SAMPLE / "bridge_dataset-train.tfrecord-00000-of-00001"
 real = pytest.mark.skipif(not SHARD.exists(), reason="the real Bridge shard (../shared/bridge_sample) is not here")
 TASKS = {"put carrot on plate", "put cup from counter or drying rack into sink", "flip pot upright which is in sink",
          "turn lever vertical to front"}
-
-
-# --- an independent writer ---------------------------------------------------------------------------------------
-
-def _crc_table() -> list[int]:
-    table = []
-    for n in range(256):
-        for _ in range(8):
-            n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)  # Castagnoli's polynomial, reflected
-        table.append(n)
-    return table
-
-
-CRC_TABLE = _crc_table()
-
-
-def crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
-
-
-def masked(data: bytes) -> bytes:
-    crc = crc32c(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32)
-
-
-def record(data: bytes) -> bytes:
-    length = struct.pack("<Q", len(data))
-    return length + masked(length) + data + masked(data)
-
-
-def varint(n: int) -> bytes:
-    out = b""
-    while n > 127:
-        out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
-
-
-def field(number: int, data: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def feature(value) -> bytes:
-    """A list of bytes → bytes_list, a float array → float_list (packed), a list of int → int64_list."""
-    if isinstance(value, np.ndarray):
-        return field(2, field(1, value.astype("<f4").tobytes()))
-    if all(isinstance(v, bytes) for v in value):
-        return field(1, b"".join(field(1, v) for v in value))
-    return field(3, field(1, b"".join(map(varint, value))))
-
-
-def example(features: dict) -> bytes:
-    entries = (field(1, field(1, name.encode()) + field(2, feature(v))) for name, v in features.items())
-    return field(1, b"".join(entries))
-
-
-def jpeg(picture: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "JPEG", quality=95)
-    return out.getvalue()
-
-
-def episode(rng: np.random.Generator, t: int = 3, size: int = 8, blank: tuple[int, ...] = (3,), **changes) -> dict:
-    """The features of a random episode; `changes` replaces some, None removes one."""
-    features = {"steps/action": rng.normal(size=t * 7).astype(np.float32),
-                "steps/observation/state": rng.normal(size=t * 7).astype(np.float32),
-                "steps/language_instruction": [b"put the spoon on the towel"] * t,
-                "steps/is_first": [1] + [0] * (t - 1),
-                "episode_metadata/has_image_0": [0]}
-    for camera in range(4):
-        value = rng.integers(256, size=(t, size, size, 3), dtype=np.uint8) * np.uint8(camera not in blank)
-        features[f"steps/observation/image_{camera}"] = [jpeg(p) for p in value]
-    names = {name.split("/")[-1]: name for name in features}
-    features |= {names[n]: v for n, v in changes.items()}
-    return {n: v for n, v in features.items() if v is not None}
-
-
-def write(folder: Path, shards: list[list[bytes]], split: str = "train") -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for i, records in enumerate(shards):
-        paths.append(folder / f"bridge_dataset-{split}.tfrecord-{i:05d}-of-{len(shards):05d}")
-        paths[-1].write_bytes(b"".join(map(record, records)))
-    return paths
 
 
 # --- an independent reader ---------------------------------------------------------------------------------------

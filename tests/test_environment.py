@@ -93,7 +93,8 @@ def test_every_import_is_a_direct_dependency():
             else:
                 names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             imported |= {name.split(".")[0]: path.name for name in names}
-    known = {*sys.stdlib_module_names, "lewm_core", "cv2", "google"}  # cv2 and google: names shared by distributions
+    own = {"lewm_core", *(path.stem for path in ROOT.glob("tests/*.py"))}  # benchmarks share the tests' writers
+    known = {*sys.stdlib_module_names, *own, "cv2", "google"}  # cv2 and google: names shared by distributions
     owners = {m: {canonicalize_name(d) for d in ds} for m, ds in metadata.packages_distributions().items()}
     foreign = {m: where for m, where in imported.items() if m not in known and not owners.get(m, set()) & RUN.keys()}
     optional = {"IPython", "traitlets"}  # come with ipykernel and ipywidgets
