@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
     p.add_argument("--data", default="tabletop", choices=["tabletop", "bridge"], help="where episodes come from")
     p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for --data bridge")
+    p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights (lewm_core.download)")
     p.add_argument("--base", metavar="NAME", help="base weights: tabletop, retrain, random, or a checkpoint's path")
     setting = "set a notebook parameter (value in YAML); may be repeated"
     p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)

@@ -11,7 +11,7 @@ from lewm_core.files import digest
 from lewm_core.workspace import BASES, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
-RUN_LEVEL = ("profile", "data", "data_path", "base", "output", "figures", *UNDECIDED)
+RUN_LEVEL = ("profile", "data", "data_path", "weights", "base", "output", "figures", *UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         raise InputError("--data-path", f"it together with --data {options.data}", "it with --data bridge only")
     if options.data_path and not Path(options.data_path).is_dir():
         raise InputError("--data-path", options.data_path, "a folder that exists")
+    if options.weights and not Path(options.weights).is_dir():
+        raise InputError("--weights", options.weights, "a folder that exists")
     if options.base not in (None, *BASES) and not Path(options.base).exists():
         raise InputError("--base", repr(options.base), f"{', '.join(BASES)}, or the path of a checkpoint")
     if options.jobs is not None and options.jobs < 1:
@@ -80,6 +82,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         "profile": options.profile,
         "data": options.data,
         "data_path": options.data_path and relative(options.data_path),
+        "weights": options.weights and relative(options.weights),
         "base": relative(options.base) if options.base not in (None, *BASES) else options.base,
         "jobs": options.jobs,
         "output": relative(place.output),
@@ -97,7 +100,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         given |= {k: params.fit_text(k, v, n.declared[k], "--set") for k, v in typed.items() if k in n.declared}
         given |= {k: v for k, v in run_level.items() if k in n.declared}
         values[n.name] = given
-    inputs = digest(_listing(options.data_path), _listing(run_level.get("base")))
+    inputs = digest(*(_listing(run_level.get(name)) for name in ("data_path", "base", "weights")))
     name, chosen = run_name(options.profile, options.data), _choose(notebooks, options)
     return Plan(name, notebooks, chosen, values, place, inputs, options.force)
 

@@ -32,7 +32,7 @@ from lewm_core.signals.video_depth_anything import VideoDepthAnything
 
 __all__ = [
     "Backends", "CLASSICAL", "PAPER", "RELATIVE_DEPTH", "REGISTRIES", "SIMULATOR", "Settings", "Signals", "check",
-    "choose", "extract", "foreground_queries", "grid_queries", "on_gpu", "on_object", "usable",
+    "choose", "extract", "foreground_queries", "grid_queries", "on_gpu", "on_object", "usable", "with_weights",
 ]  # fmt: skip
 
 GRID = 20  # 20 x 20 query points (paper 3.3)
@@ -116,6 +116,13 @@ def check(backends: Backends, settings: Settings) -> None:
 def usable(kind: str, settings: Settings) -> list[str]:
     """The backends of a signal that lack nothing (`simulator` works on simulated episodes only)."""
     return [name for name in REGISTRIES[kind] if name not in upstream.NEEDS or not upstream.lacking(name, settings)]
+
+
+def with_weights(settings: Settings) -> list[Backends]:
+    """Each backend with weights that lacks nothing, alone."""
+    none = dict.fromkeys(REGISTRIES)
+    return [Backends(**none | {kind: name}) for kind in REGISTRIES for name in usable(kind, settings)
+            if name in upstream.NEEDS]  # fmt: skip
 
 
 def on_gpu(backends: Backends, settings: Settings) -> bool:
