@@ -7,7 +7,7 @@ import pandas as pd
 
 from lewm_core.errors import InputError
 from lewm_core.signals import RELATIVE_DEPTH, Signals
-from lewm_core.signals.geometry import REFERENCE_SIZE
+from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
 
 THRESHOLDS = (1, 2, 4, 8, 16)  # px at 224 (TAP-Vid counts them at 256)
 MOVING = 2.0  # px at 224: points whose true position ever gets this far from frame 0 are called moving
@@ -20,6 +20,8 @@ SUMMARY = {  # the one table: signal, points, metric -> its column
     ("tracks", "all", "occlusion_accuracy"): "tracks: occlusion", ("tracks", "moving", "average_jaccard"): "moving: AJ",
     ("tracks", "moving", "position_accuracy"): "moving: within 1–16 px",
     ("tracks", "moving", "occlusion_accuracy"): "moving: occlusion",
+    ("tracks", "object", "average_jaccard"): "object: AJ", ("tracks", "object", "found"): "object: found",
+    ("tracks", "object", "error_median"): "object: median error (px)",
     ("tracks", "staying", "error_median"): "staying: median error (px)",
     ("tracks", "moving, staying", "error_median"): "moving, staying: median error (px)",
     ("mask", "", "iou"): "mask: IoU", ("mask", "", "stability"): "mask: stability",
@@ -34,11 +36,12 @@ def compare(measured: Signals, truth: Signals) -> pd.DataFrame:
     pixels off by a factor below DELTA; `static_drift`, mean of |depth - depth in frame 0| / true over static pixels.
 
     Tracks of the uniform grid, frame 0 (where they are given) left out, in px at 224; points "all", "moving" (MOVING),
-    "staying" (visible in truth in every frame), and both. The TAP-Vid metrics: `average_jaccard`, mean over THRESHOLDS
-    of true positives over all that is truly visible or falsely called so; `position_accuracy`, mean over THRESHOLDS of
-    `within_<d>`, the share of truly visible points within d px; `occlusion_accuracy`, the share of points and frames
-    with the right flag. Also `error_median` and `error_mean` of what is visible in truth, whatever the backend says;
-    `error_median_found` where the backend says so too; `found`, the share of truly visible ones that it calls so.
+    "object" (on the object in frame 0), "staying" (visible in truth in every frame), "moving, staying". The TAP-Vid
+    metrics: `average_jaccard`, mean over THRESHOLDS of true positives over all that is truly visible or falsely called
+    so; `position_accuracy`, mean over THRESHOLDS of `within_<d>`, the share of truly visible points within d px;
+    `occlusion_accuracy`, the share of points and frames with the right flag. Also `error_median` and `error_mean` of
+    what is visible in truth, whatever the backend says; `error_median_found` where the backend says so too; `found`,
+    the share of truly visible ones that it calls so.
 
     Mask: `iou`, mean over frames in which the true mask is not empty; `stability`, mean IoU of each mask with the next
     one after their centres are laid on each other, 0 where only one of the two is empty (`stability_true`: the truth's
@@ -60,8 +63,9 @@ def compare(measured: Signals, truth: Signals) -> pd.DataFrame:
         error = np.linalg.norm(measured.tracks - truth.tracks, axis=-1)[1:] * to_224
         found, seen = measured.visible[1:], truth.visible[1:]
         moving = np.linalg.norm(truth.tracks - truth.tracks[0], axis=-1).max(0) * to_224 > MOVING
-        for points, chosen in (("all", moving | True), ("moving", moving), ("staying", seen.all(0)),
-                               ("moving, staying", moving & seen.all(0))):  # fmt: skip
+        on_it, staying = at_pixels(truth.mask[:1], truth.tracks[:1])[0][0], seen.all(0)
+        for points, chosen in (("all", moving | True), ("moving", moving), ("object", on_it), ("staying", staying),
+                               ("moving, staying", moving & staying)):  # fmt: skip
             rows += _rows("tracks", points, track_metrics(error[:, chosen], found[:, chosen], seen[:, chosen]))
     if measured.mask is not None:
         there = truth.mask.any((1, 2))
@@ -75,14 +79,14 @@ def compare(measured: Signals, truth: Signals) -> pd.DataFrame:
 
 
 def summary(compared: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The one table: a row per signal and backend, columns of SUMMARY; means over the episodes of `compare`'s rows.
+    """The one table: a row per backend, columns of SUMMARY; means over the episodes of `compare`'s rows.
 
     Episodes in which a number is NaN (no point moves, say) are left out of that number's mean.
     """
     rows = pd.concat(compared)
     rows = rows.assign(column=[SUMMARY.get(key) for key in zip(rows.signal, rows.points, rows.metric, strict=True)])
-    table = rows.dropna(subset="column").pivot_table("value", ["signal", "made_by"], "column", sort=False)
-    return table.reindex(columns=list(SUMMARY.values()))
+    table = rows.dropna(subset="column").pivot_table("value", "made_by", "column", sort=False)
+    return table.reindex(columns=list(SUMMARY.values())).rename_axis(index="backend", columns=None)
 
 
 def depth_metrics(depth: np.ndarray, truth: np.ndarray, relative: bool) -> dict[str, float]:
