@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
     p.add_argument("--data", default="tabletop", choices=DATA, help="where episodes come from")
     p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for any other --data than tabletop")
+    p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights (lewm_core.download)")
     base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"
     p.add_argument("--base", metavar="NAME", help=base)
     setting = "set a notebook parameter (value in YAML); may be repeated"

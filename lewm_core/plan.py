@@ -15,7 +15,7 @@ from lewm_core.workspace import BASES, DATA, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
-RUN_LEVEL = ("profile", "data", "data_path", "base", "output", "figures", *UNDECIDED)
+RUN_LEVEL = ("profile", "data", "data_path", "weights", "base", "output", "figures", *UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         raise InputError("--data-path", f"it together with --data {simulated}", f"it with --data {' or '.join(real)}")
     if options.data_path and not Path(options.data_path).is_dir():
         raise InputError("--data-path", options.data_path, "a folder that exists")
+    if options.weights and not Path(options.weights).is_dir():
+        raise InputError("--weights", options.weights, "a folder that exists")
     if options.jobs is not None and options.jobs < 1:
         raise InputError("--jobs", str(options.jobs), "a number of at least 1")
     if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
@@ -86,6 +88,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         "data": options.data,
         "data_path": options.data_path and relative(options.data_path),
         "base": _portable(options.base),
+        "weights": options.weights and relative(options.weights),
         "jobs": options.jobs,
         "output": relative(place.output),
         "figures": relative(place.figures),
@@ -104,7 +107,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         values[n.name] = given
     name, chosen = run_name(options.profile, options.data), _choose(notebooks, options)
     base, base_hash = _check_base(run_level.get("base"), notebooks, values)
-    inputs = digest(_listing(options.data_path), base_hash)
+    inputs = digest(_listing(options.data_path), _listing(options.weights), base_hash)
     return Plan(name, notebooks, chosen, values, place, inputs, base, options.force)
 
 

@@ -4,6 +4,7 @@ Also `packets`, the one way in which notebooks read episodes with their signals:
 """
 
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ from lewm_core.errors import InputError, pick
 from lewm_core.files import digest, file_digest, replacing, write_json
 from lewm_core.lerobot import LeRobot
 from lewm_core.provenance import usable_cores
-from lewm_core.signals import CLASSICAL, SIMULATOR, Backends, Signals, extract
+from lewm_core.signals import PAPER, SIMULATOR, Backends, Settings, Signals, check, choose, extract, on_gpu
 from lewm_core.tabletop import Tabletop
 from lewm_core.workspace import DATA, ROOT
 
@@ -66,10 +67,11 @@ def _real(kind: Callable[[Path, int, int], Source]) -> Callable[["SourceSpec"], 
     return open_
 
 
+# name -> how to open it, and the backends that are preferred for it
 SOURCES: dict[str, tuple[Callable[["SourceSpec"], Source], Backends]] = {
     "tabletop": (_tabletop, SIMULATOR),
-    "bridge": (_real(open_bridge), CLASSICAL),
-    "lerobot": (_real(LeRobot), CLASSICAL),
+    "bridge": (_real(open_bridge), PAPER),
+    "lerobot": (_real(LeRobot), PAPER),
 }
 
 
@@ -80,6 +82,9 @@ class SourceSpec:
     data: a name in SOURCES. n_candidates: how many episodes, from the first; 0 is all (not of a simulator).
     seed: of the simulator. image_size: px. data_path: folder of real data; relative to the repository.
     camera: of real data, from 0.
+    depth_backend, tracks_backend, mask_backend: names in signals.REGISTRIES; "" is the data's default, see `backends`.
+    weights: folder of what backends need (signals.upstream.NEEDS); relative to the repository; "" is none.
+    paper_backends: on real data, the paper's backends or an error; False is classical where weights are missing.
     """
 
     data: str
@@ -88,9 +93,15 @@ class SourceSpec:
     image_size: int
     data_path: str = ""
     camera: int = 0
+    depth_backend: str = ""
+    tracks_backend: str = ""
+    mask_backend: str = ""
+    weights: str = ""
+    paper_backends: bool = False
 
     def __post_init__(self):
         pick(SOURCES, self.data, "data")
+        Backends(self.depth_backend or None, self.tracks_backend or None, self.mask_backend or None)
         if self.n_candidates < 0:
             raise InputError("n_candidates", str(self.n_candidates), "a number of episodes; 0 for all")
         if self.data != DATA[0] and not self.data_path:
@@ -101,13 +112,27 @@ class SourceSpec:
         return _open(self)
 
     @property
+    def settings(self) -> Settings:
+        """Where backends with weights find them."""
+        return Settings(self.weights)
+
+    @property
     def backends(self) -> Backends:
-        """What can make signals there without weights: the simulator's truth, else OpenCV."""
-        return SOURCES[self.data][1]
+        """Those named; else the simulator's truth for simulated data, for real data the paper's where they can run."""
+        return self._choice()[0]
+
+    @property
+    def why(self) -> dict[str, str]:
+        """signal -> why that backend makes it, in one sentence."""
+        return self._choice()[1]
+
+    def _choice(self) -> tuple[Backends, dict[str, str]]:
+        named = {"depth": self.depth_backend, "tracks": self.tracks_backend, "mask": self.mask_backend}
+        return choose(SOURCES[self.data][1], named, self.settings, self.paper_backends)
 
     def public(self) -> dict[str, object]:
-        """The settings without the folder, which says something about one machine only."""
-        return {name: value for name, value in asdict(self).items() if name != "data_path"}
+        """The settings without the folders, which say something about one machine only."""
+        return {name: value for name, value in asdict(self).items() if name not in ("data_path", "weights")}
 
     def save(self, path: str | Path) -> None:
         write_json(path, asdict(self))
@@ -133,8 +158,9 @@ def _open(spec: SourceSpec) -> Source:
 
 def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, jobs: int = 0,
             on_error: Callable[[str, InputError], None] | None = None, desc: str = "episodes") -> Iterator[Packet]:
-    """Each episode with its signals, in the order of `ids`; a progress bar goes to stderr.
+    """Each episode with its signals, in the order of `ids`; a progress bar with frames/s goes to stderr.
 
+    A backend on a GPU works in this process alone, whatever `jobs` says: it is fast, and one copy of it is enough.
     Episodes come without the simulator's truth, which is large and nothing after the signals asks for.
 
     Args:
@@ -146,13 +172,16 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
     ids = list(ids)
     if not ids:
         return
-    jobs = min(jobs or usable_cores(), len(ids))
+    check(spec.backends, spec.settings)
+    jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), len(ids))
     fingerprint = spec.open().fingerprint  # here once: of a large data set it takes long
-    tasks = ((spec, id, cache, fingerprint) for id in ids)
+    tasks, frames = ((spec, id, cache, fingerprint) for id in ids), 0
     with tqdm(total=len(ids), desc=desc, unit="episode", file=sys.stderr, mininterval=1) as bar:
         for id, result in zip(ids, _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks), strict=True):
             bar.update()
             if not isinstance(result, InputError):
+                frames += len(result[0].frames)
+                bar.set_postfix_str(f"{frames / bar.format_dict['elapsed']:.0f} frames/s", refresh=False)
                 yield result
             elif on_error is None:
                 raise result
@@ -165,7 +194,7 @@ def _packet(task: tuple[SourceSpec, str, Path | None, str]) -> Packet | InputErr
     try:
         episode = spec.open().load(id)
         check_moves(episode.actions, f"episode {id}")
-        return replace(episode, truth=None), extract(episode, spec.backends, cache, fingerprint)
+        return replace(episode, truth=None), extract(episode, spec.backends, cache, fingerprint, spec.settings)
     except InputError as error:
         return error
 
@@ -173,7 +202,7 @@ def _packet(task: tuple[SourceSpec, str, Path | None, str]) -> Packet | InputErr
 def _in_order(tasks: Iterable, jobs: int) -> Iterator[Packet | InputError]:
     """`_packet` of each task in processes; only a few results are ahead of who consumes them."""
     # spawn: a fork of a process with threads (a notebook kernel, torch) can hang.
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), cv2.setNumThreads, (1,))
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread)
     try:
         waiting = deque()
         for task in tasks:
@@ -184,6 +213,12 @@ def _in_order(tasks: Iterable, jobs: int) -> Iterator[Packet | InputError]:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """One thread for this process, also in torch, if a backend imports it."""
+    cv2.setNumThreads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def edited(path: str | Path) -> bool:

@@ -31,6 +31,11 @@ n_candidates = 240  # episodes to choose from; 0: all (of real data)
 seed = 0  # of the simulated episodes
 image_size = 64  # px; the paper has 224
 camera = 0  # of real data, 0 to 3
+depth_backend = ""  # what makes each signal, by name; "": the data's default, shown below
+tracks_backend = ""  # likewise
+mask_backend = ""  # likewise
+weights = ""  # folder of the backends' weights (python -m lewm_core.download)
+paper_backends = False  # on real data: the paper's backends or an error; False: classical where weights are missing
 min_length = 15  # frames; the paper's
 max_length = 40  # frames; the paper's
 n_top = 120  # episodes kept; the paper has 300
@@ -53,15 +58,19 @@ from lewm_core.bad_episodes import BadEpisodes
 from lewm_core.errors import InputError
 from lewm_core.files import write_csv
 from lewm_core.provenance import collect
+from lewm_core.signals import check
 from lewm_core.sources import SourceSpec, edited, packets, write_editable
 from lewm_core.workspace import Workspace, relative
 
 started = time.time()
 workspace = Workspace(output, figures)
-spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera)
+spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth_backend, tracks_backend, mask_backend,
+                  weights, paper_backends)
+check(spec.backends, spec.settings)
 source = spec.open()
 criteria = curation.Criteria(min_length=min_length, max_length=max_length)
 display(pd.Series(asdict(criteria), name="criterion").to_frame())
+display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna("none").rename_axis("signal"))
 
 # %% [markdown]
 # ## First the metadata

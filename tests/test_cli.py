@@ -123,6 +123,18 @@ def test_parameters_profile_then_options(study):
     assert study.plan("--profile", "smoke").values["02_two"].keys() == {"output", "figures"}
 
 
+def test_weights_are_given_where_they_are_declared_and_their_files_decide(study, tmp_path):
+    study.write("03_three.py", """# %% tags=["parameters"]\nweights = ""  # folder\n""")
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    one = study.plan("--weights", str(folder))
+    assert one.values["03_three"]["weights"] == str(folder) and "weights" not in one.values["02_two"]
+    (folder / "scaled_offline.pth").write_text("weights")
+    assert study.plan("--weights", str(folder)).inputs != one.inputs
+    with pytest.raises(InputError, match="--weights"):
+        study.plan("--weights", str(folder / "nowhere"))
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -96,7 +96,8 @@ def test_every_import_is_a_direct_dependency():
     own = {"lewm_core", *(path.stem for path in ROOT.glob("tests/*.py"))}  # benchmarks share the tests' writers
     known = {*sys.stdlib_module_names, *own, "cv2", "google"}  # cv2 and google: names shared by distributions
     owners = {m: {canonicalize_name(d) for d in ds} for m, ds in metadata.packages_distributions().items()}
-    foreign = {m: where for m, where in imported.items() if m not in known and not owners.get(m, set()) & RUN.keys()}
+    listed = RUN.keys() | EXTRAS.keys()
+    foreign = {m: where for m, where in imported.items() if m not in known and not owners.get(m, set()) & listed}
     optional = {"IPython", "traitlets"}  # come with ipykernel and ipywidgets
     assert {m: where for m, where in foreign.items() if m not in optional} == {}
 

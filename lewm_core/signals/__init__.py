@@ -1,17 +1,19 @@
 """Signals: depth, point tracks and object mask of an episode, and what follows from them by geometry.
 
-A backend is a function over one whole clip, found by name in a registry:
+A backend works on one whole clip and is found by name in a registry:
 
     DEPTH[name](episode) -> (T, H, W) float32, larger is further away
     TRACKS[name](episode, queries (N, 2) px in frame 0) -> tracks (T, N, 2) px, visible (T, N) bool
     MASK[name](episode) -> (T, H, W) bool, the manipulated object
 
-`simulator` is exact and knows only simulated episodes; `classical` is OpenCV and needs no weights. A backend with
-weights (video-depth-anything, cotracker3, sam3) is one more entry.
+`simulator` is exact and knows only simulated episodes; `classical` is OpenCV and needs no weights; both are such
+functions. The others are classes with weights (`upstream.NEEDS`): made from `Settings`, once per process, their
+instances are such functions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +22,34 @@ from lewm_core.episodes import Episode
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest
 from lewm_core.signals import cache as _cache
-from lewm_core.signals import classical, geometry, simulator
+from lewm_core.signals import classical, geometry, simulator, upstream
+from lewm_core.signals.cotracker3 import CoTracker3
+from lewm_core.signals.depth_anything_v2 import DepthAnythingV2
 from lewm_core.signals.geometry import on_object
+from lewm_core.signals.sam3 import Sam3
+from lewm_core.signals.upstream import Settings
+from lewm_core.signals.video_depth_anything import VideoDepthAnything
 
 __all__ = [
-    "Backends", "CLASSICAL", "SIMULATOR", "Signals", "extract", "foreground_queries", "grid_queries", "on_object",
+    "Backends", "CLASSICAL", "PAPER", "RELATIVE_DEPTH", "REGISTRIES", "SIMULATOR", "Settings", "Signals", "check",
+    "choose", "extract", "foreground_queries", "grid_queries", "on_gpu", "on_object", "usable", "with_weights",
 ]  # fmt: skip
 
 GRID = 20  # 20 x 20 query points (paper 3.3)
 FOREGROUND_SHARE = 0.6  # of the foreground-biased queries lie inside the mask of frame 0 (paper 3.3)
 
-DEPTH: dict[str, Callable[[Episode], np.ndarray]] = {"simulator": simulator.depth}
-TRACKS: dict[str, Callable[[Episode, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
-    "simulator": simulator.tracks,
-    "classical": classical.tracks,
+DEPTH: dict[str, Callable] = {
+    "simulator": simulator.depth,
+    "video-depth-anything": VideoDepthAnything,
+    "depth-anything-v2": DepthAnythingV2,
 }
-MASK: dict[str, Callable[[Episode], np.ndarray]] = {"simulator": simulator.mask, "classical": classical.mask}
+TRACKS: dict[str, Callable] = {"simulator": simulator.tracks, "classical": classical.tracks, "cotracker3": CoTracker3}
+MASK: dict[str, Callable] = {"simulator": simulator.mask, "classical": classical.mask, "sam3": Sam3}
+REGISTRIES = {"depth": DEPTH, "tracks": TRACKS, "mask": MASK}
 
+RELATIVE_DEPTH = ("video-depth-anything", "depth-anything-v2")  # without unit or zero: geometry.relative_depth
 NO_BACKEND = {
-    "depth": "Depth needs a backend with weights (video-depth-anything); none was given.",
+    "depth": "Depth needs a backend with weights (video-depth-anything or depth-anything-v2); none was given.",
     "tracks": "Tracks need a backend (classical, or cotracker3 with weights); none was given.",
     "mask": "The object mask needs a backend (classical, or sam3 with weights); none was given.",
 }
@@ -53,21 +64,88 @@ class Backends:
     mask: str | None
 
     def __post_init__(self):
-        for registry, name, kind in ((DEPTH, self.depth, "depth"), (TRACKS, self.tracks, "tracks"),
-                                     (MASK, self.mask, "mask")):  # fmt: skip
-            if name is not None:
-                pick(registry, name, f"{kind} backend")
+        for kind, name in self.named().items():
+            pick(REGISTRIES[kind], name, f"{kind} backend")
+
+    def named(self) -> dict[str, str]:
+        """signal -> backend, where there is one."""
+        return {kind: getattr(self, kind) for kind in REGISTRIES if getattr(self, kind) is not None}
+
+    def learned(self) -> dict[str, str]:
+        """The same, of backends with weights only."""
+        return {kind: name for kind, name in self.named().items() if name in upstream.NEEDS}
 
 
 SIMULATOR = Backends("simulator", "simulator", "simulator")
 CLASSICAL = Backends(None, "classical", "classical")
+PAPER = Backends("video-depth-anything", "cotracker3", "sam3")
+
+
+def choose(
+    preferred: Backends, named: Mapping[str, str], settings: Settings, required: bool = False
+) -> tuple[Backends, dict[str, str]]:
+    """Which backends to use, and signal -> why that one, in one sentence.
+
+    Per signal the backend that is `named`, if one is ("" is none). Otherwise the preferred one where it can run, or in
+    any case if `required`; where it cannot, the one that needs no weights (for depth there is none).
+    """
+    chosen, why = {}, {}
+    for kind in REGISTRIES:
+        wanted, rest = getattr(preferred, kind), getattr(CLASSICAL, kind)
+        lacks = upstream.lacking(wanted, settings) if wanted in upstream.NEEDS else None
+        if named.get(kind):
+            chosen[kind], why[kind] = named[kind], "Asked for by name."
+        elif required or lacks is None:
+            chosen[kind], why[kind] = wanted, "The default of this data."
+        else:
+            chosen[kind] = rest
+            why[kind] = f"{wanted} cannot run: {lacks}. {upstream.remedy(wanted, settings)}"
+    return Backends(**chosen), why
+
+
+def check(backends: Backends, settings: Settings) -> None:
+    """InputError if a backend lacks its weights, code or packages: the reason, the remedy, and the other backends."""
+    for kind, name in backends.learned().items():
+        if (lacks := upstream.lacking(name, settings)) is not None:
+            others = ", ".join(usable(kind, settings)) or "none"
+            raise InputError(f"{kind} backend {name}", lacks, f"{upstream.NEEDS[name].weights} and what it needs",
+                             f"{upstream.remedy(name, settings)} Or choose another {kind} backend that can run here: "
+                             f"{others}.")  # fmt: skip
+
+
+def usable(kind: str, settings: Settings) -> list[str]:
+    """The backends of a signal that lack nothing (`simulator` works on simulated episodes only)."""
+    return [name for name in REGISTRIES[kind] if name not in upstream.NEEDS or not upstream.lacking(name, settings)]
+
+
+def with_weights(settings: Settings) -> list[Backends]:
+    """Each backend with weights that lacks nothing, alone."""
+    none = dict.fromkeys(REGISTRIES)
+    return [Backends(**none | {kind: name}) for kind in REGISTRIES for name in usable(kind, settings)
+            if name in upstream.NEEDS]  # fmt: skip
+
+
+def on_gpu(backends: Backends, settings: Settings) -> bool:
+    """Whether one of the backends would run on a GPU; then one process should do all the work."""
+    return bool(backends.learned()) and settings.on != "cpu"
+
+
+@lru_cache(maxsize=8)
+def _loaded(backend: type, settings: Settings) -> Callable:
+    return backend(settings)
+
+
+def _backend(kind: str, name: str, settings: Settings) -> Callable:
+    backend = REGISTRIES[kind][name]
+    return _loaded(backend, settings) if isinstance(backend, type) else backend
 
 
 @dataclass(frozen=True)
 class Signals:
     """The signals of one episode; None where a signal is missing, with the reason in `missing`.
 
-    depth: (T, 56, 56) float32, area average of the backend's depth (metres for the simulator).
+    depth: (T, 56, 56) float32, area average of the backend's depth (metres for the simulator; 0 to 1 without a unit for
+        those of RELATIVE_DEPTH).
     mask: (T, H, W) bool, the manipulated object at image size.
     tracks, visible: (T, 400, 2) float32 px at image size and (T, 400) bool; 20 x 20 grid queried in frame 0.
     tracks_fg, visible_fg: the same for foreground-biased queries; tracks_fg[0] are the queries.
@@ -100,24 +178,31 @@ class Signals:
 ARRAYS = tuple(f.name for f in fields(Signals) if f.name not in ("episode", "made_by", "missing"))
 
 
-def extract(episode: Episode, backends: Backends, cache: Path | None = None, namespace: str = "") -> Signals:
+def extract(
+    episode: Episode, backends: Backends, cache: Path | None = None, namespace: str = "",
+    settings: Settings = Settings(),  # noqa: B008, frozen
+) -> Signals:  # fmt: skip
     """All signals of an episode.
 
     Args:
         cache: folder that keeps one file per episode, backends and version of this package's code; None keeps nothing.
         namespace: the source's fingerprint. Where it is empty the frames themselves take its place in the key.
+        settings: of backends with weights.
 
     Raises:
-        InputError: a backend cannot work on this episode, or returned an array of another shape than documented.
+        InputError: a backend lacks something, cannot work on this episode, or returned an array of another shape than
+            documented.
     """
     if cache is None:
-        return _extract(episode, backends)
+        return _extract(episode, backends, settings)
     origin = namespace or digest(episode.frames.tobytes())
-    path = _cache.path(cache, episode.id, origin, *map(str, astuple(backends)))
+    weights = [upstream.fingerprint(name, settings) for name in backends.learned().values()]
+    code = tuple(f"{name.replace('-', '_')}.py" for name in backends.learned().values())
+    path = _cache.path(cache, episode.id, origin, *map(str, astuple(backends)), *weights, code=code)
     stored = _cache.read(path, ARRAYS)
     if stored is not None:
         return Signals(episode=episode.id, **stored)
-    signals = _extract(episode, backends)
+    signals = _extract(episode, backends, settings)
     _cache.write(path, {name: getattr(signals, name) for name in ARRAYS}, signals.made_by, signals.missing)
     return signals
 
@@ -145,26 +230,23 @@ def foreground_queries(mask0: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return np.concatenate([inside, thinned]).astype(np.float32)
 
 
-def _extract(episode: Episode, backends: Backends) -> Signals:
-    made_by, missing = {}, {}
-    for kind in ("depth", "tracks", "mask"):
-        name = getattr(backends, kind)
-        if name is None:
-            missing[kind] = NO_BACKEND[kind]
-        else:
-            made_by[kind] = name
+def _extract(episode: Episode, backends: Backends, settings: Settings) -> Signals:
+    check(backends, settings)
+    made_by = backends.named()
+    missing = {kind: reason for kind, reason in NO_BACKEND.items() if kind not in made_by}
+    run = {kind: _backend(kind, name, settings) for kind, name in made_by.items()}
     out = dict.fromkeys(ARRAYS)
     t, h, w = episode.frames.shape[:3]
 
     depth = None
     if backends.depth is not None:
-        depth = _checked(episode, "depth", DEPTH[backends.depth](episode), (t, h, w), np.float32)
+        depth = _checked(episode, "depth", run["depth"](episode), (t, h, w), np.float32)
         out["depth"] = geometry.to_supervision(depth)
     if backends.mask is not None:
-        out["mask"] = _checked(episode, "mask", MASK[backends.mask](episode), (t, h, w), bool)
+        out["mask"] = _checked(episode, "mask", run["mask"](episode), (t, h, w), bool)
 
     if backends.tracks is not None:
-        out["tracks"], out["visible"] = _tracks(episode, backends.tracks, grid_queries(h, w))
+        out["tracks"], out["visible"] = _tracks(episode, run["tracks"], grid_queries(h, w))
     if backends.tracks is None:
         missing["tracks_fg"] = missing["tracks"]
     elif backends.mask is None:
@@ -172,12 +254,14 @@ def _extract(episode: Episode, backends: Backends) -> Signals:
     else:
         rng = np.random.default_rng(int(digest(episode.id), 16))
         queries = foreground_queries(out["mask"][0], rng)
-        out["tracks_fg"], out["visible_fg"] = _tracks(episode, backends.tracks, queries)
+        out["tracks_fg"], out["visible_fg"] = _tracks(episode, run["tracks"], queries)
         made_by["tracks_fg"] = f"{backends.tracks} tracks, queries from the {backends.mask} mask"
         if not out["mask"][0].any():  # Signals.biased says so, too
             made_by["tracks_fg"] = f"{backends.tracks} tracks, uniform queries: the mask of frame 0 is empty"
 
     needed = [missing[kind] for kind in ("depth", "mask") if kind in missing]
+    if backends.depth in RELATIVE_DEPTH:
+        needed.append(f"{backends.depth} gives depth without unit or zero, which places nothing in space.")
     if episode.intrinsics is None:
         needed.append("The camera's intrinsics are unknown.")
     if needed:
@@ -190,8 +274,8 @@ def _extract(episode: Episode, backends: Backends) -> Signals:
     return Signals(episode=episode.id, **out, made_by=made_by, missing=missing)
 
 
-def _tracks(episode: Episode, name: str, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    tracks, visible = TRACKS[name](episode, queries)
+def _tracks(episode: Episode, backend: Callable, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    tracks, visible = backend(episode, queries)
     shape = (len(episode.frames), len(queries))
     tracks = _checked(episode, "tracks", tracks, (*shape, 2), np.float32)
     return tracks, _checked(episode, "visible", visible, shape, bool)

@@ -10,12 +10,17 @@ import numpy as np
 from lewm_core.files import digest, replacing
 
 SIGNALS_VERSION = 1  # raise it when signals change for a reason that this package's files do not show
-_CODE = ("__init__.py", "geometry.py", "simulator.py", "classical.py")  # what decides the content of an entry
+_CODE = ("__init__.py", "geometry.py", "simulator.py", "classical.py", "upstream.py")  # decide any entry's content
 
 
-def path(folder: Path, episode: str, *decides: str) -> Path:
-    """The file of an episode: its name holds a digest of all that decides the content, the code included."""
-    return Path(folder) / f"{episode}-{digest(episode, *decides, str(SIGNALS_VERSION), _code_digest())}.npz"
+def path(folder: Path, episode: str, *decides: str, code: tuple[str, ...] = ()) -> Path:
+    """The file of an episode: its name holds a digest of all that decides the content.
+
+    code: further files of this package among that, beside those of any entry.
+    """
+    here = Path(__file__).parent
+    written = ((here / name).read_bytes() for name in (*_CODE, *code))
+    return Path(folder) / f"{episode}-{digest(episode, *decides, str(SIGNALS_VERSION), *written)}.npz"
 
 
 def read(path: Path, arrays: tuple[str, ...]) -> dict | None:
@@ -43,8 +48,3 @@ def write(path: Path, arrays: dict[str, np.ndarray | None], made_by: dict[str, s
         present["mask"] = np.packbits(present["mask"], axis=-1)
     with replacing(path) as temporary:
         np.savez(temporary, notes=np.array(json.dumps(notes)), **present)
-
-
-def _code_digest() -> str:
-    here = Path(__file__).parent
-    return digest(*((here / name).read_bytes() for name in _CODE))

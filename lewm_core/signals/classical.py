@@ -1,15 +1,13 @@
-"""Backends from OpenCV alone, without weights: Lucas-Kanade tracks, and an object mask from what moves late.
+"""Backends from OpenCV alone, without weights: Lucas-Kanade tracks, and an object mask from what leaves its place.
 
 Lengths in the constants are pixels of a 224-pixel image; they are scaled to the episode's size.
 """
-
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from lewm_core.episodes import Episode
-from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
+from lewm_core.signals.geometry import REFERENCE_SIZE
 
 WINDOW, MIN_WINDOW = 21, 7  # side of the Lucas-Kanade window, and the least that it has in real pixels
 PATCH, MIN_PATCH = 5, 3  # side of the patch that tells whether a point has moved
@@ -17,12 +15,11 @@ UNCHANGED = 4.0  # mean grey levels by which an unchanged patch may differ
 ROUND_TRIP = 1.5  # a point tracked forwards and backwards returns this close to where it started
 
 VACATED = 20.0  # mean grey levels: what differs more from frame 0 shows something else, not other light
-SEED_GRID = 56  # 56 x 56 points look for the object
 REST = 0.1  # share of the episode, and at least 2 frames, during which the object lies still at first
-SEED_MOTION = 3.0  # a point this far from where it was has moved
-SEED_CHANGE = 25.0  # mean grey levels by which its patch may come to differ from frame 0
-SEED_TRAVEL = 8.0  # the object travels at least this far
-DISTINCT = 0.35  # share of the pixels with the object's colours in frame 0 that belong to the object
+TOGETHER = 3  # frames: the parts of one object leave their places at most so long before or after each other
+EDGE = 4.0  # grey levels: an object's outline stands out by so much more while it is there than after it has left
+TRAVEL = 16.0  # afterwards the object is, in most frames, at least this far from its place
+ALIKE = 1.0  # times the object's size: if more than that of what moves before it has its colours, it is the gripper
 SEARCH = 45  # the object is looked for this far around where it was one frame before
 LARGEST = 0.15  # share of the image: what covers more is no object on a table
 MIN_AREA = 40  # px² that make an object or a visible part of one
@@ -70,86 +67,95 @@ def tracks(episode: Episode, queries: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def mask(episode: Episode) -> np.ndarray:
     """A mask (T, H, W) bool of the object that lies still at first and is moved later; empty where there is none.
 
-    1. Seeds: tracked points that rest at first, travel later, and leave a place that does not look as before at the
-       end. (Points of the gripper travel from the start.)
-    2. Regions of frame 0 around seeds that were vacated at about that time; the first whose colours are distinct.
-    3. Its colours against those of all else (histograms), and in each later frame the pixels of those colours that
-       do not look as in frame 0 and lie near the mask of the frame before.
+    1. The place it leaves (`_vacated`): a part of frame 0 that looks the same for a while and then never again, with an
+       outline that is there in frame 0 and gone afterwards. Where a thing arrives, it is the other way round.
+    2. Its colours against those of the rest of frame 0 and of what moves before it leaves, the gripper above all
+       (histograms); in each later frame the pixels of those colours that do not look as in frame 0 and lie near the
+       mask of the frame before.
+    3. Nothing is kept if that is not an object that is carried off: if the mask does not end up elsewhere, or if what
+       moves before it leaves has the same colours (then it is a part of the arm).
     Objects coloured like the table or the gripper, and objects that move at once, are missed.
     """
     frames, scale = episode.frames, _scale(episode)
     patch = _odd(PATCH * scale, MIN_PATCH)
     home = np.stack([_change(frames[0], frame, patch) < VACATED for frame in frames])
     masks = np.zeros(home.shape, bool)
-    for region, start in _vacated(episode, home, scale):
-        likely = _colour_model(frames, home, region, start)
-        at_first = likely(frames[0])
-        if (at_first & region).sum() > DISTINCT * at_first.sum():
-            break
-    else:
+    region, left = _vacated(frames, home, scale)
+    if not region.any():
         return masks
+    likely = _colour_model(frames, home, region, left)
     area, near = MIN_AREA * scale**2, _disc(SEARCH * scale)
-    masks[0] = region & at_first
-    last = masks[0]
+    coloured = _smooth(region & likely(frames[0]), scale)
+    last = masks[0] = coloured if 2 * coloured.sum() > region.sum() else region
     for t in range(1, len(frames)):
         candidates = likely(frames[t]) & np.where(home[t], masks[0], True)
         candidates &= cv2.dilate(last.view(np.uint8), near).view(bool)
         masks[t] = _large_parts(_smooth(candidates, scale), area)
         last = masks[t] if masks[t].any() else last
-    return masks
+    arm = [(likely(frames[t]) & ~home[t] & ~region).sum() for t in range(1, max(left - TOGETHER, 2))]
+    place = np.argwhere(region).mean(0)
+    gone = [np.linalg.norm(np.argwhere(m).mean(0) - place) if m.any() else 0.0 for m in masks[left:]]
+    carried = np.median(gone) >= TRAVEL * scale and np.mean(arm) <= ALIKE * region.sum()
+    return masks if carried else np.zeros_like(masks)
 
 
-def _vacated(episode: Episode, home: np.ndarray, scale: float) -> Iterator[tuple[np.ndarray, int]]:
-    """Regions (H, W) of frame 0 that may be the object's, those with most moving points first, and when they are left.
+def unchanged(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Where (H, W) bool the target frame looks as the source frame does, both (H, W, 3) uint8."""
+    return _change(source, target, _odd(PATCH * min(source.shape[:2]) / REFERENCE_SIZE, MIN_PATCH)) < UNCHANGED
+
+
+def _vacated(frames: np.ndarray, home: np.ndarray, scale: float) -> tuple[np.ndarray, int]:
+    """The region (H, W) of frame 0 that the object fills, and the first frame in which it has left it for good.
+
+    Candidates are connected pixels that leave at about one time, for every such time. Of those whose outline fades by
+    EDGE or more, the one with the greatest fading x the square root of its area; without any, an empty region.
 
     home: (T, H, W) bool, where a frame looks like frame 0.
     """
-    length, height, width = home.shape
+    length = len(frames)
     rest = max(2, round(REST * length))
-    x, y = ((np.arange(SEED_GRID) + 0.5) * size / SEED_GRID - 0.5 for size in (width, height))
-    queries = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
-    positions, visible = tracks(episode, queries)
-    distance = np.where(visible, np.linalg.norm(positions - positions[0], axis=-1), 0) / scale
-    onset = np.argmax(distance > SEED_MOTION, 0)
-    patch = _odd(PATCH * scale, MIN_PATCH)
-    alike = np.stack([_alike(episode.frames, 0, queries, t, positions[t], patch) < SEED_CHANGE for t in range(length)])
-    votes = ((distance > SEED_TRAVEL) & alike).sum(0)
-    home_at, _ = at_pixels(home, np.broadcast_to(queries, (length, *queries.shape)))
-    last_home = length - 1 - np.argmax(home[::-1], 0)  # (H, W)
-    seeds = (votes > 0) & (onset >= rest) & ~home_at[-1] & home_at[:rest].all(0)
-    if not seeds.any():
-        return
-    start = int(np.median(onset[seeds]))
-    left = ~home[-1] & home[:rest].all(0) & (np.abs(last_home - start) <= rest + 2)
-    left = _smooth(left, scale)
-    _, label = cv2.connectedComponents(left.view(np.uint8))
-    row, column = np.round(queries[seeds][:, ::-1]).astype(int).T
-    share = np.bincount(label[row, column], votes[seeds], minlength=label.max() + 1)
-    share[0] = 0
-    share[np.bincount(label.ravel()) > LARGEST * label.size] = 0
-    for best in np.argsort(-share, kind="stable")[: (share > 0).sum()]:
-        yield label == best, start
+    last_home = length - 1 - np.argmax(home[::-1], 0)
+    steady, contrast = home[:rest].all(0), _contrast(frames[0])
+    best = 0.0, np.zeros(home.shape[1:], bool), length
+    for t in range(rest - 1, length - 2):
+        leaving = _smooth(steady & (np.abs(last_home - t) <= TOGETHER), scale)
+        _, label, stats, _ = cv2.connectedComponentsWithStats(leaving.view(np.uint8))
+        for i, area in enumerate(stats[1:, cv2.CC_STAT_AREA], 1):
+            region = label == i
+            left = round(np.percentile(last_home[region], 90)) + 1
+            if not MIN_AREA * scale**2 <= area <= LARGEST * label.size or left >= length:
+                continue
+            outline = cv2.morphologyEx(region.view(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+            fading = (contrast - _contrast(np.median(frames[left:], 0)))[outline].mean()
+            if fading >= EDGE and fading * np.sqrt(area) > best[0]:
+                best = fading * np.sqrt(area), region, left
+    return best[1:]
 
 
-def _colour_model(frames, home, region, start):
-    """A function of a frame that says where its colours are more likely the region's than those of all else."""
+def _contrast(picture: np.ndarray) -> np.ndarray:
+    """How steep the picture (H, W, 3) is at each pixel (H, W), grey levels a pixel, over the channels."""
+    smooth = cv2.GaussianBlur(picture.astype(np.float32), (3, 3), 0)
+    return sum(np.abs(cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, ksize=3)).mean(-1) for dx in (0, 1)) / 8
+
+
+def _colour_model(frames, home, region, left):
+    """A function of a frame that says where its colours are more likely the region's than those of anything else."""
     size, limits, channels = [12, 24, 24], [0, 256] * 3, [0, 1, 2]
 
     def lab(frame):
         return cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)
 
     def histogram(pictures, chosen):
-        counts = cv2.calcHist(pictures, channels, None, size, limits) * 0
+        counts = np.zeros(size, np.float32)
         for picture, inside in zip(pictures, chosen, strict=True):
-            counts += cv2.calcHist([picture], channels, inside.astype(np.uint8), size, limits)
+            counts += cv2.calcHist([lab(picture)], channels, inside.astype(np.uint8), size, limits)
         for axis in range(3):
             counts = np.apply_along_axis(np.convolve, axis, counts, [0.25, 0.5, 0.25], "same")
         return counts / max(counts.sum(), 1)
 
-    before = range(1, max(start, 2))
-    inside = histogram([lab(frames[0])], [region])
-    outside = histogram([lab(frames[0]), *(lab(frames[t]) for t in before)], [~region, *(~home[t] for t in before)])
-    more_likely = inside > outside
+    before = slice(1, max(left, 2))
+    moving = histogram(frames[before], ~home[before] & ~region)
+    more_likely = histogram(frames[:1], [region]) > np.maximum(histogram(frames[:1], [~region]), moving)
 
     def likely(frame):
         at = (lab(frame).astype(int) * size) // 256

@@ -26,6 +26,17 @@ def to_supervision(maps: np.ndarray) -> np.ndarray:
     return reduced > 0.5 if maps.dtype == bool else reduced
 
 
+def relative_depth(inverse: np.ndarray) -> np.ndarray:
+    """Inverse depth (T, H, W) of a clip, larger is nearer, turned over: 0 is the clip's nearest pixel, 1 the furthest.
+
+    Depth networks that know no unit give a / z + b with unknown a > 0 and b for the whole clip, and from those z cannot
+    be had. Turning over keeps the order of near and far, and equal steps stay equal steps of inverse depth; our depth
+    losses, free of scale and shift, ask for no more. Ratios, centroids and shapes of it mean nothing.
+    """
+    low, high = float(inverse.min()), float(inverse.max())
+    return ((high - inverse) / max(high - low, 1e-12)).astype(np.float32)
+
+
 def dilate(mask56: np.ndarray, px_at_224: float) -> np.ndarray:
     """Grow masks (..., 56, 56) bool by a disc whose radius is `px_at_224` pixels of a 224-pixel image.
 
