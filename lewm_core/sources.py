@@ -152,12 +152,16 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
                 on_error(id, result)
 
 
+def packet(spec: SourceSpec, id: str, cache: Path | None = None) -> Packet:
+    """One episode with its signals, as `packets` yields it, for whoever wants just that one."""
+    source = spec.open()
+    episode = source.load(id)
+    return replace(episode, truth=None), extract(episode, spec.backends, cache, source.fingerprint)
+
+
 def _packet(task: tuple[SourceSpec, str, Path | None]) -> Packet | InputError:
-    spec, id, cache = task
     try:
-        source = spec.open()
-        episode = source.load(id)
-        return replace(episode, truth=None), extract(episode, spec.backends, cache, source.fingerprint)
+        return packet(*task)
     except InputError as error:
         return error
 

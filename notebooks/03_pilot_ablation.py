@@ -108,7 +108,8 @@ display(Markdown(
 # %%
 changes = statistics.paired_change(results, split=["episode", "window"])
 summary = statistics.summarise(changes, np.random.default_rng(0))
-provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, seeds=list(range(pilot_seeds)),
+provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, selection=pilot.made.get("selection"),
+                     seeds=list(range(pilot_seeds)),
                      base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=model,
                      duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)
