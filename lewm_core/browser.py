@@ -151,7 +151,7 @@ class CurationBrowser(WithStandIn):
         with self._mine:
             try:
                 selection.write_selection(self.path, self.chosen, self.choice, self.criteria, self.dropped)
-            except OSError as error:
+            except (InputError, OSError) as error:
                 return self._say(f"Not saved: {error}", wrong=True)
             self._say(f"Saved as {self.path.name}. Notebook 01 leaves it as it is now; those after it use it.")
 

@@ -13,8 +13,8 @@ from ipywidgets import Layout
 from lewm_core.curation import PARTS
 from lewm_core.widgets import jpeg
 
-COLUMNS = {"rank": 50, "set": 44, "score": 90, **dict.fromkeys(PARTS, 62), "frames": 52}  # px; the task takes the rest
-WIDTH = {"keep": "58px", "pilot": "58px", "episode": "170px"}
+COLUMNS = {"rank": 50, "set": 44, "score": 84, **dict.fromkeys(PARTS, 74), "frames": 58}  # px; the task takes the rest
+WIDTH = {"keep": 48, "pilot": 48, "episode": 170}  # px of what can be clicked
 BLUE, GREEN, GREY = "#0072B2", "#35A98B", "rgba(128,128,128,.18)"
 
 
@@ -42,13 +42,17 @@ def _line(texts: dict[str, str], faint: bool = False) -> str:
     return f'<div style="display:flex;line-height:26px;opacity:{0.4 if faint else 1}">{"".join(spans)}</div>'
 
 
+def _fixed(name: str) -> Layout:
+    return Layout(flex=f"0 0 {WIDTH[name]}px")
+
+
 def _room() -> Layout:
     return Layout(flex="1 1 auto", min_width="850px")
 
 
 def heads() -> widgets.Widget:
     """The line of column names."""
-    names = [widgets.HTML(f"<b>{name}</b>", layout=Layout(width=width)) for name, width in WIDTH.items()]
+    names = [widgets.HTML(f"<b>{name}</b>", layout=_fixed(name)) for name in WIDTH]
     return widgets.HBox([*names, widgets.HTML(_line({name: f"<b>{name}</b>" for name in (*COLUMNS, "task")}),
                                               layout=_room())])
 
@@ -64,9 +68,9 @@ class Row:
     def __init__(self, lock: threading.RLock, keep: Callable[[str, bool], None], tick: Callable[[str, bool], None],
                  show: Callable[[str], None]):
         self._lock, self._filling, self.episode = lock, False, ""
-        self.keep, self.pilot = (widgets.Checkbox(indent=False, layout=Layout(width=WIDTH[name]), tooltip=name)
+        self.keep, self.pilot = (widgets.Checkbox(indent=False, layout=_fixed(name), tooltip=name)
                                  for name in ("keep", "pilot"))
-        self.button = widgets.Button(layout=Layout(width=WIDTH["episode"]), tooltip="show the episode with its signals")
+        self.button = widgets.Button(layout=_fixed("episode"), tooltip="show the episode with its signals")
         self.cells = widgets.HTML(layout=_room())
         self.box = widgets.HBox([self.keep, self.pilot, self.button, self.cells])
         self.keep.observe(lambda change: self._changed(keep, change.new), "value")
