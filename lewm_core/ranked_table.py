@@ -13,8 +13,8 @@ from ipywidgets import Layout
 from lewm_core.curation import PARTS
 from lewm_core.widgets import jpeg
 
-COLUMNS = {"rank": 50, "set": 44, "score": 84, **dict.fromkeys(PARTS, 74), "frames": 58}  # px; the task takes the rest
-WIDTH = {"keep": 48, "pilot": 48, "episode": 170}  # px of what can be clicked
+COLUMNS = {"rank": 50, "set": 44, "score": 84, **dict.fromkeys(PARTS, 70), "frames": 58}  # px; the task takes the rest
+WIDTH = {"keep": 48, "pilot": 48, "episode": 150}  # px of what can be clicked
 BLUE, GREEN, GREY = "#0072B2", "#35A98B", "rgba(128,128,128,.18)"
 
 

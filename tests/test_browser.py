@@ -304,18 +304,18 @@ def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
             page.keyboard.press("ArrowLeft")
         moved = replace(start, weight_motion=0.0)
         assert order(moved) != order(start)  # else nothing would be seen
-        until(lambda: shown() == order(moved))
+        until(lambda: shown() == order(moved), 30)
 
         first, last = order(moved)[0], order(moved)[-1]
         lines.first.locator("button").click()
-        expect(table.locator("img.widget-image")).to_be_visible()
+        expect(table.locator("img.widget-image")).to_be_visible(timeout=30_000)
         assert pixels(table.locator("img.widget-image")).std() > 20
         lines.first.locator("input").nth(0).click()  # drop the best
-        expect(table.get_by_text("dropped 1")).to_be_visible()
+        expect(table.get_by_text("dropped 1")).to_be_visible(timeout=30_000)
         lines.last.locator("input").nth(1).click()  # the last into the pilot
-        expect(table.get_by_text("by hand", exact=False).first).to_be_visible()
+        expect(table.get_by_text("of 2, by hand")).to_be_visible(timeout=30_000)
         table.get_by_role("button", name="save", exact=True).click()
-        expect(table.get_by_text("Saved as selection.csv")).to_be_visible()
+        expect(table.get_by_text("Saved as selection.csv")).to_be_visible(timeout=30_000)
 
     saved = selection.read_selection(tmp_path / "selection.csv").set_index("episode")
     assert saved.index.tolist() == order(moved) and not saved.loc[first, ["full", "pilot"]].any()
