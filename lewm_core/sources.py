@@ -189,12 +189,21 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
                 on_error(id, result)
 
 
+def packet(spec: SourceSpec, id: str, cache: Path | None = None, fingerprint: str = "") -> Packet:
+    """One episode with its signals, as `packets` yields it, for whoever wants just that one.
+
+    fingerprint: the source's, where it is known already.
+    """
+    source = spec.open()
+    episode = source.load(id)
+    check_moves(episode.actions, f"episode {id}")
+    signals = extract(episode, spec.backends, cache, fingerprint or source.fingerprint, spec.settings)
+    return replace(episode, truth=None), signals
+
+
 def _packet(task: tuple[SourceSpec, str, Path | None, str]) -> Packet | InputError:
-    spec, id, cache, fingerprint = task
     try:
-        episode = spec.open().load(id)
-        check_moves(episode.actions, f"episode {id}")
-        return replace(episode, truth=None), extract(episode, spec.backends, cache, fingerprint, spec.settings)
+        return packet(*task)
     except InputError as error:
         return error
 

@@ -70,7 +70,19 @@ def without_widget_state(notebook):
     return notebook
 
 
-class Inspector(widgets.VBox):
+class WithStandIn(widgets.VBox):
+    """A widget that also displays as `static_html()`, for readers without a kernel."""
+
+    def static_html(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        return {**data, "text/html": self.static_html()}
+
+
+class Inspector(WithStandIn):
     """Controls, a picture drawn from their values, and a line of text.
 
     draw: called with the controls' values by name; returns the picture (H, W, 3) uint8 and the text.
@@ -101,11 +113,6 @@ class Inspector(widgets.VBox):
         """The stand-in: a slider over pictures of the settings that `static` lists."""
         drawn = [self.draw(**{**self.values(), **setting}) for setting in self._static()]
         return static_slider_html([jpeg(picture) for picture, _ in drawn], [text for _, text in drawn])
-
-    def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        return {**data, "text/html": self.static_html()}
 
 
 def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],

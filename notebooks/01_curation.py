@@ -14,12 +14,14 @@
 # The best 300 are kept; 100 of them are the full-scale set, 13 hand-selected ones the pilot.
 #
 # **What we do.** Text and length are checked first, before any pixel is read. For the episodes that pass, the signals
-# are made and each criterion becomes a *part* between 0 and 1. The score is their weighted mean. The selection is
-# written to a table that you can edit: whatever stands in its columns `full` and `pilot` is what the other notebooks
-# use.
+# are measured and each criterion becomes a *part* between 0 and 1. The score is their weighted mean. The selection is
+# written to a table that you can edit, by hand or in the browser below: whatever stands in its columns `full` and
+# `pilot` is what the other notebooks use.
 #
 # **Where the paper is silent.** It names the criteria, but not how they combine, their weights, what is measured for
-# the displacement, or the unit of the depth range. Every such choice of ours is a field of `Criteria`, below.
+# the displacement, or the unit of the depth range. Every such choice of ours is a field of `Criteria`, below. And the
+# paper and its author's post tell different things of the two sets, so each reading has a name: `pilot_by` is `score`
+# or `hand`, `full_by` is `score` or `random`. Which it was is recorded in the datasets and with every figure.
 
 # %% tags=["parameters"]
 profile = "quick"  # what figures say made them
@@ -38,9 +40,14 @@ weights = ""  # folder of the backends' weights (python -m lewm_core.download)
 paper_backends = False  # on real data: the paper's backends or an error; False: classical where weights are missing
 min_length = 15  # frames; the paper's
 max_length = 40  # frames; the paper's
+criteria = {}  # other weights and thresholds of curation.Criteria, such as {weight_motion: 3, min_motion: 40}
 n_top = 120  # episodes kept; the paper has 300
 n_full = 60  # the full-scale set; the paper has 100
 n_pilot = 13  # the pilot; the paper's number
+pilot_by = "score"  # the pilot is the best by score, or what you ticked (hand: the paper's)
+full_by = "score"  # the full set is the best by score, or drawn at random from those kept (random: the author's post)
+full_seed = 0  # of that draw
+n_shown = 25  # episodes of which all cameras and the signals are shown
 max_bad_share = 0.05  # stop if more of the episodes read so far, and more than 5, are bad
 reselect = False  # overwrite a selection that somebody edited
 jobs = 0  # parallel processes; 0: one a core
@@ -53,23 +60,37 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import charts, curation, paper, pictures, plots
+from lewm_core import charts, curation, paper, pictures, plots, tiles
 from lewm_core.bad_episodes import BadEpisodes
+from lewm_core.browser import curation_browser
 from lewm_core.errors import InputError
-from lewm_core.files import write_csv
-from lewm_core.provenance import collect
-from lewm_core.signals import check
-from lewm_core.sources import SourceSpec, edited, packets, write_editable
+from lewm_core.files import digest, write_csv
+from lewm_core.provenance import code_digest, collect
+from lewm_core.selection import (
+    FLAGS,
+    FULL_BY,
+    PILOT_BY,
+    Choice,
+    chosen_by,
+    hand_picked,
+    read_selection,
+    select,
+    write_selection,
+)
+from lewm_core.signals import check, identity
+from lewm_core.sources import SourceSpec, edited, packet, packets, write_editable
 from lewm_core.workspace import Workspace, relative
 
 started = time.time()
 workspace = Workspace(output, figures)
+rules = curation.Criteria.of(criteria, min_length=min_length, max_length=max_length)
+choice = Choice(n_top, n_full, n_pilot, pilot_by, full_by, full_seed)
+ticks = hand_picked(workspace.selection) if pilot_by == "hand" else []
 spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth_backend, tracks_backend, mask_backend,
                   weights, paper_backends)
 check(spec.backends, spec.settings)
 source = spec.open()
-criteria = curation.Criteria(min_length=min_length, max_length=max_length)
-display(pd.Series(asdict(criteria), name="criterion").to_frame())
+display(pd.Series(asdict(rules), name="criterion").to_frame())
 display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna("none").rename_axis("signal"))
 
 # %% [markdown]
@@ -81,38 +102,67 @@ display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna
 # %%
 bad, index = BadEpisodes(workspace.bad_episodes, max_bad_share), workspace.cache / "index"
 infos = {info.id: info for info in bad.watch("metadata", lambda on_error: source.infos(on_error, index))}
-candidates = curation.metadata_filter(infos.values(), criteria)
+candidates = curation.metadata_filter(infos.values(), rules)
 passed = candidates[candidates.accepted]
 reasons = candidates[~candidates.accepted].reason.value_counts()
 display(Markdown("\n".join([f"{len(candidates)} candidates, {len(passed)} pass.", "",
                             *(f"- {reason}: {count}" for reason, count in reasons.items())])))
 keep = edited(workspace.selection) and not reselect
 if keep:
-    kept = curation.read_selection(workspace.selection)
+    kept = read_selection(workspace.selection)
     if len(unknown := kept[~kept.episode.isin(infos)]):
         raise InputError(relative(workspace.selection), f"{len(unknown)} episodes that this source does not have "
                          f"(first: {unknown.episode.iloc[0]})", "episodes of the source",
                          "Correct the file, or set reselect=true to write it anew.")
 
 # %% [markdown]
-# ## Then the signals, and a score from them
+# ## What they say and what the cameras saw
 #
-# Signals are kept in a cache; a second call only reads them. A part whose signal nobody can make here (depth of real
-# frames needs weights) is left out of the mean.
+# Every instruction, the most frequent first, and the middle frame from every camera of some episodes: first one of
+# each instruction, then the next. Nothing but a look: the study itself sees one camera.
 
 # %%
-rows = []
-for episode, signals in bad.watch("signals", lambda on_error: packets(
-        spec, passed.episode, workspace.cache / "signals", jobs, on_error, "signals")):
-    rows.append(curation.score_row(infos[episode.id], signals, image_size, criteria))
-if bad.rows and not rows and (len(passed) or not infos):
+spoken = candidates.assign(task=candidates.task.mask(candidates.task.str.strip() == "", "(no text)")).groupby("task")
+spoken = spoken.agg(episodes=("episode", "size"), passed=("accepted", "sum"), shortest=("length", "min"),
+                    longest=("length", "max")).sort_values("episodes", ascending=False, kind="stable")
+display(Markdown(f"{len(spoken)} instructions" + ("; the first 30:" if len(spoken) > 30 else ":")), spoken.head(30))
+to_show = candidates.assign(nth=candidates.groupby("task").cumcount()).sort_values("nth", kind="stable").head(n_shown)
+views = tiles.cameras(spec, 112)
+if len(views) > 1 and n_shown:
+    looks, blank = zip(*(tiles.camera_tile(views, id, 112) for id in to_show.episode), strict=True)
+    look = collect(profile=profile, data=data, fingerprint=source.fingerprint, source=spec.public())
+    figure = pictures.contact_sheet(looks, to_show.episode + "\n" + to_show.task, 5, plots.caption(look))
+    seen = to_show.assign(cameras=len(views) - pd.Series([len(b) for b in blank], to_show.index))
+    plots.save_figure(figure, workspace.figures / "all_cameras", plots.tidy(seen, "cameras", "cameras with pictures"),
+                      look)
+    display(figure)
+    absent = pd.Series([line for lines in blank for line in lines], dtype=object).value_counts()
+    display(Markdown("\n".join(f"- {line} ({count} of {len(looks)} episodes)" for line, count in absent.items())))
+
+# %% [markdown]
+# ## Then the signals, and a score from them
+#
+# Signals are kept in a cache, and so is what the score needs to know of each: a second call measures only what is new.
+# A part whose signal nobody can make here (depth of real frames needs weights) is left out of the mean.
+
+# %%
+rows, cache = [], workspace.cache / "signals"
+key = digest(source.fingerprint, *identity(spec.backends, spec.settings), code_digest("signals", "curation"))
+known = curation.read_measurements(store := workspace.cache / f"measurements-{key}.csv")
+new = passed.episode[~passed.episode.isin(known.episode)]
+for episode, signals in bad.watch("signals", lambda on_error: packets(spec, new, cache, jobs, on_error, "signals")):
+    rows.append(curation.measure(infos[episode.id], signals, image_size))
+known = curation.add_measurements(store, rows)
+measurements = known[known.episode.isin(passed.episode)]
+display(Markdown(f"{len(measurements)} episodes measured, {len(rows)} of them in this run."))
+if bad.rows and measurements.empty and (len(passed) or not infos):
     raise InputError(data, f"none of {len(bad.rows)} episodes that can be read", "at least one",
                      f"All are listed in {relative(bad.path)}; the first of them: {bad.table.reason.iloc[0]}")
 if bad.rows:
     display(Markdown(f"{len(bad.rows)} episodes cannot be read and are left out; all are listed in "
                      f"`{relative(bad.path)}`. The first: {bad.table.reason.iloc[0]}"))
-scores = pd.DataFrame(rows)
-selection = curation.select(scores, n_top, n_full, n_pilot, candidates=candidates)
+scores = curation.score(measurements, rules)
+selection = kept if keep and len(scores) else select(scores, choice, ticks=ticks, candidates=candidates)
 parts = [c for c in scores if c.startswith("part_") and scores[c].notna().any()]
 absent = [c.removeprefix("part_") for c in scores if c.startswith("part_") and c not in parts]
 if absent:
@@ -121,29 +171,39 @@ if absent:
 # %% [markdown]
 # ## The selection
 #
-# The best by score are kept; of these the best are the full set, the best again the pilot. The author's pilot was
-# picked by hand and, as his post says, his full set drawn at random: to do the same, edit `full` and `pilot` in the
-# file. An edited file is never overwritten unless `reselect` is set.
+# The best by score are kept; of these, `full_by` and `pilot_by` say which are the full set and the pilot. An edited
+# file is never overwritten unless `reselect` is set.
 
 # %%
-if keep:
-    selection = kept
-else:
-    write_editable(workspace.selection, lambda path: curation.write_selection(path, selection))
+if not keep:
+    write_editable(workspace.selection, lambda path: write_selection(path, selection, choice, rules))
 spec.save(workspace.source)
 everything = candidates.merge(scores.drop(columns=["task", "length"]), on="episode", how="left")
 everything["reason"] = everything.reason.mask(everything.episode.isin(bad.table.episode), "cannot be read")
 everything["selected"] = everything.episode.isin(selection.episode)
 write_csv(workspace.scores, everything)
 state = "**kept as somebody edited it**" if keep else "written"
-display(Markdown(f"`{relative(workspace.selection)}`: {state}. All scores: `{relative(workspace.scores)}`."))
+chosen = chosen_by(workspace.selection)
+how = "; ".join(f"{flag}: {names.get(by := chosen[f'{flag}_by'], 'edited by hand')} (`{by}`)"
+                for flag, names in (("full", FULL_BY), ("pilot", PILOT_BY)))
+display(Markdown(f"`{relative(workspace.selection)}`: {state}; {how}. All scores: `{relative(workspace.scores)}`."))
 display(selection.head(8).style.format(precision=2).hide(axis="index"))
-sets = {name: selection[selection[name]] for name in curation.FLAGS}
+sets = {name: selection[selection[name]] for name in FLAGS}
 display(pd.DataFrame([
     {"set": name, "episodes": len(chosen), "frames": chosen.length.sum(), "frames per episode": chosen.length.mean(),
      "mean score": everything.set_index("episode").score.reindex(chosen.episode).mean(),
      "paper: episodes": paper.EPISODES[name], "paper: frames": paper.FRAMES[name]}
     for name, chosen in sets.items()]).set_index("set").round(3))
+
+# %% [markdown]
+# ## Choose yourself
+#
+# Where a kernel runs: move a weight or a limit and the table ranks anew; click an episode to see it with its signals;
+# *keep* and *pilot* are your ticks; *save* writes the selection file, which then counts as edited. In an exported page,
+# the best episodes stand here as a table.
+
+# %%
+curation_browser(measurements, lambda id: packet(spec, id, cache), workspace.selection, rules, choice)
 
 # %% [markdown]
 # ## How the parts are distributed
@@ -153,7 +213,7 @@ display(pd.DataFrame([
 # %%
 scored = everything[everything.score.notna()]
 public = {"data": data, "layout": source.name, "fingerprint": source.fingerprint, "source": spec.public(),
-          "criteria": asdict(criteria), "bad_episodes": len(bad.rows)}
+          "criteria": asdict(rules), "selection": chosen, "bad_episodes": len(bad.rows)}
 provenance = collect(profile=profile, **public, duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)
 figure = charts.score_distributions(scored[["score", *parts, "selected"]], caption, "selected")
@@ -199,13 +259,33 @@ plots.save_figure(figure, workspace.figures / "curation_contact_sheet", plots.ti
 display(figure)
 
 # %% [markdown]
+# ## What the signals found
+#
+# The last frame with the object mask (magenta) and the whole way of each visible point that moved, of the first
+# episodes shown above that passed the metadata filter.
+
+# %%
+seen = to_show[to_show.episode.isin(measurements.episode)].merge(measurements, on=["episode", "task", "length"])
+found = [tiles.signals_tile(*p) for p in packets(spec, seen.episode, cache, jobs, desc="pictures")]
+motion = f"motion_{rules.motion_percentile:g}"
+seen = seen.reindex(columns=[*seen, *({motion} - set(seen))]).assign(
+    coverage=seen.filter(regex=r"^coverage_\d").mean(axis=1))
+if len(seen):
+    lines = [f"{row.task}\nway {row[motion]:.0f} px, mask {row.coverage:.1%}" for _, row in seen.iterrows()]
+    figure = pictures.contact_sheet(found, lines, 5, caption)
+    plots.save_figure(figure, workspace.figures / "signals_sheet",
+                      plots.tidy(seen[["episode", "task", motion, "coverage"]], "coverage", "mean mask coverage"),
+                      provenance)
+    display(figure)
+
+# %% [markdown]
 # ## Which parts decide?
 #
 # The difference between the mean scores of the episodes that were selected and those that were not is a sum over the
 # parts: weight × difference of the part's mean, over the sum of the weights.
 
 # %%
-weights = pd.Series({c: getattr(criteria, c.replace("part_", "weight_")) for c in parts})
+weights = pd.Series({c: rules.weights[c.removeprefix("part_")] for c in parts})
 table = pd.DataFrame({"weight": weights, "full marks": (scored[parts] >= 1).mean(),
                       "mean, selected": scored[scored.selected][parts].mean(),
                       "mean, not selected": scored[~scored.selected][parts].mean()})
@@ -233,8 +313,8 @@ display(Markdown(finding + (f" The same full marks for all, so without effect: {
 #   paper's depth is relative (inverse, up to scale and shift), for which no ratio is defined.
 # - **Thresholds become slopes**: an episode that misses one loses part of that criterion's share and no more.
 # - **Cloth**: the author's tool penalises folding. Here folding is rejected and limp objects halve the verb's part.
-# - **The pilot is the best by score** here; the author's was chosen by eye for clean manipulation. In both cases the
-#   pilot differs from the full set in quality as well as in size: scale is *not* the only thing that varies between
-#   the two, as section 4.3 has it. The table above says by how much they differ here.
-# - **The full set is the best `n_full` by score** here, the pilot among them. The paper says 100 of the top 300 and
-#   not which; the author's post says drawn at random.
+# - **The pilot** is the best by score unless `pilot_by=hand`; the author's was chosen by eye for clean manipulation. In
+#   both cases the pilot differs from the full set in quality as well as in size: scale is *not* the only thing that
+#   varies between the two, as section 4.3 has it. The table above says by how much they differ here.
+# - **The full set** is the best `n_full` by score unless `full_by=random`. The paper says 100 of the top 300 and not
+#   which; the author's post says drawn at random. Drawn so, it need not hold the pilot.

@@ -39,9 +39,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import charts, curation, dataset, paper, pictures, plots, widgets
+from lewm_core import charts, dataset, paper, pictures, plots, widgets
 from lewm_core.errors import InputError
 from lewm_core.provenance import collect
+from lewm_core.selection import chosen_by, read_selection
 from lewm_core.signals import (
     CLASSICAL,
     FOREGROUND_SHARE,
@@ -61,13 +62,14 @@ from lewm_core.workspace import Workspace, relative
 started = time.time()
 workspace = Workspace(output, figures)
 spec = SourceSpec.load(workspace.need(workspace.source))
-selection = curation.read_selection(workspace.need(workspace.selection))
+selection = read_selection(workspace.need(workspace.selection))
 if spec.data != data:
     raise InputError(relative(workspace.source), f"data {spec.data}", f"data {data}", "Run 01_curation with it first.")
 source, cache = spec.open(), workspace.cache / "signals"
 pilot, full = (selection[selection[flag]].episode.tolist() for flag in ("pilot", "full"))
-display(Markdown(f"Source: {source.name}, {spec.image_size} px, fingerprint {source.fingerprint}. "
-                 f"Pilot: {len(pilot)} episodes; full: {len(full)}."))
+chosen = chosen_by(workspace.selection)
+display(Markdown(f"Source: {source.name}, {spec.image_size} px, fingerprint {source.fingerprint}. Pilot: {len(pilot)} "
+                 f"episodes, by {chosen['pilot_by']}; full: {len(full)}, by {chosen['full_by']}."))
 
 # %% [markdown]
 # ## The two datasets
@@ -90,7 +92,8 @@ def read(ids: list[str]):
                          "episodes of the source", f"The first of them: {next(iter(failed.values()))}")
 
 
-made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends), "profile": profile}
+made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends), "profile": profile,
+        "selection": chosen}
 dataset.pack(workspace.dataset("full"), full, read, **made, scale="full")
 list(read([id for id in pilot if id not in kept]))
 dataset.write(workspace.dataset("pilot"), (kept[id] for id in pilot), **made, scale="pilot")
@@ -115,7 +118,7 @@ display(Markdown("\n".join(
 # %%
 episode, signals = kept[pilot[0]]
 provenance = collect(profile=profile, data=data, fingerprint=source.fingerprint, source=spec.public(),
-                     backends=asdict(spec.backends), duration_s=round(time.time() - started, 1))
+                     selection=chosen, backends=asdict(spec.backends), duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)
 figure = pictures.packet_view(episode, signals, caption=caption)
 per_frame = {}

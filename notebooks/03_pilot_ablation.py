@@ -108,8 +108,9 @@ display(Markdown(
 # %%
 changes = statistics.paired_change(results, split=["episode", "window"])
 summary = statistics.summarise(changes, np.random.default_rng(0))
-provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, seeds=list(range(pilot_seeds)),
-                     base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=start.model,
+provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, selection=pilot.made.get("selection"),
+                     seeds=list(range(pilot_seeds)), base=start.name, base_hash=start.hash, recipe=recipe.__dict__,
+                     model=start.model,
                      duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)
 figure = plots.figure1(changes, summary, caption, skipped)

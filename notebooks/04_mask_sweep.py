@@ -75,7 +75,8 @@ changes = statistics.paired_change(results[results.condition.isin(["A", *family]
 summary = statistics.summarise(changes, np.random.default_rng(0))
 of_pilot = result(workspace.runs, results["run"].iloc[0])
 seeds = sorted(int(s) for s in results.seed.unique())
-provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, seeds=seeds, base=of_pilot["base"],
+provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, selection=pilot.made.get("selection"),
+                     seeds=seeds, base=of_pilot["base"],
                      base_hash=of_pilot["base_hash"], recipe=of_pilot["recipe"],
                      duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance)

@@ -41,9 +41,10 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lewm_core import base as bases
-from lewm_core import curation, dataset, paper, plots, statistics
+from lewm_core import dataset, paper, plots, statistics
 from lewm_core.files import write_csv
 from lewm_core.provenance import collect
+from lewm_core.selection import read_selection
 from lewm_core.sweep import plan, result, sweep
 from lewm_core.train import Recipe
 from lewm_core.workspace import Workspace
@@ -83,7 +84,7 @@ def describe_scale(rows: pd.DataFrame, scale: str) -> dict[str, object]:
 
 scales = pd.DataFrame({scale: describe_scale(results, scale) for scale in ("pilot", "full")})
 display(scales)
-selection = curation.read_selection(workspace.need(workspace.selection, "01_curation"))
+selection = read_selection(workspace.need(workspace.selection, "01_curation"))
 scores = ", ".join(f"{scale} {selection[selection[scale]].score.mean():.3f}" for scale in ("pilot", "full"))
 display(Markdown(
     f"Between pilot and full the data grow {scales.loc['frames', 'full'] / scales.loc['frames', 'pilot']:.1f}-fold and "
@@ -98,7 +99,7 @@ display(Markdown(
 # the static prediction's error, since the held-out data and the latent space differ between the scales.
 
 # %%
-provenance = collect(profile=profile, data=data, fingerprint=full.fingerprint,
+provenance = collect(profile=profile, data=data, fingerprint=full.fingerprint, selection=full.made.get("selection"),
                      seeds={"pilot": sorted(int(s) for s in pilot_results.seed.unique()),
                             "full": list(range(full_seeds))},
                      base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=start.model,

@@ -113,8 +113,8 @@ means = probes.groupby(["condition", "probe", "tokens", "target"], sort=False).r
 display(Markdown(f"Mean R² over {len(seeds)} seeds, held-out episodes:"), means.style.format("{:.3f}"))
 
 # %%
-provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint, seeds=seeds, base=start.name,
-                     base_hash=start.hash, model=start.model, scale=probe_scale,
+provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint, selection=frames.made.get("selection"),
+                     seeds=seeds, base=start.name, base_hash=start.hash, model=start.model, scale=probe_scale,
                      held_out={str(s): [str(frames["episode_id"][i]) for i in e] for s, e in held.items()},
                      missing=missing, duration_s=round(time.time() - started, 1))
 caption = plots.caption(provenance) + "".join(f" · {name} not probed: {reason}" for name, reason in missing.items())

@@ -120,7 +120,8 @@ display(Markdown(
 tables = {scope: pd.concat([retrieval.rollout_table(worlds, frames, episode, start, steps, history, scope)
                             for episode, start in rolled], ignore_index=True) for scope in retrieval.SCOPES}
 table = tables["global"]
-provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint, seeds=[rollout_seed],
+provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint, selection=frames.made.get("selection"),
+                     seeds=[rollout_seed],
                      base=result(workspace.runs, run["run"].iloc[0])["base"],
                      base_hash=result(workspace.runs, run["run"].iloc[0])["base_hash"], scale=rollout_scale,
                      conditions=compared, steps=steps, history=history, held_out=[ids[e] for e in held],

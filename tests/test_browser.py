@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
-from lewm_core import pictures, signals, widgets
+from lewm_core import curation, pictures, selection, signals, widgets
 from lewm_core.runner import PRIVATE, to_html
 from lewm_core.signals import geometry
 from lewm_core.tabletop import Tabletop
@@ -63,11 +64,15 @@ def episodes() -> dict[str, widgets.Packet]:
     return {e.id: (e, signals.extract(e, signals.SIMULATOR)) for e in loaded}
 
 
+def notebook_of(*cells: str):
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+                                    metadata={"kernelspec": kernel})
+
+
 @pytest.fixture
 def notebook():
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS],
-                                    metadata={"kernelspec": kernel})
+    return notebook_of(*CELLS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -136,6 +141,15 @@ def jupyterlab(folder: Path) -> Iterator[str]:
                 process.kill()
 
 
+def run_all(page, address: str) -> None:
+    """Open the notebook and run its cells."""
+    page.goto(address)
+    # Before the kernel is connected, 'Run All Cells' is dropped without a word.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+
+
 def until(true: Callable[[], bool], seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -147,7 +161,7 @@ def decoded(png: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def shown(image) -> np.ndarray:
+def pixels(image) -> np.ndarray:
     """(H, W, 3) uint8: the pixels of an <img> as the browser has decoded them."""
     url = image.evaluate("""async image => {
         await image.decode();
@@ -189,7 +203,7 @@ def test_the_exported_page_works_offline(episodes, notebook, tmp_path):
         slider.focus()
         for t in times:
             expect(tracks.locator("figure:visible")).to_contain_text(f"frame {t} of {length}")
-            at = shown(picture)
+            at = pixels(picture)
             assert np.abs(drawings - at).mean((1, 2, 3)).argmin() == t  # a JPEG is not exact
             assert picture.bounding_box()["width"] == at.shape[1] == widgets.DISPLAY_SIZE  # not rescaled
             page.keyboard.press("ArrowRight")
@@ -202,11 +216,7 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
     assert lengths[0] != lengths[1]  # else a slider that keeps its old range would pass
     options = {"viewport": {"width": 1300, "height": 2300}}
     with jupyterlab(tmp_path) as address, browser_page(tmp_path / "lab.png", **options) as page:
-        page.goto(address)
-        # Before the kernel is connected, 'Run All Cells' is dropped without a word.
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+        run_all(page, address)
         inspectors = page.locator(".jp-OutputArea-output:has(img.widget-image)")
         expect(inspectors).to_have_count(3, timeout=60_000)
         tracks, masks, rollout = inspectors.all()
@@ -217,7 +227,7 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
         def shows(inspector, text: str, drawing: np.ndarray) -> None:
             expect(inspector.locator(".widget-html-content").last).to_contain_text(text)
             image = inspector.locator("img.widget-image")
-            until(lambda: np.array_equal(shown(image), drawing))
+            until(lambda: np.array_equal(pixels(image), drawing))
             assert image.bounding_box()["width"] == drawing.shape[1]  # not rescaled
 
         def press(inspector, name: str, key: str, times: int = 1) -> None:
@@ -251,3 +261,64 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
                    pictures.RolloutColumn("static", frames[[0, 0, 0]])]
         press(rollout, "step", "ArrowRight", 2)
         shows(rollout, "rollout step +3", pictures.rollout_row(columns, [1, 2, 3], 2, 160))
+
+
+CURATION = f"""\
+from lewm_core import curation
+from lewm_core.browser import curation_browser
+from lewm_core.selection import Choice
+from lewm_core.signals import SIMULATOR, extract
+from lewm_core.tabletop import Tabletop
+
+source = Tabletop(**{SOURCE | {"n_episodes": 6}})
+infos = list(source.infos())
+loaded = {{info.id: source.load(info.id) for info in infos}}
+found = {{id: (episode, extract(episode, SIMULATOR)) for id, episode in loaded.items()}}
+path = "measurements.csv"
+table = curation.add_measurements(path, [curation.measure(info, found[info.id][1], 32) for info in infos])
+curation_browser(table, found.get, "selection.csv", curation.Criteria(min_length=1, max_length=60), Choice(6, 4, 2))
+"""
+
+
+def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
+    nbformat.write(notebook_of(CURATION), tmp_path / "inspectors.ipynb")
+    options = {"viewport": {"width": 1800, "height": 1500}}
+    with jupyterlab(tmp_path) as address, browser_page(tmp_path / "curation.png", **options) as page:
+        run_all(page, address)
+        table = page.locator(".jp-OutputArea-output:has(button:text-is('save'))")
+        lines = table.locator(".widget-hbox:visible:has(> .widget-checkbox)")
+        expect(lines).to_have_count(6, timeout=60_000)
+        measured = curation.read_measurements(tmp_path / "measurements.csv")
+
+        def order(criteria: curation.Criteria) -> list[str]:
+            return selection.select(curation.score(measured, criteria), selection.Choice(6, 4, 2)).episode.tolist()
+
+        def shown() -> list[str]:
+            return lines.locator("button").all_inner_texts()
+
+        start = curation.Criteria(min_length=1, max_length=60)
+        assert shown() == order(start)
+        handle = table.locator(".widget-inline-hbox:has(.widget-label:text-is('motion')) .noUi-handle")
+        handle.focus()
+        for _ in range(20):  # from 2 to 0
+            page.keyboard.press("ArrowLeft")
+        moved = replace(start, weight_motion=0.0)
+        assert order(moved) != order(start)  # else nothing would be seen
+        until(lambda: shown() == order(moved), 30)
+
+        first, last = order(moved)[0], order(moved)[-1]
+        lines.first.locator("button").click()
+        expect(table.locator("img.widget-image")).to_be_visible(timeout=30_000)
+        assert pixels(table.locator("img.widget-image")).std() > 20
+        lines.first.locator("input").nth(0).click()  # drop the best
+        expect(table.get_by_text("dropped 1")).to_be_visible(timeout=30_000)
+        lines.last.locator("input").nth(1).click()  # the last into the pilot
+        expect(table.get_by_text("of 2, by hand")).to_be_visible(timeout=30_000)
+        table.get_by_role("button", name="save", exact=True).click()
+        expect(table.get_by_text("Saved as selection.csv")).to_be_visible(timeout=30_000)
+
+    saved = selection.read_selection(tmp_path / "selection.csv").set_index("episode")
+    assert saved.index.tolist() == order(moved) and not saved.loc[first, ["full", "pilot"]].any()
+    assert saved.index[saved.pilot].tolist() == [*order(moved)[1:3], last]
+    how = selection.chosen_by(tmp_path / "selection.csv")
+    assert how["pilot_by"] == "hand" and how["criteria"]["weight_motion"] == 0 and how["dropped"] == 1

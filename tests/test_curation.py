@@ -1,4 +1,4 @@
-"""Curation on hand-made cases: each planted fault changes exactly its own part; selections survive editing."""
+"""Curation on hand-made cases: each planted fault changes exactly its own part, one formula for one and for many."""
 
 import dataclasses
 
@@ -30,14 +30,20 @@ def good_signals() -> Signals:
 TASK = "put the carrot on the plate"
 
 
-def parts(task=TASK, length=T, criteria=None, **changes):
-    signals = dataclasses.replace(good_signals(), **changes)
-    return curation.score_parts(task, length, signals, SIZE, criteria or Criteria())
+def measured(task=TASK, length=T, id="e", **changes) -> dict:
+    return curation.measure(EpisodeInfo(id, task, length), dataclasses.replace(good_signals(), **changes), SIZE)
+
+
+def scored(criteria=None, **changes) -> pd.Series:
+    return curation.score(pd.DataFrame([measured(**changes)]), criteria or Criteria()).iloc[0]
+
+
+def parts(criteria=None, **changes):
+    return scored(criteria, **changes).filter(like="part_").rename(lambda c: c.removeprefix("part_")).to_dict()
 
 
 def test_a_good_episode_has_the_full_score():
-    found = parts()
-    assert found == dict.fromkeys(curation.PARTS, 1.0) and curation.total(found, Criteria()) == 1.0
+    assert parts() == dict.fromkeys(curation.PARTS, 1.0) and scored().score == 1.0
 
 
 def growing_mask():
@@ -91,33 +97,119 @@ def test_length_part(length, value):
 
 def test_motion_is_a_path_length_over_visible_steps_at_the_reference_size():
     signals = good_signals()
-    assert curation.motion_px(signals, SIZE) == pytest.approx(19 * 2 * 2, rel=1e-5)
+    assert curation.path_lengths(signals) == pytest.approx(19 * 2, rel=1e-5)
+    assert measured()["motion_95"] == pytest.approx(19 * 2 * 2, rel=1e-5)
     seen = signals.visible_fg.copy()
     seen[10:] = False
-    half = dataclasses.replace(signals, visible_fg=seen)
-    assert curation.motion_px(half, SIZE) == pytest.approx(9 * 2 * 2, rel=1e-5)
-    away = dataclasses.replace(signals, mask=np.zeros_like(signals.mask))
-    assert curation.motion_px(away, SIZE) == 0  # no object: the uniform points, which rest
-    assert parts(criteria=Criteria(min_motion=152.0))["motion"] == pytest.approx(0.5)
+    assert measured(visible_fg=seen)["motion_95"] == pytest.approx(9 * 2 * 2, rel=1e-5)
+    assert measured(mask=np.zeros_like(signals.mask))["motion_95"] == 0  # no object: the uniform points, which rest
+    assert parts(Criteria(min_motion=152.0))["motion"] == pytest.approx(0.5)
+
+
+def test_criteria_choose_among_the_percentiles_that_were_measured():
+    half = good_signals().tracks_fg.copy()
+    half[:, ::2] = half[:1, ::2]  # every second point rests
+    row = measured(tracks_fg=half)
+    assert row["motion_100"] == pytest.approx(76, rel=1e-5) and row["motion_50"] < 76
+    limits = {"min_motion": 76.0}
+    found = [parts(Criteria(motion_percentile=p, **limits), tracks_fg=half)["motion"] for p in (50.0, 75.0, 100.0)]
+    assert found[0] < found[2] == pytest.approx(1, rel=1e-5)
+    with pytest.raises(InputError, match="motion_percentile 80.*one of 50, 75, 90, 95, 99, 100"):
+        Criteria(motion_percentile=80.0)
+    wide = parts(Criteria(min_depth_range=3.0, depth_percentiles=(0.0, 100.0)))["depth"]
+    assert wide == pytest.approx((1.25 / 0.5 - 1) / 2) and wide > parts(Criteria(min_depth_range=3.0))["depth"]
+    with pytest.raises(InputError, match="depth_percentiles"):
+        Criteria(depth_percentiles=(95.0, 5.0))
 
 
 def test_depth_range_is_free_of_the_unit():
-    signals = good_signals()
-    ratio = curation.depth_range(signals)
-    assert ratio == pytest.approx(1.2125 / 0.5375, rel=1e-3)
-    assert curation.depth_range(dataclasses.replace(signals, depth=signals.depth * 1000)) == pytest.approx(ratio)
-    assert curation.depth_range(dataclasses.replace(signals, depth=signals.depth - 1)) == 0
+    depth, criteria = good_signals().depth, Criteria(min_depth_range=4.0)
+    share = (1.2125 / 0.5375 - 1) / 3
+    assert parts(criteria)["depth"] == pytest.approx(share, rel=1e-3)
+    assert parts(criteria, depth=depth * 1000)["depth"] == pytest.approx(parts(criteria)["depth"])
+    assert parts(criteria, depth=depth - 1)["depth"] == 0
 
 
 def test_missing_signals_leave_the_rest_to_decide():
     none = {"depth": None, "mask": None, "tracks": None, "tracks_fg": None}
-    found = parts(task="push it", **none)
-    assert [name for name in curation.PARTS if np.isnan(found[name])] == ["motion", "coverage", "stability", "depth"]
+    found = scored(task="push it", **none)
+    assert found.index[found.isna()].tolist() == [f"part_{p}" for p in ("motion", "coverage", "stability", "depth")]
     c = Criteria()
-    assert curation.total(found, c) == pytest.approx(
-        (0.5 * c.weight_verb + c.weight_length) / (c.weight_verb + c.weight_length)
-    )
+    assert found.score == pytest.approx((0.5 * c.weight_verb + c.weight_length) / (c.weight_verb + c.weight_length))
     assert parts(depth=None)["motion"] == 1.0
+    only_depth = Criteria(**{f"weight_{part}": float(part == "depth") for part in curation.PARTS})
+    assert scored(only_depth, depth=None).score == 0
+
+
+def random_signals(rng: np.random.Generator) -> Signals:
+    """Noise of 5 to 30 frames; a mask, depth or tracks may be missing, a mask empty."""
+    t = int(rng.integers(5, 31))
+    mask = rng.random((t, SIZE, SIZE)) < rng.choice([0, 0.01, 0.1, 0.4]) * rng.random((t, 1, 1))
+    tracks = rng.uniform(0, SIZE - 1, (1, 400, 2)) + np.cumsum(rng.normal(0, rng.uniform(0, 3), (t, 400, 2)), 0)
+    depth = rng.uniform(0.5, rng.uniform(0.6, 3), (t, 56, 56)).astype(np.float32)
+    has = rng.random(3) > 0.2
+    tracks, seen = (tracks.astype(np.float32), rng.random((t, 400)) > 0.2) if has[1] else (None, None)
+    fg, seen_fg = (tracks, seen) if has[0] and has[1] else (None, None)
+    return Signals("e", depth if has[2] else None, mask if has[0] else None, tracks, seen, fg, seen_fg, None, None,
+                   None, None, {}, {})
+
+
+def plain_score(info: EpisodeInfo, signals: Signals, c: Criteria) -> float:
+    """The paper's criteria in plain words for one episode, derived again from its signals."""
+    short, long = info.length / (c.min_length / 2) - 1, 2 - info.length / c.max_length
+    gained = [c.weight_verb * 1.0, c.weight_length * max(0, min(1, short, long))]
+    weights = [c.weight_verb, c.weight_length]
+    if signals.tracks is not None:
+        points = range(400)
+        if signals.mask is not None:
+            x, y = np.floor(signals.tracks[0] + 0.5).astype(int).T
+            on = (x >= 0) & (y >= 0) & (x < SIZE) & (y < SIZE)
+            on[on] = signals.mask[0][y[on], x[on]]
+            points = np.flatnonzero(on) if on.any() else points
+        ways = [sum(np.hypot(*(signals.tracks[t + 1, i] - signals.tracks[t, i])) for t in range(len(signals.tracks) - 1)
+                    if signals.visible[t, i] and signals.visible[t + 1, i]) for i in points]
+        gained.append(c.weight_motion * min(1, np.percentile(ways, c.motion_percentile) * 224 / SIZE / c.min_motion))
+        weights.append(c.weight_motion)
+    if signals.mask is not None:
+        share = [m.sum() / m.size for m in signals.mask]
+        inside = [c.min_coverage <= s <= c.max_coverage for s in share]
+        steady = 1 - np.std(share) / np.mean(share) / c.max_variation if np.mean(share) > 0 else 0
+        gained += [c.weight_coverage * sum(inside) / len(inside), c.weight_stability * max(0, steady)]
+        weights += [c.weight_coverage, c.weight_stability]
+    if signals.depth is not None:
+        near, far = np.percentile(signals.depth, c.depth_percentiles)
+        gained.append(c.weight_depth * min(1, (far / near - 1) / (c.min_depth_range - 1)))
+        weights.append(c.weight_depth)
+    return sum(gained) / sum(weights)
+
+
+def test_the_score_of_many_at_once_is_that_of_each_alone_and_of_plain_words(tmp_path):
+    rng = np.random.default_rng(4)
+    found = [random_signals(rng) for _ in range(12)]
+    infos = [EpisodeInfo(f"e{i}", TASK, int(rng.integers(10, 60))) for i in range(len(found))]
+    rows = [curation.measure(info, signals, SIZE) for info, signals in zip(infos, found, strict=True)]
+    criteria = [Criteria(), Criteria(min_length=20, min_motion=30.0, max_coverage=0.1, max_variation=0.4,
+                                     motion_percentile=50.0, min_depth_range=3.0, weight_verb=0.0, weight_motion=5.0)]
+    for i in range(0, len(rows), 5):
+        table = curation.add_measurements(tmp_path / "kept.csv", rows[i: i + 5])
+    assert table.episode.tolist() == [info.id for info in infos]
+    for c in criteria:
+        together = curation.score(curation.read_measurements(tmp_path / "kept.csv"), c)
+        for i, info in enumerate(infos):
+            alone = curation.score(pd.DataFrame([rows[i]]), c)
+            pd.testing.assert_frame_equal(together.iloc[[i]].reset_index(drop=True), alone, check_exact=True,
+                                          check_dtype=False)
+            assert together.score[i] == pytest.approx(plain_score(info, found[i], c), abs=1e-5)
+
+
+def test_measurements_survive_the_disk_number_for_number(tmp_path):
+    path = tmp_path / "measurements.csv"
+    assert curation.read_measurements(path).empty and curation.add_measurements(path, []).empty and not path.exists()
+    rows = [measured(id="007", task="NA"), measured(id="b", task="", mask=None, tracks_fg=None),
+            measured(id="c", mask=np.zeros((T, SIZE, SIZE), bool))]
+    kept = curation.add_measurements(path, rows)
+    pd.testing.assert_frame_equal(curation.read_measurements(path), kept, check_exact=True)
+    assert kept.task.tolist() == ["NA", "", TASK] and kept.episode[0] == "007" and np.isinf(kept.variation[2])
 
 
 def test_criteria_refuse_nonsense():
@@ -125,6 +217,22 @@ def test_criteria_refuse_nonsense():
         Criteria(minimal_length=3)
     with pytest.raises(InputError, match="lengths 50 to 40.*weights"):
         Criteria(min_length=50, weight_verb=-1)
+    with pytest.raises(InputError, match="good_task, which is no regular expression"):
+        Criteria(good_task="(put")
+    with pytest.raises(InputError, match="weights"):
+        Criteria(weight_depth=float("nan"))
+
+
+def test_criteria_from_a_notebooks_mapping():
+    given = {"min_length": 8, "max_length": 40}
+    made = Criteria.of({"weight_motion": 3, "depth_percentiles": [1, 99]}, **given)
+    assert made == Criteria(min_length=8, weight_motion=3.0, depth_percentiles=(1.0, 99.0))
+    with pytest.raises(InputError, match="unknown parameter weight_moton; expected one of .*weight_motion"):
+        Criteria.of({"weight_moton": 3}, **given)
+    with pytest.raises(InputError, match="weight_motion.*'much'; expected a number"):
+        Criteria.of({"weight_motion": "much"}, **given)
+    with pytest.raises(InputError, match="--set min_length=10"):
+        Criteria.of({"min_length": 10}, **given)
 
 
 def test_metadata_filter():
@@ -139,83 +247,3 @@ def test_metadata_filter():
     ]  # fmt: skip
     assert table["accepted"].tolist() == [True, False, False, False, False, True]
     assert curation.metadata_filter(infos, Criteria(min_length=8, require_task=False))["accepted"].sum() == 4
-
-
-def scores(n: int = 10) -> pd.DataFrame:
-    """Scores 0.1, 0.2 … in a shuffled order, the two best equal."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for i in range(n):
-        row = curation.score_row(EpisodeInfo(f"e{i:02}", TASK, 20), good_signals(), SIZE, Criteria())
-        rows.append(row | {"score": min(i + 1, n - 1) / 10, "part_depth": np.nan})
-    return pd.DataFrame(rows).iloc[rng.permutation(n)]
-
-
-def test_select_ranks_and_flags():
-    chosen = curation.select(scores(), n_top=6, n_full=4, n_pilot=2)
-    assert list(chosen.columns[:7]) == [*curation.COLUMNS, "rank", "score"]
-    assert chosen["episode"].tolist() == ["e08", "e09", "e07", "e06", "e05", "e04"]  # the tie goes by id
-    assert chosen["rank"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert chosen["full"].tolist() == [True] * 4 + [False] * 2
-    assert chosen["pilot"].tolist() == [True] * 2 + [False] * 4
-    with pytest.warns(UserWarning, match="only 10 scored episodes for a full set of 20"):
-        assert len(curation.select(scores(), n_top=30, n_full=20, n_pilot=2)) == 10
-
-
-def test_select_refuses():
-    with pytest.raises(InputError, match="n_pilot <= n_full <= n_top"):
-        curation.select(scores(), n_top=5, n_full=6, n_pilot=2)
-    with pytest.raises(InputError, match="one of score"):
-        curation.select(scores(), 6, 4, 2, pilot_by="beauty")
-    infos = [EpisodeInfo(f"e{i}", TASK, 9) for i in range(3)] + [EpisodeInfo("long", TASK, 99)]
-    table = curation.metadata_filter(infos, Criteria())
-    with pytest.raises(InputError, match=r"none of 4 episodes accepted: shorter than 15 frames \(3\), longer than 40"):
-        curation.select(scores().head(0), 6, 4, 2, candidates=table)
-    with pytest.raises(InputError, match="no episodes"):
-        curation.select(pd.DataFrame(), 6, 4, 2)
-
-
-def test_selection_round_trip(tmp_path):
-    chosen = curation.select(scores(), n_top=6, n_full=4, n_pilot=2)
-    chosen.loc[0, "task"], chosen.loc[1, "task"], chosen.loc[2, "score"] = "NA", 'put "it", gently', 1 / 3
-    curation.write_selection(tmp_path / "selection.csv", chosen)
-    assert (tmp_path / "selection.csv").read_text().startswith("episode,task,length,full,pilot,rank,score,part_verb")
-    back = curation.read_selection(tmp_path / "selection.csv")
-    pd.testing.assert_frame_equal(back, chosen, check_dtype=False)
-    assert back["full"].dtype == bool and back["length"].dtype == "int64" and back["score"].dtype == float
-
-
-def test_a_person_may_edit_the_file(tmp_path):
-    path = tmp_path / "selection.csv"
-    path.write_text("episode,task,length,full,pilot\n007, put x on y,20, YES,no\nb,,31,No ,true\n")
-    table = curation.read_selection(path)
-    assert table["episode"].tolist() == ["007", "b"] and table["task"].tolist() == ["put x on y", ""]
-    assert table["full"].tolist() == [True, False] and table["pilot"].tolist() == [False, True]
-
-
-HEADER = "episode,task,length,full,pilot\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "complaints"),
-    [
-        ("episode,task,full\na,t,yes\n", ["no column length, pilot"]),
-        (HEADER + "a,t,20,yes,maybe\na,t,x,yes,no\n", ["episode 'a' twice", "pilot is 'maybe'", "length is 'x'"]),
-        (HEADER + "a,t,20,no,no\n", ["no episode with full yes", "no episode with pilot yes"]),
-        (HEADER + ",t,20,yes,yes\n", ["a row without episode"]),
-        (HEADER, ["no episode with full yes"]),
-        ("", ["a file that is not CSV"]),
-        (HEADER[:-1] + ",score\na,t,20,yes,yes,good\n", ["score is 'good'"]),
-    ],
-)
-def test_bad_selection_files_list_all_that_is_wrong(tmp_path, text, complaints):
-    path = tmp_path / "selection.csv"
-    path.write_text(text)
-    with pytest.raises(InputError) as error:
-        curation.read_selection(path)
-    assert str(path) in str(error.value) and all(c in str(error.value) for c in complaints)
-
-
-def test_absent_selection_says_what_to_run(tmp_path):
-    with pytest.raises(InputError, match="Run the curation notebook first"):
-        curation.read_selection(tmp_path / "selection.csv")

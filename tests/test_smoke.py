@@ -60,6 +60,7 @@ def check_outputs(output: Path, data: str) -> None:
         record = json.loads((output / "figures" / f"figure{n}.json").read_text())
         assert record["profile"] == "smoke" and record["data"] == data
         assert {"fingerprint", "seeds", "commit", "versions", "device", "duration_s", "base_hash"} <= set(record)
+        assert record["selection"]["pilot_by"] == record["selection"]["full_by"] == "score"
     assert (output / "figures" / "figure4.gif").read_bytes()[:3] == b"GIF"
 
 
@@ -91,6 +92,9 @@ def test_all_notebooks_on_real_frames_show_what_cannot_be_had(bridge):
     assert skipped["B"].startswith("Depth needs a backend with weights")
     results = pd.read_csv(bridge / "results_pilot.csv")
     assert {"A", "D"} <= set(results.condition) and not set(results.condition) & set(skipped.index)
+    shown = pd.read_csv(bridge / "figures" / "all_cameras.csv")
+    assert len(shown) == 25 and set(shown.value) == {3}  # camera 3 is blank
+    assert len(pd.read_csv(bridge / "figures" / "signals_sheet.csv")) == 25
     figure = pd.read_csv(bridge / "figures" / "figure1.csv")
     assert figure[(figure.condition == "B") & (figure.statistic == "seed")].empty
     assert figure[(figure.condition == "B") & (figure.statistic == "skipped")].note.str.contains("weights").all()

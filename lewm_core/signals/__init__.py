@@ -32,7 +32,8 @@ from lewm_core.signals.video_depth_anything import VideoDepthAnything
 
 __all__ = [
     "Backends", "CLASSICAL", "PAPER", "RELATIVE_DEPTH", "REGISTRIES", "SIMULATOR", "Settings", "Signals", "check",
-    "choose", "extract", "foreground_queries", "grid_queries", "on_gpu", "on_object", "usable", "with_weights",
+    "choose", "extract", "foreground_queries", "grid_queries", "identity", "on_gpu", "on_object", "usable",
+    "with_weights",
 ]  # fmt: skip
 
 GRID = 20  # 20 x 20 query points (paper 3.3)
@@ -196,15 +197,19 @@ def extract(
     if cache is None:
         return _extract(episode, backends, settings)
     origin = namespace or digest(episode.frames.tobytes())
-    weights = [upstream.fingerprint(name, settings) for name in backends.learned().values()]
     code = tuple(f"{name.replace('-', '_')}.py" for name in backends.learned().values())
-    path = _cache.path(cache, episode.id, origin, *map(str, astuple(backends)), *weights, code=code)
+    path = _cache.path(cache, episode.id, origin, *identity(backends, settings), code=code)
     stored = _cache.read(path, ARRAYS)
     if stored is not None:
         return Signals(episode=episode.id, **stored)
     signals = _extract(episode, backends, settings)
     _cache.write(path, {name: getattr(signals, name) for name in ARRAYS}, signals.made_by, signals.missing)
     return signals
+
+
+def identity(backends: Backends, settings: Settings) -> tuple[str, ...]:
+    """What decides signals beside the episode and the code here: the backends and, of learned ones, their weights."""
+    return (*map(str, astuple(backends)), *(upstream.fingerprint(n, settings) for n in backends.learned().values()))
 
 
 def grid_queries(height: int, width: int) -> np.ndarray:
