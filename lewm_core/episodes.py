@@ -92,6 +92,7 @@ class Source(Protocol):
 
     name: str  # "tabletop", "bridge", …
     fingerprint: str  # changes whenever the episodes it yields would change
+    cameras: int  # views that it has of an episode, of which one is yielded
 
     def infos(
         self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None

@@ -77,6 +77,7 @@ class LeRobot:
                 problems.append(f"{key} of shape {found}, not {shape or '[d]'}")
         if problems:
             raise InputError(self.path, "; ".join(problems), f"a camera, a state, and actions of {ACTION_DIM} numbers")
+        self.cameras = len(cameras)
         self.camera, self._info, self._is_video = camera, info, features[camera]["dtype"] == "video"
         try:
             entries = _FORMATS[info["codebase_version"]](self.path, info, camera, self._is_video)

@@ -43,6 +43,10 @@ class First:
         return self.source.name
 
     @property
+    def cameras(self) -> int:
+        return self.source.cameras
+
+    @property
     def fingerprint(self) -> str:
         return digest(self.source.fingerprint, str(self.n))
 

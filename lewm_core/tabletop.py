@@ -113,6 +113,8 @@ class Tabletop:
         kind: "tabletop" (put, pick up, push; some of it bad) or "play" (one cube, 32 frames of motion).
     """
 
+    cameras = 1
+
     def __init__(self, n_episodes: int, seed: int, image_size: int = 224, kind: str = "tabletop"):
         for name, value, least in (("n_episodes", n_episodes, 1), ("seed", seed, 0), ("image_size", image_size, 8)):
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:

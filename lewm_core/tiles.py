@@ -7,7 +7,6 @@ from math import ceil, sqrt
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lewm_core.bridge import CAMERAS
 from lewm_core.episodes import Episode, Source
 from lewm_core.errors import InputError
 from lewm_core.pictures import DARK, draw_mask, draw_tracks, enlarge
@@ -20,9 +19,8 @@ GAP = 3  # px between pictures
 
 
 def cameras(spec: SourceSpec, size: int) -> list[Source]:
-    """The same episodes seen by each camera of the data set, in frames of `size` px; one source where it has one."""
-    n = CAMERAS if spec.data == "bridge" else 1
-    return [replace(spec, camera=c if n > 1 else spec.camera, image_size=size).open() for c in range(n)]
+    """The same episodes seen by each camera of the data set, in frames of `size` px."""
+    return [replace(spec, camera=camera, image_size=size).open() for camera in range(spec.open().cameras)]
 
 
 def camera_tile(sources: Sequence[Source], id: str, size: int) -> tuple[np.ndarray, list[str]]:
