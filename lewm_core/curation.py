@@ -18,7 +18,7 @@ from lewm_core.episodes import EpisodeInfo
 from lewm_core.errors import InputError
 from lewm_core.files import write_csv
 from lewm_core.parameters import check_names, fit
-from lewm_core.signals import Signals
+from lewm_core.signals import RELATIVE_DEPTH, Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
 
 PARTS = ("verb", "length", "motion", "coverage", "stability", "depth")
@@ -144,7 +144,7 @@ def measure(info: EpisodeInfo, signals: Signals, image_size: int) -> dict[str, o
     episode, task, length (frames).
     motion_50 … motion_100: percentiles of `path_lengths`, px at 224.
     variation: std over mean of the mask's coverage over frames; infinite for a mask that is empty throughout.
-    depth_0 … depth_100: percentiles of all depths, in the depth's unit.
+    depth_0 … depth_100: percentiles of all depths, in the depth's unit; not of a relative depth, which has no range.
     coverage_0 … coverage_{T−1}: share of the image that the mask covers, per frame.
 
     Columns whose signal is missing are left out (NaN in a table).
@@ -156,7 +156,7 @@ def measure(info: EpisodeInfo, signals: Signals, image_size: int) -> dict[str, o
     if signals.tracks is not None:
         motion = np.percentile(path_lengths(signals), MOTION_PERCENTILES) * REFERENCE_SIZE / image_size
         row |= {f"motion_{p:g}": float(px) for p, px in zip(MOTION_PERCENTILES, motion, strict=True)}
-    if signals.depth is not None:
+    if signals.depth is not None and signals.made_by.get("depth") not in RELATIVE_DEPTH:
         depth = np.percentile(signals.depth, DEPTH_PERCENTILES)
         row |= {f"depth_{p:g}": float(d) for p, d in zip(DEPTH_PERCENTILES, depth, strict=True)}
     if signals.mask is not None:

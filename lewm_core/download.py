@@ -11,13 +11,15 @@ could be done (no network, no space, bad options).
 
 import argparse
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lewm_core.errors import InputError, pick
+from lewm_core.files import new_folder
 from lewm_core.transfer import File, Remote, ask, check, fetch, part_of, recorded, size_of
 
 OK, INCOMPLETE, IMPOSSIBLE = 0, 1, 2
@@ -28,24 +30,43 @@ HUB = "https://huggingface.co/"
 
 @dataclass(frozen=True)
 class Repository:
-    """Files of a model repository on the hub. gated: one must accept its licence there and pass a token."""
+    """Files of a model repository on the hub, and the folder they go to; "." is the weights folder itself.
+
+    gated: one must accept its licence there and pass a token.
+    """
 
     name: str
+    folder: str
     files: tuple[str, ...]
     gated: bool = False
 
 
-REPOSITORIES = {
-    "base": [Repository("quentinll/lewm-cube", ("config.json", "weights.pt"))],
+@dataclass(frozen=True)
+class Code:
+    """A repository of upstream's code, to be cloned into `folder` at the commit with which ours was tried."""
+
+    url: str
+    folder: str
+    commit: str
+
+
+REPOSITORIES = {  # places as lewm_core.signals.upstream.NEEDS names them
+    "base": [Repository("quentinll/lewm-cube", "lewm-cube", ("config.json", "weights.pt"))],
     "extractors": [
-        Repository("depth-anything/Video-Depth-Anything-Small", ("video_depth_anything_vits.pth",)),
-        Repository("depth-anything/Depth-Anything-V2-Small-hf",
+        Repository("depth-anything/Video-Depth-Anything-Small", ".", ("video_depth_anything_vits.pth",)),
+        Repository("depth-anything/Depth-Anything-V2-Small-hf", "Depth-Anything-V2-Small-hf",
                    ("config.json", "preprocessor_config.json", "model.safetensors")),
-        Repository("facebook/cotracker3", ("scaled_offline.pth",)),
-        Repository("facebook/sam3", ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
-                                     "special_tokens_map.json", "vocab.json", "merges.txt", "model.safetensors"), True),
+        Repository("facebook/cotracker3", ".", ("scaled_offline.pth",)),
+        Repository("facebook/sam3", "sam3",
+                   ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
+                    "special_tokens_map.json", "vocab.json", "merges.txt", "model.safetensors"), True),
     ],
 }
+CODE = (
+    Code("https://github.com/DepthAnything/Video-Depth-Anything", "Video-Depth-Anything",
+         "4f5ae23172ba60fd7bc11ef671cca678842c7072"),
+    Code("https://github.com/facebookresearch/co-tracker", "co-tracker", "82e02e8029753ad4ef13cf06be7f4fc5facdda4d"),
+)
 WHAT = ("bridge", *REPOSITORIES)
 
 
@@ -59,7 +80,7 @@ def files(what: Iterable[str] = WHAT, shards: int = 4) -> list[File]:
         names = [f"bridge_dataset-train.tfrecord-{i:05d}-of-{SHARDS:05d}" for i in range(shards)]
         found += [File(BRIDGE + name, f"bridge_dataset/1.0.0/{name}")
                   for name in ("dataset_info.json", "features.json", *names)]
-    found += [File(f"{HUB}{repository.name}/resolve/main/{name}", f"{repository.name.split('/')[1]}/{name}",
+    found += [File(f"{HUB}{repository.name}/resolve/main/{name}", str(PurePosixPath(repository.folder, name)),
                    repository.gated)
               for kind in what for repository in REPOSITORIES.get(kind, ()) for name in repository.files]
     return found
@@ -108,6 +129,30 @@ def download(wanted: list[File], folder: Path, yes: bool = False) -> int:
     return INCOMPLETE if failed or failed_now else OK
 
 
+def clone(code: Code, folder: Path) -> bool:
+    """Upstream's code at its commit in `folder`, cloned unless it is there; says what to do by hand if that fails."""
+    target = folder / code.folder
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=600,
+                              stdin=subprocess.DEVNULL).stdout.strip()
+
+    try:
+        if not target.exists():
+            with new_folder(target) as scratch:
+                git("clone", "--quiet", "--no-checkout", code.url, str(scratch))
+                git("-C", str(scratch), "checkout", "--quiet", code.commit)
+        if (found := git("-C", str(target), "rev-parse", "HEAD")) == code.commit:
+            print(f"{'code':>10}  there     {code.folder} at {code.commit[:10]}")
+            return True
+        reason = f"it is at {found[:10]}"
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+    print(f"\nNot cloned ({reason}). By hand:\n  git clone {code.url} {target}\n  git -C {target} checkout "
+          f"{code.commit}")
+    return False
+
+
 def _confirmed() -> bool:
     try:
         return input("Fetch them now? [y/N] ").strip().lower() in ("y", "yes")
@@ -145,7 +190,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if options.to.exists() and not options.to.is_dir():
             raise InputError("--to", f"{options.to}, a file", "a folder, existing or not")
-        return download(files(filter(None, options.what.split(",")), options.shards), options.to, options.yes)
+        what = [*filter(None, options.what.split(","))]
+        code = download(files(what, options.shards), options.to, options.yes)
+        cloned = [clone(c, options.to) for c in CODE] if "extractors" in what and code != IMPOSSIBLE else []
+        return code if all(cloned) else INCOMPLETE
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return IMPOSSIBLE

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from lewm_core.episodes import ACTION_DIM, Episode, EpisodeInfo, check_moves
 from lewm_core.errors import InputError
@@ -181,16 +182,16 @@ def decode(picture: Picture, where: str) -> np.ndarray:
             picture, where = picture.read_bytes(), f"{where}, {picture.name}"
         except OSError as e:
             raise InputError(where, f"that {picture} cannot be read ({e.strerror or e})", "a readable file") from e
-    # OpenCV 4 decodes a JPEG that was cut short and says nothing (5 refuses it), so its last marker is looked for.
-    end = picture.rstrip(b"\0")
-    whole = (picture.startswith(b"\xff\xd8") and end.endswith(b"\xff\xd9")
-             or picture.startswith(b"\x89PNG\r\n\x1a\n") and end.endswith(b"IEND\xaeB`\x82"))
+    decoded, reason = None, ""
     try:
-        decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if whole else None
-    except cv2.error:  # a size beyond OpenCV's limit
-        decoded = None
+        if picture.startswith(b"\xff\xd8"):  # not by OpenCV, which fills what is damaged with grey and says nothing
+            return simplejpeg.decode_jpeg(picture, "RGB", strict=True)
+        if picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
+            decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    except (ValueError, cv2.error) as e:
+        reason = f" ({e})"
     if decoded is None:
-        raise InputError(where, f"{len(picture)} bytes that do not decode", "a whole JPEG or PNG picture")
+        raise InputError(where, f"{len(picture)} bytes that do not decode{reason}", "a whole JPEG or PNG picture")
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 

@@ -4,8 +4,10 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 from collections import namedtuple
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -262,3 +264,34 @@ def test_the_command(server, tmp_path, monkeypatch, capsys):
     for bad in (["--to", str(tmp_path / "file")], [*options, "--shards", "0"], [*options, "--what", "x"]):
         assert download.main(bad) == download.IMPOSSIBLE
         assert "error: " in capsys.readouterr().err
+
+
+def commit_to(folder: Path) -> str:
+    """A repository with one file; returns its commit."""
+    folder.mkdir()
+    (folder / "model.py").write_text("x = 1\n")
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_upstream_code_is_cloned_at_its_commit_once(tmp_path, capsys):
+    commit = commit_to(tmp_path / "upstream")
+    code = download.Code(str(tmp_path / "upstream"), "code", commit)
+    assert download.clone(code, tmp_path / "to") and (tmp_path / "to/code/model.py").read_text() == "x = 1\n"
+    (tmp_path / "upstream").rename(tmp_path / "gone")
+    assert download.clone(code, tmp_path / "to")  # there already
+    assert not download.clone(download.Code(code.url, "code", "0" * 40), tmp_path / "to")  # there at another commit
+    assert not download.clone(download.Code(code.url, "other", commit), tmp_path / "to")
+    said = capsys.readouterr().out
+    assert f"it is at {commit[:10]}" in said and f"git clone {code.url}" in said
+    assert [p.name for p in (tmp_path / "to").iterdir()] == ["code"]
+
+
+def test_files_lie_where_the_backends_look():
+    from lewm_core.signals.upstream import NEEDS
+
+    placed = {f.path.split("/")[0] for f in download.files(["extractors"])}
+    assert {needs.weights for needs in NEEDS.values()} == placed
+    assert {needs.code for needs in NEEDS.values() if needs.code} == {code.folder for code in download.CODE}

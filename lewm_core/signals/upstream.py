@@ -101,7 +101,8 @@ def remedy(name: str, settings: Settings) -> str:
     """What to do about `lacking`."""
     if absent := [package for package in NEEDS[name].others if find_spec(package) is None]:
         return f"Install it: pip install {' '.join(absent)}."
-    return f"Download it: {DOWNLOAD} {name} --to {settings.weights or 'DIR'}; then pass --weights."
+    folder = settings.weights or "DIR"
+    return f"Fetch it: {DOWNLOAD} --what extractors --to {folder}; then pass --weights {folder}."
 
 
 @lru_cache
