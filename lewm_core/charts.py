@@ -17,7 +17,7 @@ from lewm_core.statistics import in_order
 
 PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
 STATIC = "static"  # the rollout that repeats the last context frame; in planning, the gripper that does nothing
-BASELINES = {STATIC: GREY, "random": "0.72", "recorded": "0.15"}  # what acts in planning without a model
+BASELINES = {STATIC: (GREY, "--"), "random": ("0.72", "--"), "recorded": ("black", ":")}  # what acts without a model
 LOWEST_R2 = -1.0  # bars below it are cut there and labelled with their value
 
 
@@ -224,8 +224,9 @@ def planning(summary: pd.DataFrame, caption: str = "") -> Figure:
     _need(summary, "planning", ["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])
     fig, axes = new_figure(11, 7, 2, 2, caption=caption)
     methods = list(dict.fromkeys(summary.method))
-    shade = {m: BASELINES.get(m) or colour(m) for m in methods}
-    line = {m: {"color": shade[m], "linewidth": 2, "linestyle": "--" if m in BASELINES else "-"} for m in methods}
+    look = {m: BASELINES.get(m) or (colour(m), "-") for m in methods}
+    shade = {m: color for m, (color, _) in look.items()}
+    line = {m: {"color": color, "linestyle": style, "linewidth": 2} for m, (color, style) in look.items()}
     success = summary[summary.metric == "success"]
     ax = axes[0, 0]
     for dx, (kind, marker, filled) in zip((-0.2, 0, 0.2), (("all", "o", True), ("reach", "^", False),
@@ -261,11 +262,11 @@ def planning(summary: pd.DataFrame, caption: str = "") -> Figure:
         ax.axhline(1, color="0.4", linewidth=1)
         ax.set_ylim(bottom=0)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.set(xlabel="step", ylabel="distance to go ÷ at the start")
+        ax.set(xlabel="step", ylabel="median distance to go ÷ at the start")
         tasks = summary[summary.metric == f"{name} left"].n.max()
         ax.set_title("Gripper, all tasks" if name == "gripper" else "Object, where it must move"
                      + ("" if tasks > 0 else ": no task"))
-    fig.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper left", ncols=len(methods))
+    fig.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper left", ncols=len(methods), handlelength=3)
     return fig
 
 

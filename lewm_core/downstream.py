@@ -4,7 +4,7 @@ A task takes a recorded episode up at a frame and asks for the state of a later 
 acts sees only pictures, the gripper's own state and the goal's picture; the simulator's truth judges.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,6 +106,21 @@ def attempt(tasks: Sequence[Task], policy: Policy, budget: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "kind", "step", "gripper", "object"])
 
 
+def attempts(tasks: Sequence[Task], planners: Mapping[str, tuple[LeWM, ActionScale]], actions: np.ndarray,
+             settings: CEM, every: int, repeats: int, seed: int) -> pd.DataFrame:
+    """`attempt` by every method, with columns method and repeat: static, random, a planner per model, recorded.
+
+    planners: name to model and its own action scale. actions: (n, 7) raw; random ones are drawn from them, `repeats`
+    times, and plans keep within their span. settings, every: as `planner` has them; the budget is twice the horizon.
+    """
+    policies = [("static", still),
+                *[("random", at_random(actions, np.random.default_rng([seed, i]))) for i in range(repeats)],
+                *[(name, planner(*known, tasks, actions, settings, every, seed)) for name, known in planners.items()],
+                ("recorded", recorded(tasks))]
+    return pd.concat([attempt(tasks, policy, 2 * settings.horizon).assign(method=name, repeat=i)
+                      for i, (name, policy) in enumerate(policies)], ignore_index=True)
+
+
 def still(frames: np.ndarray, observations: np.ndarray) -> np.ndarray:
     """The static baseline, a Policy: no motion, the opening as it is."""
     return np.concatenate([np.zeros((len(observations), 1, 6)), observations[:, -1:, 6:]], axis=2)
@@ -191,12 +206,23 @@ def reached(table: pd.DataFrame, factor: float = 1.0) -> pd.Series:
     return table.assign(near=near).groupby(keys, sort=False).near.max().groupby(["method", "task"], sort=False).mean()
 
 
+def compare(success: pd.DataFrame, name: str, other: str, rng: np.random.Generator) -> str:
+    """One sentence on two columns of `success` (a row a task, in 0..1), paired by task, true whatever they hold."""
+    difference = 100 * (success[name] - success[other]).to_numpy()
+    text = f"Planning with {name} against {other}: {statistics.number(difference.mean())} points"
+    if len(difference) < 2:
+        return text + ", one task."
+    low, high = statistics.interval(difference, rng)
+    verdict = "more" if low > 0 else "fewer" if high < 0 else "neither clearly more nor clearly fewer"
+    return f"{text} [{statistics.number(low)}, {statistics.number(high)}]: {verdict} goals than {other}."
+
+
 def summarise(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """What `charts.planning` draws. table: rows of `attempt` with columns method and repeat.
 
     Columns method, metric, kind (of task, or "all"), factor (× NEAR), step, n (tasks), value, low, high. Metrics:
     success (`reached`, in 0..1; with its bootstrap interval over tasks at factor 1), gripper left and object left: the
-    mean distance to go over that at the start, at each step; the object's over the tasks in which it must move.
+    median distance to go over that at the start, at each step; the object's over the tasks in which it must move.
     """
     start, rows = int(rng.integers(2**62)), []
     kind_of = table.groupby("task", sort=False).kind.first()
@@ -214,5 +240,5 @@ def summarise(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         first = chosen[chosen.step == 0].set_index(keys)[name]
         left = chosen.set_index([*keys, "step"])[name] / first
         rows += [(method, f"{name} left", kind, None, step, chosen.task.nunique(), value, np.nan, np.nan)
-                 for (method, step), value in left.groupby(["method", "step"], sort=False).mean().items()]
+                 for (method, step), value in left.groupby(["method", "step"], sort=False).median().items()]
     return pd.DataFrame(rows, columns=["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])

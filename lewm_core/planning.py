@@ -23,7 +23,7 @@ class CEM:
 
     samples: int = 64  # N, candidates of an iteration
     elites: int = 8  # the best of them, to which the next iteration's distribution is fitted
-    iterations: int = 6
+    iterations: int = 10
     horizon: int = 6  # S, steps planned ahead
     std: float = 1.0  # of the first candidates, in standard deviations of the dataset's actions
 
