@@ -93,8 +93,11 @@ def load_public(model: LeWM, state: Mapping[str, Tensor], where: object = "check
 def save(path: str | Path, model: LeWM, **metadata: object) -> None:
     """Write a model's weights (public names) with its config and `metadata` (JSON values) as one safetensors file.
 
-    The same arguments make the same bytes.
+    The same arguments make the same bytes. A patch-aware predictor is refused: the format has no place for it.
     """
+    if model.reads_patches:
+        raise InputError(path, "a patch-aware predictor", "a LeWM of the public format",
+                         "Other readers would leave its extra weights out and predict something else.")
     header = json.dumps({"config": asdict(model.config), "metadata": metadata}, sort_keys=True)
     with replacing(path) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in to_public(model.state_dict()).items()}, temporary,

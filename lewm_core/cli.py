@@ -36,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", default="tabletop", choices=["tabletop", "bridge"], help="where episodes come from")
     p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for --data bridge")
     p.add_argument("--base", metavar="NAME", help="base weights: tabletop, retrain, random, or a checkpoint's path")
+    p.add_argument("--study", default="main", choices=["main", "controls"],
+                   help="controls adds what tells the paper's explanations apart")
     setting = "set a notebook parameter (value in YAML); may be repeated"
     p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)
     p.add_argument("--jobs", type=int, metavar="N", help="processes of a sweep")

@@ -11,7 +11,7 @@ from lewm_core.files import digest
 from lewm_core.workspace import BASES, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
-RUN_LEVEL = ("profile", "data", "data_path", "base", "output", "figures", *UNDECIDED)
+RUN_LEVEL = ("profile", "data", "data_path", "base", "study", "output", "figures", *UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         "data": options.data,
         "data_path": options.data_path and relative(options.data_path),
         "base": relative(options.base) if options.base not in (None, *BASES) else options.base,
+        "study": None if options.study == "main" else options.study,  # the notebooks' default
         "jobs": options.jobs,
         "output": relative(place.output),
         "figures": relative(place.figures),
