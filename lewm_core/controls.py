@@ -40,7 +40,7 @@ class Sizes:
     test: int  # episodes that judge every run
     weights: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the auxiliary loss
     epochs: int | None = None  # None: as many as in the main study
-    checks: int = 8  # as Recipe's
+    checks: int = 8  # as Recipe's, in runs of `MAIN` on the best episodes: the others would only take longer
     probes: int = 8
 
     def __post_init__(self):
@@ -52,14 +52,14 @@ class Sizes:
 
 PRESETS = {
     "smoke": Sizes((3, 5), (2, 2), test=2, weights=(0.1, 1.0), checks=2, probes=2),
-    "quick": Sizes((13, 25, 40, 60), (3, 2, 2, 2), test=24, weights=(0.01, 0.1, 1.0)),
+    # eight minutes on two cores: fewer epochs and a smaller full set than the main study has
+    "quick": Sizes((13, 25, 40), (3, 2, 2), test=24, weights=(0.01, 0.1, 1.0), epochs=2, checks=5, probes=5),
     "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50),
 }
 
 
 def choose(scores: pd.DataFrame, sizes: Sizes, rng: np.random.Generator) -> pd.DataFrame:
     """Which episodes the controls use: columns episode, score, best, random (places from 1; 0: not in it), test (bool).
-
     First the test episodes are drawn from all that were scored; of the others the best by score are one selection and
     random ones the other, both as large as the full set (they may overlap).
     scores: the table that notebook 01 writes; a row without a score did not pass the filter.
@@ -79,11 +79,8 @@ def choose(scores: pd.DataFrame, sizes: Sizes, rng: np.random.Generator) -> pd.D
 
 
 def training_set(pool: pd.DataFrame, selection: str, n: int, seed: int) -> tuple[str, ...]:
-    """n episodes of a selection: the best n, the same for every seed, or n random ones, others for every seed.
-
-    So an interval over seeds covers which episodes were drawn, where they were. For one seed a smaller random set lies
-    inside a larger one.
-    """
+    """n episodes of a selection: the best n, the same for every seed, or n random ones, others for every seed, so that
+    an interval over seeds covers which were drawn. For one seed a smaller random set lies inside a larger one."""
     ranked = pool[pool[selection] > 0].sort_values(selection).episode.tolist()
     if selection == "random":
         ranked = [ranked[i] for i in np.random.default_rng([seed, 3]).permutation(len(ranked))]
@@ -118,11 +115,17 @@ class Pool:
         test = tuple(self.table[self.table.test].episode)
         for seed in range(self.sizes.seeds[place]):
             episodes = training_set(self.table, selection, self.sizes.episodes[place], seed)
-            for c in conditions:
-                # a loss weight means nothing to a run without heads: the same run serves every weight
+            for c in conditions:  # without heads the loss weight means nothing: one run serves every weight
                 own = {k: v for k, v in changes.items() if k != "head_weight" or condition(c).terms}
+                if selection == "best" and c in MAIN:
+                    own |= {"checks": self.sizes.checks, "probes": self.sizes.probes}
                 yield Control(study, selection, Run(c, name, seed, str(self.path), self.data.fingerprint, self.base,
                                                     replace(self.recipe, **own), episodes, test))
+
+    def ends(self, study: str, name: str, conditions: Sequence[str], **changes: object) -> Iterator[Control]:
+        """The same at the pilot's and at the full set's size."""
+        for place, size in ((0, "pilot"), (-1, "full")):
+            yield from self.arm(study, size + name, conditions, place, **changes)
 
     def steps(self, place: int) -> int:
         """The optimizer steps that the recipe takes on the best episodes[place]."""
@@ -131,9 +134,9 @@ class Pool:
 
 
 def scale(pool: Pool) -> Iterator[Control]:
-    last = len(pool.sizes.episodes) - 1
-    for place, n in enumerate(pool.sizes.episodes):
-        for selection in ("best", "random") if place in (0, last) else ("random",):
+    sizes = pool.sizes.episodes
+    for place, n in enumerate(sizes):
+        for selection in ("best", "random") if n in (sizes[0], sizes[-1]) else ("random",):
             yield from pool.arm("scale", f"{selection} {n}", MAIN, place, selection)
 
 
@@ -148,19 +151,16 @@ def masks(pool: Pool) -> Iterator[Control]:
 
 
 def conflict(pool: Pool) -> Iterator[Control]:
-    for place, name in ((0, "pilot"), (-1, "full")):
-        yield from pool.arm("conflict", name, MAIN, place)
+    yield from pool.ends("conflict", "", MAIN)
 
 
 def patches(pool: Pool) -> Iterator[Control]:
-    for place, name in ((0, "pilot"), (-1, "full")):
-        yield from pool.arm("patches", name, PATCHED, place)
+    yield from pool.ends("patches", "", PATCHED)
 
 
 def weight(pool: Pool) -> Iterator[Control]:
-    for place, name in ((0, "pilot"), (-1, "full")):
-        for value in pool.sizes.weights:
-            yield from pool.arm("weight", f"{name}, weight {value:g}", WEIGHTED, place, head_weight=value)
+    for value in pool.sizes.weights:
+        yield from pool.ends("weight", f", weight {value:g}", WEIGHTED, head_weight=value)
 
 
 STUDIES: dict[str, Callable[[Pool], Iterator[Control]]] = {
@@ -177,7 +177,7 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     data = dataset.load(path)
     check(data, condition("A"), base.load(seed=0)[0])
     small = replace(data, columns={k: v for k, v in data.columns.items() if k != "pixels"})
-    recipe = replace(recipe, epochs=sizes.epochs or recipe.epochs, checks=sizes.checks, probes=sizes.probes)
+    recipe = replace(recipe, epochs=sizes.epochs or recipe.epochs)
     pool = Pool(small, path, table, base, recipe, sizes)
     controls = [control for study in named for control in study(pool)]
     for episodes, test, seed in dict.fromkeys((c.run.episodes, c.run.test, c.run.seed) for c in controls):
@@ -190,10 +190,8 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
 
 
 def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
-    """The finished runs' metrics, tidy: study, arm, selection, episodes, steps, head_weight and `sweep`'s columns.
-
-    `scale` repeats the arm, so that the statistics pair runs within it.
-    """
+    """The finished runs' metrics, tidy: study, arm, selection, episodes, steps, head_weight and `sweep`'s columns, of
+    which `scale` repeats the arm, so that the statistics pair runs within it."""
     found = []
     for c in controls:
         more = {"study": c.study, "arm": c.run.scale, "selection": c.selection, "episodes": len(c.run.episodes),

@@ -123,6 +123,16 @@ def test_parameters_profile_then_options(study):
     assert study.plan("--profile", "smoke").values["02_two"].keys() == {"output", "figures"}
 
 
+def test_the_study_reaches_only_the_notebooks_that_know_it(study):
+    study.write("02_two.py", TWO.replace('label = "x"', 'label = "x"\nstudy = "main"'))
+    plain, explicit, more = study.plan(), study.plan("--study", "main"), study.plan("--study", "controls")
+    assert plain.values == explicit.values and "study" not in plain.values["02_two"]
+    assert more.values["02_two"] == plain.values["02_two"] | {"study": "controls"}
+    assert more.values["01_one"] == plain.values["01_one"]
+    with pytest.raises(InputError, match="unknown parameter study"):
+        study.plan("--set", "study=controls")
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
