@@ -28,7 +28,7 @@ from lewm_core.train import Recipe, check, split_of, steps_of
 MAIN = ("A", "B", "D", "E")
 MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(name for name in CONTROLS if name[0] == "C"))
 PATCHED = ("A", "B", "D", *(name for name in CONTROLS if name[0] != "C"))
-WEIGHTED = ("A", "B", "D")
+SINGLE = ("A", "B", "D")  # E is B and D together
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ def scale(pool: Pool) -> Iterator[Control]:
 
 def steps(pool: Pool) -> Iterator[Control]:
     for place, own, other in ((0, "pilot", "full"), (-1, "full", "pilot")):
-        yield from pool.arm("steps", f"{own} set, its own steps", MAIN, place)
-        yield from pool.arm("steps", f"{own} set, the {other} set's steps", MAIN, place, steps=pool.steps(-1 - place))
+        yield from pool.arm("steps", f"{own} set, its own steps", SINGLE, place)
+        yield from pool.arm("steps", f"{own} set, the {other} set's steps", SINGLE, place, steps=pool.steps(-1 - place))
 
 
 def masks(pool: Pool) -> Iterator[Control]:
@@ -160,7 +160,7 @@ def patches(pool: Pool) -> Iterator[Control]:
 
 def weight(pool: Pool) -> Iterator[Control]:
     for value in pool.sizes.weights:
-        yield from pool.ends("weight", f", weight {value:g}", WEIGHTED, head_weight=value)
+        yield from pool.ends("weight", f", weight {value:g}", SINGLE, head_weight=value)
 
 
 STUDIES: dict[str, Callable[[Pool], Iterator[Control]]] = {

@@ -247,8 +247,8 @@ def test_every_question_has_its_runs_paired_and_shared(pool, path):
     assert by("weight", "pilot, weight 1", "A") == by("weight", "pilot, weight 0.1", "A")
     assert by("weight", "pilot, weight 1", "B") != by("weight", "pilot, weight 0.1", "B")
     unique = {c.run.key for c in planned}
-    # 2×2 of four conditions; crossed steps; masks; patches; one other weight of B and D; 2 pilot seeds, 1 full one
-    assert len(unique) == 2 * 4 * (2 + 1) + 4 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1) - 0
+    # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D (2 seeds, 1 at full)
+    assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1)
     assert {c.run.condition for c in planned} >= set(CONTROLS) | {"A", "B", "C1", "C4", "D", "E"}
 
 
