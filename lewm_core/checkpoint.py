@@ -113,8 +113,11 @@ def load_public(model: LeWM, state: Mapping[str, Tensor], where: object = "check
 def save(path: str | Path, model: LeWM, **metadata: object) -> None:
     """Write a model's weights (public names) with its config and `metadata` (JSON values) as one safetensors file.
 
-    The same arguments make the same bytes.
+    The same arguments make the same bytes. A patch-aware predictor is refused: the format has no place for it.
     """
+    if model.reads_patches:
+        raise InputError(path, "a patch-aware predictor", "a LeWM of the public format",
+                         "Other readers would leave its extra weights out and predict something else.")
     header = json.dumps({"config": model.config.sizes(), "metadata": metadata}, sort_keys=True)
     with replacing(path) as temporary:
         save_file(public_state(model), temporary,
@@ -155,10 +158,10 @@ def reinitialised(before: int, after: int) -> str:
     return f"re-initialised, {before}-D to {after}-D actions"
 
 
-def save_heads(path: str | Path, heads: nn.ModuleDict) -> None:
-    """Write auxiliary heads, which are no part of LeWM, to a file of their own."""
+def save_state(path: str | Path, module: nn.Module) -> None:
+    """Write what is no part of a public LeWM (heads, a patch-aware predictor) under our names, to a file of its own."""
     with replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in heads.state_dict().items()}, temporary)
+        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, temporary)
 
 
 def head_names(files: hub.Files) -> list[str]:

@@ -39,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights (lewm_core.download)")
     base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"
     p.add_argument("--base", metavar="NAME", help=base)
+    p.add_argument("--study", default="main", choices=["main", "controls"],
+                   help="controls adds what tells the paper's explanations apart")
     setting = "set a notebook parameter (value in YAML); may be repeated"
     p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)
     p.add_argument("--jobs", type=int, metavar="N", help="processes of a sweep")

@@ -1,6 +1,7 @@
 """The table of conditions (paper 3.3). A condition is a row; to add your own, add a row.
 
-The paper counts seven and lists nine auxiliary variants, with the tracks in two query layouts. All are here.
+The paper counts seven and lists nine auxiliary variants, with the tracks in two query layouts. All are in `CONDITIONS`.
+`CONTROLS` holds what the paper lacks: rows that tell its explanations apart.
 """
 
 from collections.abc import Iterable
@@ -30,9 +31,29 @@ CONDITIONS = {c.name: c for c in (
 )}
 
 
+_DEPTH_PATCH = Term("depth_patch", "depth")
+_TRACKS_PATCH = Term("tracks_patch", "tracks", "visible")
+_MASKS = {"C1": ("tight mask", 0), "C2": ("mask + 8 px", 8), "C3": ("mask + 20 px", 20)}
+
+CONTROLS = {c.name: c for c in (
+    # Is it the normalisation over few pixels, or the supervision of few? And does it matter which?
+    *(Condition(f"{name}-ff", f"depth, {title}, normalised over the frame",
+                (Term("depth", "depth", dilation=px, full_frame=True),)) for name, (title, px) in _MASKS.items()),
+    *(Condition(f"{name}-rnd", f"depth, {title} moved to a random place",
+                (Term("depth", "depth", dilation=px, elsewhere=True),)) for name, (title, px) in _MASKS.items()),
+    # Is it the CLS token that keeps local signals out? First heads that read patch tokens, then a predictor that does.
+    # With the latter the heads read patches too: a CLS head would again pass all it teaches through the CLS token.
+    Condition("B-patch", "depth from patch tokens", (_DEPTH_PATCH,)),
+    Condition("D-patch", "tracks from patch tokens", (_TRACKS_PATCH,)),
+    Condition("A-pp", "baseline, patch-aware predictor", predictor="patch"),
+    Condition("B-pp", "depth from patch tokens, patch-aware predictor", (_DEPTH_PATCH,), "patch"),
+    Condition("D-pp", "tracks from patch tokens, patch-aware predictor", (_TRACKS_PATCH,), "patch"),
+)}
+
+
 def condition(name: str) -> Condition:
     """The condition of that name; an unknown one is an InputError that lists the known ones."""
-    return pick(CONDITIONS, name, "condition")
+    return pick(CONDITIONS | CONTROLS, name, "condition")
 
 
 def unserved(data: Data | Outline, names: Iterable[str] = CONDITIONS) -> dict[str, str]:

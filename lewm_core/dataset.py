@@ -4,8 +4,8 @@ Nothing here needs torch.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -46,6 +46,25 @@ class Data:
         """The frames of episode i along the first axis."""
         start = int(self["ep_offset"][i])
         return slice(start, start + int(self["ep_len"][i]))
+
+    def numbers(self, ids: Sequence[str]) -> np.ndarray:
+        """(n,) the numbers of the episodes called `ids`; InputError for one that is unknown or named twice."""
+        known = {id: i for i, id in enumerate(self.columns.get("episode_id", ()))}
+        if wrong := [id for id in ids if id not in known] or [id for i, id in enumerate(ids) if id in ids[:i]]:
+            raise InputError("episodes", f"{len(wrong)} that are unknown or named twice (first: {wrong[0]!r})",
+                             f"names among the dataset's {len(known)}, each once")
+        return np.array([known[id] for id in ids], np.int64)
+
+    def select(self, ids: Sequence[str]) -> "Data":
+        """The episodes called `ids` alone, in that order. The fingerprint is derived from the file's and from `ids`;
+        `nan_actions` stays the whole file's."""
+        if not len(ids):
+            raise InputError("episodes", "none", "at least one")
+        chosen = self.numbers(ids)
+        frames = np.concatenate([np.arange(len(self["action"]))[self.episode(i)] for i in chosen])
+        columns = {name: value[chosen if COLUMNS[name].axis == "E" else frames] for name, value in self.columns.items()}
+        columns["ep_offset"] = np.cumsum(columns["ep_len"]) - columns["ep_len"]
+        return replace(self, columns=columns, fingerprint=digest(self.fingerprint, *map(str, ids)))
 
     def first_frames(self) -> np.ndarray:
         """(N,) the index of the first frame of each frame's episode."""
@@ -152,15 +171,17 @@ class Split:
 
 
 def split(ep_len: np.ndarray, ep_offset: np.ndarray, rng: np.random.Generator, val_windows: float = 0.1,
-          val_episodes: float = 0.15) -> Split:
+          val_episodes: float = 0.15, held: np.ndarray | None = None) -> Split:
     """Hold out a share of the episodes, and a share of the remaining episodes' windows; one model serves both splits.
 
-    Episodes shorter than a window take no part.
+    Episodes shorter than a window take no part. held: the numbers of the episodes to hold out, instead of a share.
     A share of 0 leaves that split out (val_episodes=0 is the paper's split exactly). Otherwise each has at least one
     member. InputError if nothing is left to train on.
     """
     order = rng.permutation(np.flatnonzero(ep_len >= WINDOW))
-    held = np.sort(order[: max(1, round(val_episodes * len(order)))]) if val_episodes > 0 else order[:0]
+    if held is None:
+        held = order[: max(1, round(val_episodes * len(order)))] if val_episodes > 0 else order[:0]
+    held = np.sort(held)
     kept = np.setdiff1d(order, held)
     starts = window_starts(ep_len[kept], ep_offset[kept])
     shuffled = rng.permutation(starts)

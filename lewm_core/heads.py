@@ -1,17 +1,30 @@
-"""Auxiliary heads: small decoders from the latent that the predictor reads, emb (M, D), to one signal each.
+"""Auxiliary heads: small decoders from a frame's embedding to one signal each.
 
-Their sizes at D = 192 are the paper's (section 3.3) within 5 %. `HEADS` is their table; a new one is one more row.
+The paper's read the latent that the predictor reads, emb (M, D); their sizes at D = 192 are the paper's (section 3.3)
+within 5 %. Two more read the encoder's patch tokens (M, P, D), past the CLS bottleneck of section 4.4, at sizes like
+those of their counterparts. `HEADS` is their table; a new one is one more row. `reads` names a head's inputs: emb,
+patches, or a target tensor.
 """
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lewm_core.model import seeded
 
 POINTS = 400  # the 20 × 20 query grid of paper 3.3
+SIDE = 56  # of the depth map (paper 3.3)
+GRID = 16  # patches along an image's side in the paper's model
+FREQUENCIES = 8  # of the sines and cosines that a point's position is embedded by
 
 
-class DepthHead(nn.Module):
+class Head(nn.Module):
+    reads: tuple[str, ...] = ("emb",)
+
+
+class DepthHead(Head):
     """emb (M, D) -> depth (M, 56, 56): a 7 × 7 map grown by three transposed convolutions (400,434 at D = 192).
 
     Most parameters are in the map and few at high resolution. With as many in wide convolutions a training step of the
@@ -32,7 +45,7 @@ class DepthHead(nn.Module):
         return self.grow(seed).squeeze(1)
 
 
-class TrackHead(nn.Module):
+class TrackHead(Head):
     """emb (M, D) -> displacements (M, 400, 2) in units of the image side: a flat MLP (about 135 K at D = 192)."""
 
     def __init__(self, dim: int, points: int = POINTS):
@@ -43,7 +56,7 @@ class TrackHead(nn.Module):
         return self.net(emb).unflatten(1, (-1, 2))
 
 
-class VectorHead(nn.Module):
+class VectorHead(Head):
     """emb (M, D) -> K numbers (M, K): three layers (37,379 parameters for the centroid at D = 192)."""
 
     def __init__(self, dim: int, outputs: int):
@@ -54,19 +67,82 @@ class VectorHead(nn.Module):
         return self.net(emb)
 
 
+class DepthPatchHead(Head):
+    """Patch tokens (M, P, D) -> depth (M, 56, 56) by transposed convolutions over the patch grid.
+
+    The map doubles, and its channels halve, until it has at least 56 × 56 pixels, then it is resized to exactly that.
+    368,833 parameters at D = 192 on the paper's 16 × 16 grid (DepthHead has 400,434).
+    """
+
+    reads = ("patches",)
+
+    def __init__(self, dim: int, grid: int = GRID):
+        super().__init__()
+        doublings = max(1, math.ceil(math.log2(SIDE / grid)))
+        widths = [max(4, dim >> i) for i in range(doublings + 1)]
+        layers = [layer for a, b in zip(widths, widths[1:], strict=False)
+                  for layer in (nn.GELU(), nn.ConvTranspose2d(a, b, 4, 2, 1))]
+        self.grow = nn.Sequential(*layers[1:], nn.GELU(), nn.Conv2d(widths[-1], 1, 1)).to(
+            memory_format=torch.channels_last)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        tokens = patches.transpose(1, 2).unflatten(2, (math.isqrt(patches.shape[1]), -1))  # (M, D, h, w)
+        depth = self.grow(tokens.contiguous(memory_format=torch.channels_last))
+        return F.interpolate(depth, (SIDE, SIDE), mode="bilinear", align_corners=False).squeeze(1)
+
+
+class TrackPatchHead(Head):
+    """Patch tokens (M, P, D) and query points (M, N, 2) -> displacement and visibility logit of each point (M, N, 3).
+
+    queries: where each point is in its episode's first frame, in image sides, (0, 0) the image's top left corner. Each
+    cross-attends to the frame's patch tokens, which carry their own places. 137,091 parameters at D = 192 (TrackHead
+    has 135,848).
+    """
+
+    reads = ("patches", "queries")
+
+    def __init__(self, dim: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.place = nn.Linear(4 * FREQUENCIES, dim)
+        self.norm, self.to_kv, self.to_out = nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+        self.mlp = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 96), nn.GELU(), nn.Linear(96, 3))
+
+    def embed(self, points: Tensor) -> Tensor:
+        """Positions (…, 2) -> (…, D) by sines and cosines of periods from twice the image's side to an eighth of it."""
+        phase = math.pi * points.unsqueeze(-1) * 2 ** (torch.arange(FREQUENCIES, device=points.device) * 4 / 7)
+        return self.place(torch.cat([phase.sin(), phase.cos()], -1).flatten(-2))
+
+    def forward(self, patches: Tensor, queries: Tensor) -> Tensor:
+        side = math.isqrt(patches.shape[1])
+        centre = (torch.arange(side, device=patches.device) + 0.5) / side
+        centres = torch.cartesian_prod(centre, centre).flip(-1)  # (P, 2), x first, rows of the grid one after another
+        key, value = self.to_kv(self.norm(patches)).chunk(2, -1)
+        query = self.embed(queries)  # (M, N, D)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key + self.embed(centres), value))
+        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.mlp(query + self.to_out(found))
+
+
 HEADS = {
-    "depth": DepthHead,
-    "tracks": TrackHead,
-    "centroid": lambda dim: VectorHead(dim, 3),
-    "shape": lambda dim: VectorHead(dim, 10),
+    "depth": lambda dim, grid: DepthHead(dim),
+    "tracks": lambda dim, grid: TrackHead(dim),
+    "centroid": lambda dim, grid: VectorHead(dim, 3),
+    "shape": lambda dim, grid: VectorHead(dim, 10),
+    "depth_patch": DepthPatchHead,
+    "tracks_patch": lambda dim, grid: TrackPatchHead(dim),
 }
 
 
-def build_heads(names: tuple[str, ...], dim: int, seed: int) -> nn.ModuleDict:
-    """The named heads, drawn from `seed` (each head's weights do not depend on which others are there)."""
+def build_heads(names: tuple[str, ...], dim: int, seed: int, grid: int = GRID) -> nn.ModuleDict:
+    """The named heads, drawn from `seed` (each head's weights depend neither on the others nor on rows added below).
+
+    grid: patches along an image's side, for heads that read them.
+    """
     heads = nn.ModuleDict()
     for i, name in enumerate(HEADS):
         if name in names:
-            with seeded(seed * len(HEADS) + i):
-                heads[name] = HEADS[name](dim)
+            table, row = divmod(i, 4)  # four rows share a range of seeds: the first four were there first
+            with seeded(table * 2**32 + seed * 4 + row):
+                heads[name] = HEADS[name](dim, grid)
     return heads

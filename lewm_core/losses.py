@@ -38,32 +38,40 @@ def sigreg(emb: Tensor, directions: Tensor) -> Tensor:
     return (error @ (weights * gauss)).mean() * emb.shape[1]
 
 
+def shift_and_scale(depth: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The median and the mean absolute deviation from it, (M, 1) each, over each frame's `region`.
+
+    depth: (M, H, W); region: (M, H, W) bool, None for the full frame. Of an empty region they are 0 and infinite.
+    """
+    flat = depth.flatten(1)
+    if region is None:
+        shift = flat.median(1, keepdim=True).values
+        return shift, (flat - shift).abs().mean(1, keepdim=True)
+    inside = region.flatten(1)
+    count = inside.sum(1, keepdim=True)
+    nan = torch.where(inside, flat, torch.nan)
+    shift = torch.where(count > 0, nan.nanmedian(1, keepdim=True).values, 0.0)
+    scale = ((flat - shift).abs() * inside).sum(1, keepdim=True) / count.clamp(min=1)
+    return shift, torch.where(count > 0, scale, torch.inf)
+
+
 def normalise_depth(depth: Tensor, region: Tensor | None = None) -> Tensor:
     """Scale and shift removed: minus the median, over the mean absolute deviation, both over the frame's `region`.
 
     depth: (M, H, W); region: (M, H, W) bool, None for the full frame. Pixels outside the region are normalised with
     the same two numbers and are not to be used. A frame with an empty region becomes zero.
     """
-    flat = depth.flatten(1)
-    if region is None:
-        shift = flat.median(1, keepdim=True).values
-        scale = (flat - shift).abs().mean(1, keepdim=True)
-    else:
-        inside = region.flatten(1)
-        count = inside.sum(1, keepdim=True)
-        nan = torch.where(inside, flat, torch.nan)
-        shift = torch.where(count > 0, nan.nanmedian(1, keepdim=True).values, 0.0)
-        scale = ((flat - shift).abs() * inside).sum(1, keepdim=True) / count.clamp(min=1)
-        scale = torch.where(count > 0, scale, torch.inf)
-    return ((flat - shift) / scale.clamp(min=1e-6)).view_as(depth)
+    shift, scale = shift_and_scale(depth, region)
+    return ((depth.flatten(1) - shift) / scale.clamp(min=1e-6)).view_as(depth)
 
 
 def depth_loss(pred: Tensor, target: Tensor, region: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
     """Scale-and-shift-invariant L1 (paper 3.3, conditions B and C).
 
     pred, target: (M, 56, 56). region: (M, 56, 56) bool: both sides are normalised over it and compared inside it only
-    (C1 to C3); None: the full frame (B). weight: (M, 56, 56), pixel weights of the comparison (C4). A frame whose
-    region is empty contributes nothing; if all are, the loss is zero.
+    (C1 to C3); None: the full frame (B). weight: (M, 56, 56), pixel weights of the comparison (C4; a mask: normalised
+    over the full frame, compared inside it). A frame with an empty region, or no weight anywhere, contributes nothing;
+    if none does, the loss is zero.
     """
     error = (normalise_depth(pred, region) - normalise_depth(target, region)).abs()
     weight = torch.ones_like(error) if weight is None else weight
@@ -78,6 +86,12 @@ def track_loss(pred: Tensor, target: Tensor, visible: Tensor) -> Tensor:
     """Smooth L1 between displacements (M, N, 2), in units of the image side, over the visible (M, N) points."""
     error = F.smooth_l1_loss(pred, target, reduction="none").mean(-1)
     return (error * visible).sum() / visible.sum().clamp(min=1)
+
+
+def visibility_loss(logits: Tensor, visible: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy of visibility logits (M, N) with `visible` (M, N), over the points that are `known`."""
+    error = F.binary_cross_entropy_with_logits(logits, visible.float(), reduction="none")
+    return (error * known).sum() / known.sum().clamp(min=1)
 
 
 def vector_loss(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:

@@ -176,6 +176,8 @@ class LeWM(nn.Module):
     Weights are drawn from `seed` alone; batch normalisation and dropout follow train() and eval() as usual.
     """
 
+    reads_patches = False  # whether `predict` also takes the context frames' patch tokens
+
     def __init__(self, config: LeWMConfig, seed: int = 0):
         super().__init__()
         self.config = config

@@ -32,28 +32,47 @@ from lewm_core.provenance import code_digest, usable_cores
 from lewm_core.train import ActionScale, Recipe, check, default_device, split_of, train
 
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own row is in its key.
-CODE = ("architecture", "model", "heads", "losses", "terms", "contract", "dataset", "targets", "train", "checkpoint",
-        "signals/geometry")
+CODE = ("architecture", "model", "patch_predictor", "heads", "losses", "terms", "contract", "dataset", "targets",
+        "gradients", "train", "checkpoint", "signals/geometry")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One condition × seed at one scale. `key` names it: the same key means the same outcome."""
+    """One condition × seed at one scale. `key` names it: the same key means the same outcome.
+
+    episodes: names of those to train on, None for all but `test`. test: names of those to hold out and to be judged
+    by, None to draw them from the others as the recipe says. No episode may be in both. first: only so many of the
+    file's episodes are read at all, and the fingerprint is theirs; None reads all.
+    """
 
     condition: str
-    scale: str  # a label, pilot or full; it does not enter the key
+    scale: str  # a label, such as pilot or full; it does not enter the key
     seed: int
     dataset: str  # path
     fingerprint: str  # of the dataset
     base: Base
     recipe: Recipe
-    episodes: int | None = None  # of the dataset, the first; the fingerprint is theirs
+    episodes: tuple[str, ...] | None = None
+    test: tuple[str, ...] | None = None
+    first: int | None = None
+
+    def __post_init__(self):
+        if both := set(self.episodes or ()) & set(self.test or ()):
+            raise InputError(f"run {self.scale}", f"{len(both)} episodes in both training and test set (one: "
+                             f"{min(both)!r})", "disjoint sets")
+
+    def choose(self, data: dataset.Data) -> dataset.Data:
+        """The episodes of `data` that this run needs: to train on, then to be judged by."""
+        if self.episodes is None:
+            return data
+        return data.select([*self.episodes, *(self.test or ())])
 
     @cached_property  # once, in the process that plans: a source edited while a sweep runs must not rename its runs
     def key(self) -> str:
         start = (self.base.hash, self.seed if self.base.path is None else None)
         return digest(repr(condition(self.condition)), repr(self.seed), self.fingerprint, repr(start),
-                      repr(self.recipe), code_digest(*CODE), version("torch"), default_device())
+                      repr(self.recipe), repr(self.episodes), repr(self.test), code_digest(*CODE), version("torch"),
+                      default_device())
 
 
 def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path, base: Base,
@@ -77,7 +96,7 @@ def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path
     skipped = unserved(data, names)
     table = pd.DataFrame([(name, scale, reason) for name, reason in skipped.items()],
                          columns=["condition", "scale", "reason"])
-    runs = [Run(name, scale, seed, str(path), data.fingerprint, base, recipe, episodes)
+    runs = [Run(name, scale, seed, str(path), data.fingerprint, base, recipe, first=episodes)
             for seed in seeds for name in names if name not in skipped]
     return runs, table
 
@@ -142,20 +161,24 @@ def execute(run: Run, folder: Path, on_step: Callable = lambda *_: None) -> Run:
         return run
     started = time.time()
     model, scale = run.base.load(run.seed)
-    data = _data(run.dataset, run.fingerprint, run.episodes)
-    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale, on_step=on_step)
+    data = run.choose(_data(run.dataset, run.fingerprint, run.first))
+    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale, test=run.test, on_step=on_step)
     temporary = folder / f".{run.key}.{os.getpid()}"
     temporary.mkdir(parents=True, exist_ok=True)
     try:
         metadata = {"condition": run.condition, "scale": run.scale, "seed": run.seed, "dataset": run.fingerprint,
                     "data": data.made.get("source"), "base": run.base.name, "base_hash": run.base.hash,
                     "recipe": asdict(run.recipe), "action_scale": asdict(outcome.action_scale)}
-        checkpoint.save(temporary / "model.safetensors", outcome.model, **metadata)
+        if outcome.model.reads_patches:  # no public model: under our names, which nothing else reads
+            checkpoint.save_state(temporary / "patch_model.safetensors", outcome.model)
+        else:
+            checkpoint.save(temporary / "model.safetensors", outcome.model, **metadata)
         if len(outcome.heads):
-            checkpoint.save_heads(temporary / hub.HEADS, outcome.heads)
+            checkpoint.save_state(temporary / hub.HEADS, outcome.heads)
         write_json(temporary / "result.json", {
-            **metadata, "metrics": outcome.metrics, "curve": outcome.curve, "steps": outcome.steps,
-            "windows": outcome.windows, "device": default_device(), "duration_s": round(time.time() - started, 2)})
+            **metadata, "metrics": outcome.metrics, "curve": outcome.curve, "checks": outcome.checks,
+            "probes": outcome.probes, "steps": outcome.steps, "windows": outcome.windows, "episodes": run.episodes,
+            "test": run.test, "device": default_device(), "duration_s": round(time.time() - started, 2)})
         if not is_done(folder, run.key):
             shutil.rmtree(folder / run.key, ignore_errors=True)  # one without a result: not ours, and not whole
             os.replace(temporary, folder / run.key)
@@ -181,11 +204,15 @@ def rows(run: Run, folder: Path) -> list[dict]:
             for split, metrics in result(folder, run.key)["metrics"].items() for metric, value in metrics.items()]
 
 
-def curves(results: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The training curves of the runs in a results table: condition, scale, seed, epoch and one column a loss."""
-    unique = results.drop_duplicates("run")
+def curves(results: pd.DataFrame, folder: Path, part: str = "curve") -> pd.DataFrame:
+    """What the runs in a results table recorded on the way: condition, scale, seed and the columns of `part`.
+
+    part: curve (epoch, step, one column a loss), checks (step, split, one column a metric) or probes (step, term,
+    cosine, ratio and the norms). A run that stands under several scales has its rows under each.
+    """
+    unique = results.drop_duplicates(["run", "scale"])
     return pd.DataFrame([{"condition": r.condition, "scale": r.scale, "seed": r.seed, **point}
-                         for r in unique.itertuples() for point in result(folder, r.run)["curve"]])
+                         for r in unique.itertuples() for point in result(folder, r.run)[part]])
 
 
 def load_model(results: pd.DataFrame, folder: Path, name: str, seed: int | None = None) -> tuple[LeWM, ActionScale]:
@@ -195,7 +222,11 @@ def load_model(results: pd.DataFrame, folder: Path, name: str, seed: int | None 
     if found.empty:
         raise InputError("results", f"no run of condition {name}" + ("" if seed is None else f" with seed {seed}"),
                          "one of " + ", ".join(results["condition"].unique()))
-    model, metadata = checkpoint.load(folder / found.sort_values("seed")["run"].iloc[0] / "model.safetensors")
+    run = found.sort_values("seed")["run"].iloc[0]
+    if condition(name).predictor == "patch":
+        raise InputError(f"run {run}", f"the patch-aware predictor of {name}", "a model that reads latents only",
+                         "It can neither be rolled out nor written in the public format.")
+    model, metadata = checkpoint.load(folder / run / "model.safetensors")
     return model, ActionScale(**metadata["action_scale"])
 
 

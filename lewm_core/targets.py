@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from lewm_core.dataset import Data
+from lewm_core.files import digest
 from lewm_core.signals import geometry
 from lewm_core.terms import Condition
 
@@ -24,19 +25,45 @@ def standardise(values: np.ndarray, valid: np.ndarray, frames: np.ndarray) -> np
     return np.where(valid[:, None].astype(bool), scaled, 0).astype(np.float32)
 
 
-def build(condition: Condition, data: Data, train_frames: np.ndarray, device: str = "cpu") -> dict[str, Tensor]:
-    """The target tensors (N, …) that a condition's terms read, by name. Statistics come from `train_frames` only."""
+def elsewhere(masks: np.ndarray, data: Data, seed: int) -> np.ndarray:
+    """Masks (N, h, w) shifted to a random place, around the image's edges, so that every area stays exactly the same.
+
+    All frames of an episode shift alike: the mask keeps its size, its shape and how it moves, and loses only its
+    object. A new place for every frame would also change how much of the scene is supervised over an episode, and a
+    mask that jumps is another thing than one that follows. The place is uniform (it may overlap the object), drawn
+    from `seed` and the episode's name or, where the file has none, number.
+    """
+    moved = np.empty_like(masks)
+    names = data.columns.get("episode_id", np.arange(len(data["ep_len"])))
+    for i, name in enumerate(names):
+        rng = np.random.default_rng([seed, int(digest(str(name)), 16)])
+        offset = rng.integers(0, masks.shape[1:])
+        moved[data.episode(i)] = np.roll(masks[data.episode(i)], offset, (1, 2))
+    return moved
+
+
+def build(condition: Condition, data: Data, train_frames: np.ndarray, device: str = "cpu",
+          seed: int = 0) -> dict[str, Tensor]:
+    """The target tensors (N, …) that a condition's terms read, by name. Statistics come from `train_frames` only.
+
+    seed: the run's, for masks at random places.
+    """
     arrays: dict[str, np.ndarray] = {}
     for term in condition.terms:
-        if term.head == "depth":
+        if term.target == "depth":
             arrays["depth"] = data["depth"]
             if term.region is not None and term.region_name not in arrays:
                 tight = geometry.to_supervision(data["mask"].astype(bool))
-                arrays[term.region_name] = geometry.dilate(tight, term.region) if term.region else tight
-        elif term.head == "tracks":
+                region = geometry.dilate(tight, term.region) if term.region else tight
+                arrays[term.region_name] = elsewhere(region, data, seed) if term.elsewhere else region
+        elif term.target in ("tracks", "tracks_fg"):
             moved = displacements(data, term.target)  # unknown where the point or its place in the first frame is
             arrays[term.target] = np.nan_to_num(moved)
             arrays[term.valid] = data[term.valid].astype(bool) & np.isfinite(moved).all(-1)
+            if term.head == "tracks_patch":
+                queries = data[term.target][data.first_frames()] / data["pixels"].shape[1]
+                arrays["queries"] = np.nan_to_num(queries)
+                arrays["known"] = np.isfinite(queries).all(-1)
         else:
             arrays[term.target] = standardise(data[term.target], data[term.valid], train_frames)
             arrays[term.valid] = data[term.valid].astype(bool)

@@ -67,14 +67,21 @@ class Workspace:
         return self.output / "bad_episodes.csv"
 
     def dataset(self, scale: str) -> Path:
-        return self.output / f"dataset_{_scale(scale)}.h5"
+        """scale: pilot, full or pool (all episodes of the controls)."""
+        return self.output / f"dataset_{_named(scale, *SCALES, 'pool')}.h5"
+
+    @property
+    def pool(self) -> Path:
+        """Which episodes of the pool the controls train on and test on."""
+        return self.output / "pool.csv"
 
     def results(self, scale: str) -> Path:
-        return self.output / f"results_{_scale(scale)}.csv"
+        """scale: pilot, full or controls."""
+        return self.output / f"results_{_named(scale, *SCALES, 'controls')}.csv"
 
     def skipped(self, scale: str) -> Path:
         """Conditions that could not be run at this scale, each with the reason."""
-        return self.output / f"skipped_{_scale(scale)}.csv"
+        return self.output / f"skipped_{_named(scale, *SCALES, 'controls')}.csv"
 
     @property
     def runs(self) -> Path:
@@ -116,5 +123,5 @@ class Workspace:
         return path
 
 
-def _scale(scale: str) -> str:
-    return pick({s: s for s in SCALES}, scale, "scale")
+def _named(scale: str, *known: str) -> str:
+    return pick({s: s for s in known}, scale, "scale")

@@ -29,6 +29,7 @@ figures = "figures"  # folder of the figures
 n_quality = 6  # simulated episodes on which backends are measured
 quality_size = 224  # px of these
 widget_episodes = 4  # episodes to look through below
+study = "main"  # main, or controls: also the pool of episodes that the controls need
 jobs = 0  # parallel processes; 0: one a core
 
 # %%
@@ -39,8 +40,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import charts, dataset, paper, pictures, plots, widgets
-from lewm_core.errors import InputError
+from lewm_core import charts, controls, dataset, paper, pictures, plots, widgets
+from lewm_core.errors import InputError, pick
+from lewm_core.files import write_csv
 from lewm_core.provenance import collect
 from lewm_core.selection import chosen_by, read_selection
 from lewm_core.signals import (
@@ -109,6 +111,30 @@ display(Markdown("\n".join(
     f"- `{relative(workspace.dataset(scale))}` keeps the contract: {len(d['ep_len'])} episodes, {len(d['pixels'])} "
     f"frames (the paper: {paper.EPISODES[scale]} and {paper.FRAMES[scale]}); {d.nan_actions} action values are NaN and "
     "become 0 when read." for scale, d in files.items())))
+
+# %% [markdown]
+# ## The pool of the controls
+#
+# The paper's pilot and full set differ in size *and* in selection, and each is judged by episodes of its own. The
+# controls (`--study controls`) need both kinds of selection at every size, judged by the same episodes: first a test
+# set is drawn from all scored episodes, then of the others the best by score, and as many at random. An edited
+# selection does not enter here.
+
+# %%
+if study == "controls":
+    sizes = pick(controls.PRESETS, profile, "profile with controls")
+    scores = pd.read_csv(workspace.need(workspace.scores), dtype={"episode": str})
+    pool = controls.choose(scores, sizes, np.random.default_rng(0))
+    dataset.write(workspace.dataset("pool"), read(pool.episode.tolist()), **made, scale="pool")
+    write_csv(workspace.pool, pool)
+    chosen = {"best by score": pool.best > 0, "random": pool.random > 0, "in both": (pool.best > 0) & (pool.random > 0),
+              "test": pool.test}
+    display(pd.DataFrame([{"set": name, "episodes": rows.sum(), "mean score": pool.score[rows].mean()}
+                          for name, rows in chosen.items()]).set_index("set").round(3))
+    display(Markdown(f"`{relative(workspace.dataset('pool'))}`: {len(pool)} episodes; which is which: "
+                     f"`{relative(workspace.pool)}`."))
+else:
+    display(Markdown("Not made: `study` is not `controls`."))
 
 # %% [markdown]
 # ## One episode, all its signals
