@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -190,13 +191,15 @@ def read_measurements(path: str | Path) -> pd.DataFrame:
                        na_values={name: [""] for name in numbers})  # the task "NA" is a text
 
 
-def add_measurements(path: str | Path, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Append rows of `measure` to the table kept at `path`, and return all of it."""
-    kept, new = read_measurements(path), pd.DataFrame(list(rows))
-    if new.empty:
-        return kept
-    table = pd.concat([kept, new], ignore_index=True) if len(kept) else new
-    write_csv(path, table)
+def add_measurements(path: str | Path, rows: Iterable[Mapping[str, object]], batch: int = 2000) -> pd.DataFrame:
+    """Append rows of `measure`, taken one by one, to the table kept at `path`, and return all of it.
+
+    The file is written after every `batch` rows: that many are in memory as they come, or lost by an interruption.
+    """
+    table, rows = read_measurements(path), iter(rows)
+    while new := list(islice(rows, batch)):
+        table = pd.concat([table, pd.DataFrame(new)], ignore_index=True) if len(table) else pd.DataFrame(new)
+        write_csv(path, table)
     return table
 
 

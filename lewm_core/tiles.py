@@ -1,5 +1,6 @@
 """One episode as one small picture, for contact sheets and lists: what every camera saw, what the signals found."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, sqrt
@@ -54,8 +55,8 @@ def mosaic(pictures: Sequence[np.ndarray | str], size: int) -> np.ndarray:
         x, y = i % columns * (size + GAP), i // columns * (size + GAP)
         if isinstance(picture, str):
             draw.rectangle((x, y, x + size - 1, y + size - 1), "#C8C8C8")
-            words = picture.split()[0] if len(picture) > 20 else picture
-            draw.text((x + size / 2, y + size / 2), words, "#333333", font, anchor="mm")
+            draw.multiline_text((x + size / 2, y + size / 2), textwrap.fill(picture, 14), "#333333", font, anchor="mm",
+                                align="center")
         else:
             sheet.paste(Image.fromarray(picture), (x, y))
         if len(pictures) > 1:

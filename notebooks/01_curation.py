@@ -146,15 +146,14 @@ if len(views) > 1 and n_shown:
 # A part whose signal nobody can make here (depth of real frames needs weights) is left out of the mean.
 
 # %%
-rows, cache = [], workspace.cache / "signals"
+cache = workspace.cache / "signals"
 key = digest(source.fingerprint, *identity(spec.backends, spec.settings), code_digest("signals", "curation"))
 known = curation.read_measurements(store := workspace.cache / f"measurements-{key}.csv")
 new = passed.episode[~passed.episode.isin(known.episode)]
-for episode, signals in bad.watch("signals", lambda on_error: packets(spec, new, cache, jobs, on_error, "signals")):
-    rows.append(curation.measure(infos[episode.id], signals, image_size))
-known = curation.add_measurements(store, rows)
+extracted = bad.watch("signals", lambda on_error: packets(spec, new, cache, jobs, on_error, "signals"))
+known = curation.add_measurements(store, (curation.measure(infos[e.id], s, image_size) for e, s in extracted))
 measurements = known[known.episode.isin(passed.episode)]
-display(Markdown(f"{len(measurements)} episodes measured, {len(rows)} of them in this run."))
+display(Markdown(f"{len(measurements)} episodes measured, {measurements.episode.isin(new).sum()} of them in this run."))
 if bad.rows and measurements.empty and (len(passed) or not infos):
     raise InputError(data, f"none of {len(bad.rows)} episodes that can be read", "at least one",
                      f"All are listed in {relative(bad.path)}; the first of them: {bad.table.reason.iloc[0]}")
@@ -190,10 +189,10 @@ display(Markdown(f"`{relative(workspace.selection)}`: {state}; {how}. All scores
 display(selection.head(8).style.format(precision=2).hide(axis="index"))
 sets = {name: selection[selection[name]] for name in FLAGS}
 display(pd.DataFrame([
-    {"set": name, "episodes": len(chosen), "frames": chosen.length.sum(), "frames per episode": chosen.length.mean(),
-     "mean score": everything.set_index("episode").score.reindex(chosen.episode).mean(),
+    {"set": name, "episodes": len(ones), "frames": ones.length.sum(), "frames per episode": ones.length.mean(),
+     "mean score": everything.set_index("episode").score.reindex(ones.episode).mean(),
      "paper: episodes": paper.EPISODES[name], "paper: frames": paper.FRAMES[name]}
-    for name, chosen in sets.items()]).set_index("set").round(3))
+    for name, ones in sets.items()]).set_index("set").round(3))
 
 # %% [markdown]
 # ## Choose yourself

@@ -190,8 +190,8 @@ def test_the_score_of_many_at_once_is_that_of_each_alone_and_of_plain_words(tmp_
     rows = [curation.measure(info, signals, SIZE) for info, signals in zip(infos, found, strict=True)]
     criteria = [Criteria(), Criteria(min_length=20, min_motion=30.0, max_coverage=0.1, max_variation=0.4,
                                      motion_percentile=50.0, min_depth_range=3.0, weight_verb=0.0, weight_motion=5.0)]
-    for i in range(0, len(rows), 5):
-        table = curation.add_measurements(tmp_path / "kept.csv", rows[i: i + 5])
+    curation.add_measurements(tmp_path / "kept.csv", iter(rows[:7]), batch=5)
+    table = curation.add_measurements(tmp_path / "kept.csv", iter(rows[7:]), batch=2)
     assert table.episode.tolist() == [info.id for info in infos]
     for c in criteria:
         together = curation.score(curation.read_measurements(tmp_path / "kept.csv"), c)
