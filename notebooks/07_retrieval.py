@@ -130,16 +130,15 @@ display(figure)
 # %% [markdown]
 # The distance is in units of each model's own corpus (the root mean square distance of its latents from their mean);
 # the static line averages over both spaces. Per rollout, the mean distance over that of the static prediction in the
-# same space (below 1: better than not predicting at all), with a bootstrap interval over *episodes*:
+# same space (below 1: better than not predicting at all), with a 95 % t interval over *episodes*:
 
 # %%
 ratios = retrieval.over_static(table)
 per_episode = ratios.groupby(["model", "episode"], sort=False).ratio.mean().unstack("episode")
-rng = np.random.default_rng(0)
 lines = []
 for name, values in per_episode.iterrows():
     values = values.dropna().to_numpy()
-    low, high = statistics.interval(values, rng)
+    low, high = statistics.interval(values)
     text = f"- **{name}**: {values.mean():.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else "")
     lines.append(f"{text} over {len(values)} episode(s); below 1 in {(values < 1).sum()}.")
 for name in compared:
@@ -301,7 +300,7 @@ lines = [f"- On average over held-out episodes, {', '.join(f'{n} is at {v:.2f}' 
 if len(compared) == 2:
     a, b = compared
     difference = (per_episode.loc[b] - per_episode.loc[a]).dropna().to_numpy()
-    low, high = statistics.interval(difference, np.random.default_rng(0))
+    low, high = statistics.interval(difference)
     lines.append(f"- {b} against {a}, in that ratio: {statistics.number(difference.mean(), 3)}"
                  + (f" [{statistics.number(low, 3)}, {statistics.number(high, 3)}] over {len(difference)} episodes, an "
                     f"interval that {'includes' if low <= 0 <= high else 'excludes'} 0" if len(difference) > 1 else "")
