@@ -43,12 +43,13 @@ import pandas as pd
 import torch
 from IPython.display import HTML, Markdown, display
 
-from lewm_core import charts, dataset, diagnostics, pictures, plots, retrieval, statistics, widgets
+from lewm_core import charts, dataset, pictures, plots, retrieval, statistics, widgets
 from lewm_core.decoder import DecoderRecipe, decode, quality, train_decoder
 from lewm_core.errors import InputError
 from lewm_core.pictures import RolloutColumn
 from lewm_core.provenance import collect
 from lewm_core.sweep import load_model, result
+from lewm_core.tokens import held_out
 from lewm_core.train import Recipe, default_device
 from lewm_core.workspace import Workspace
 
@@ -63,7 +64,7 @@ ids = [str(i) for i in frames["episode_id"]]
 run = results[results.seed == rollout_seed]
 compared = ["A", *[c for c in ("B", "D") if c in set(run.condition)][:1]]
 recipe = Recipe(**result(workspace.runs, run["run"].iloc[0])["recipe"])
-held = diagnostics.held_out(frames, rollout_seed, recipe)
+held = held_out(frames, rollout_seed, recipe)
 display(Markdown(
     f"Compared: {' and '.join(compared)}, seed {rollout_seed}. " + "".join(
         f"{row.condition} was skipped: {row.reason} " for row in skipped.itertuples() if row.condition == "B")
