@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from lewm_core.conditions import CONDITIONS
 from lewm_core.errors import InputError
 from lewm_core.files import replacing
+from lewm_core.provenance import SIMULATED
 
 STYLE = {
     **sns.axes_style("whitegrid", {"axes.edgecolor": "0.4", "grid.color": "0.9", "axes.spines.top": False,
@@ -33,7 +34,6 @@ OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions that 
 GREY = "0.55"
 PAPER = {"marker": "*", "color": "black", "markersize": 11, "markerfacecolor": "white", "linestyle": "none"}
 SPLIT = {"episode": "episode split", "window": "window split (the paper's)"}
-SIMULATED = ("tabletop", "play")
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]  # that every figure's table has at least
 
 

@@ -5,10 +5,12 @@ and 80 %. The deviation of the changes over seeds is itself estimated from these
 between half of it and six times of it (95 %), and so does the smallest effect. Both ends are reported.
 """
 
+import functools
+
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.power import TTestPower
+from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from lewm_core import paper
 from lewm_core.errors import InputError
@@ -25,7 +27,27 @@ def detectable(n: int, sd: float) -> float:
     """
     if n < 2 or not np.isfinite(sd):
         return np.nan
-    return float(sd * TTestPower().solve_power(nobs=n, alpha=1 - CONFIDENCE, power=POWER))
+    return float(sd * _size(n))
+
+
+@functools.cache
+def _size(n: int) -> float:
+    return float(TTestPower().solve_power(nobs=n, alpha=1 - CONFIDENCE, power=POWER))
+
+
+def detectable_difference(small: pd.Series, large: pd.Series) -> float:
+    """The smallest difference of two means, samples indexed by seed, detected at 80 %; NaN if one has a single value.
+
+    Paired where both have the same seeds, as in `scaling.difference`; otherwise of two samples with the mean variance.
+    """
+    small, large = small.astype(float).sort_index(), large.astype(float).sort_index()
+    n, m = len(small), len(large)
+    if min(n, m) < 2:
+        return np.nan
+    if small.index.equals(large.index):
+        return detectable(n, float((large - small).std()))
+    size = TTestIndPower().solve_power(nobs1=n, ratio=m / n, alpha=1 - CONFIDENCE, power=POWER)
+    return float(size * np.sqrt((small.var() + large.var()) / 2))
 
 
 def seeds_needed(effect: float, sd: float) -> int:

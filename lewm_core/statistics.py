@@ -111,8 +111,8 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
         return np.nan, np.nan
     if np.ptp(values) < SAME:
         return float(values.mean()), float(values.mean())
-    found = stats.ttest_1samp(values, 0).confidence_interval(confidence)
-    return float(found.low), float(found.high)
+    low, high = stats.t.interval(confidence, len(values) - 1, values.mean(), stats.sem(values))
+    return float(low), float(high)
 
 
 def t_p(values: np.ndarray) -> float:
