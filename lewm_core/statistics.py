@@ -111,7 +111,8 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
         return np.nan, np.nan
     if np.ptp(values) < SAME:
         return float(values.mean()), float(values.mean())
-    low, high = stats.t.interval(confidence, len(values) - 1, values.mean(), stats.sem(values))
+    low, high = stats.t.interval(confidence, len(values) - 1, values.mean(),
+                                values.std(ddof=1) / len(values) ** 0.5)
     return float(low), float(high)
 
 

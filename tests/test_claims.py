@@ -20,9 +20,10 @@ def seeds(values, first=0):
 
 @pytest.mark.parametrize(("rule", "centre", "verdict"), [
     (verdicts.improves, -5, SUPPORTED), (verdicts.improves, -1.3, SUPPORTED), (verdicts.improves, 5, CONTRADICTED),
-    (verdicts.improves, -0.7, CONTRADICTED), (verdicts.improves, -0.1, CONTRADICTED), (verdicts.no_gain, 0, SUPPORTED), (verdicts.no_gain, 5, SUPPORTED),
-    (verdicts.no_gain, -5, CONTRADICTED), (verdicts.no_gain, -1.3, CONTRADICTED), (verdicts.within, 0.5, SUPPORTED),
-    (verdicts.within, -5, CONTRADICTED), (verdicts.within, 5, CONTRADICTED), (verdicts.within, 1.3, UNDECIDED),
+    (verdicts.improves, -0.7, CONTRADICTED), (verdicts.improves, -0.1, CONTRADICTED), (verdicts.no_gain, 0, SUPPORTED),
+    (verdicts.no_gain, 5, SUPPORTED), (verdicts.no_gain, -5, CONTRADICTED), (verdicts.no_gain, -1.3, CONTRADICTED),
+    (verdicts.within, 0.5, SUPPORTED), (verdicts.within, -5, CONTRADICTED), (verdicts.within, 5, CONTRADICTED),
+    (verdicts.within, 1.3, UNDECIDED),
     (verdicts.shrinks, -1, SUPPORTED), (verdicts.shrinks, 1, CONTRADICTED), (verdicts.shrinks, 0.1, UNDECIDED),
     (verdicts.grows, 1, SUPPORTED), (verdicts.grows, -1, CONTRADICTED), (verdicts.grows, 0.1, UNDECIDED)])
 def test_rules_about_one_effect(rule, centre, verdict):
