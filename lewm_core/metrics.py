@@ -49,7 +49,7 @@ def finished(results: pd.DataFrame, folder: Path, data: Data) -> Iterator[Finish
 
     Raises InputError if a run was trained on another dataset.
     """
-    for row in results.drop_duplicates("run").itertuples():
+    for row in results.drop_duplicates(["run", "scale"]).itertuples():
         record = result(folder, row.run)
         if record["dataset"] != data.fingerprint:
             raise InputError(f"run {row.run} of {row.condition}, {row.scale}", f"dataset {record['dataset']}",
