@@ -28,7 +28,7 @@ def score_distributions(scores: pd.DataFrame, caption: str = "", accepted: str =
     scores: one row per episode with columns part_* (0..1), optionally `score`, and the boolean column `accepted`.
     """
     parts = [c for c in scores.columns if c.startswith("part_")]
-    _need(scores, "scores", [accepted, *(parts or ["part_*"])])
+    need(scores, "scores", [accepted, *(parts or ["part_*"])])
     shown = [*parts, *(["score"] if "score" in scores else [])]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
@@ -57,7 +57,7 @@ def track_quality(points: pd.DataFrame, caption: str = "") -> Figure:
     points: one row per point and frame with columns backend, error (px at image size), visible_true (the truth) and
         visible (what the backend says). Errors count where both say visible.
     """
-    _need(points, "points", ["backend", "error", "visible_true", "visible"])
+    need(points, "points", ["backend", "error", "visible_true", "visible"])
     fig, axes = new_figure(9.5, 3.9, 1, 2, caption=caption, width_ratios=(3, 2))
     cdf, bars = axes[0]
     backends = list(dict.fromkeys(points.backend))
@@ -98,7 +98,7 @@ def on_object_counts(counts: pd.DataFrame, caption: str = "") -> Figure:
 
     counts: one row per frame with columns layout ("uniform" or "foreground"), episode and count (of 400).
     """
-    _need(counts, "counts", ["layout", "count"])
+    need(counts, "counts", ["layout", "count"])
     fig, axes = new_figure(7, 4, caption=caption)
     ax = axes[0, 0]
     for i, layout in enumerate(paper.ON_OBJECT_TRACKS):
@@ -127,7 +127,7 @@ def probe_bars(table: pd.DataFrame, caption: str = "") -> Figure:
     table: columns target (depth, tracks, …), tokens ("CLS" or "patch"), r2, and seed, if there are several; with a
         column probe ("linear", "mlp") a panel each.
     """
-    _need(table, "probes", ["target", "tokens", "r2"])
+    need(table, "probes", ["target", "tokens", "r2"])
     probes = list(dict.fromkeys(table.probe)) if "probe" in table else [""]
     targets, kinds = list(dict.fromkeys(table.target)), list(dict.fromkeys(table.tokens))
     fig, axes = new_figure(1.2 + max(3.5, 1.25 * len(targets)) * len(probes), 4, 1, len(probes), caption=caption,
@@ -165,7 +165,7 @@ def error_vs_points(table: pd.DataFrame, caption: str = "", unit: str = "px") ->
 
     table: columns points (how many), error, series (what is compared: "CLS", "patch", "D", …), and seed.
     """
-    _need(table, "error_vs_points", ["points", "error", "series"])
+    need(table, "error_vs_points", ["points", "error", "series"])
     fig, axes = new_figure(6.5, 4.2, caption=caption)
     ax = axes[0, 0]
     names = list(dict.fromkeys(table.series))
@@ -193,7 +193,7 @@ def rollout_distance(table: pd.DataFrame, caption: str = "",
     table: columns step (1 …), model (a condition or "static"), distance, and episode or seed where there are several;
         the line is their mean and the band holds the middle half.
     """
-    _need(table, "rollout distances", ["step", "model", "distance"])
+    need(table, "rollout distances", ["step", "model", "distance"])
     fig, axes = new_figure(8, 4.4, caption=caption)
     ax = axes[0, 0]
     models = list(dict.fromkeys(table.model))
@@ -221,7 +221,7 @@ def planning(summary: pd.DataFrame, caption: str = "") -> Figure:
 
     summary: as from `downstream.summarise`; methods are those of BASELINES, conditions and "base".
     """
-    _need(summary, "planning", ["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])
+    need(summary, "planning", ["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])
     fig, axes = new_figure(11, 7, 2, 2, caption=caption)
     methods = list(dict.fromkeys(summary.method))
     look = {m: BASELINES.get(m) or (colour(m), "-") for m in methods}
@@ -277,7 +277,7 @@ def learning_curves(table: pd.DataFrame, caption: str = "", ylabel: str = "train
 
     table: columns condition, seed, step, value, and scale where there are two.
     """
-    _need(table, "learning curves", ["condition", "seed", "step", "value"])
+    need(table, "learning curves", ["condition", "seed", "step", "value"])
     names = in_order(conditions if conditions is not None else table.condition)
     scales = [s for s in ("pilot", "full") if s in set(table.scale)] if "scale" in table else []
     fig, axes = new_figure(4.4 * max(1, len(scales)) + 1, 4.2, 1, max(1, len(scales)), caption=caption)
@@ -298,7 +298,8 @@ def learning_curves(table: pd.DataFrame, caption: str = "", ylabel: str = "train
     return fig
 
 
-def _need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
+def need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
+    """InputError if a chart's table lacks a column or has no row."""
     missing = [c for c in columns if c not in table.columns]
     if missing or table.empty:
         raise InputError(name, f"no column {', '.join(missing)}" if missing else "no row",

@@ -51,9 +51,12 @@ CONTROLS = {c.name: c for c in (
 )}
 
 
+ALL = CONDITIONS | CONTROLS
+
+
 def condition(name: str) -> Condition:
     """The condition of that name; an unknown one is an InputError that lists the known ones."""
-    return pick(CONDITIONS | CONTROLS, name, "condition")
+    return pick(ALL, name, "condition")
 
 
 def unserved(data: Data | Outline, names: Iterable[str] = CONDITIONS) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from lewm_core import checkpoint, hub
-from lewm_core.conditions import CONDITIONS
+from lewm_core.conditions import ALL
 from lewm_core.dataset import Data, window_starts
 from lewm_core.errors import InputError
 from lewm_core.heads import build_heads
@@ -28,7 +28,7 @@ def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dic
     files = hub.find(name)
     model, metadata = checkpoint.load(name)
     own = metadata.get("dataset") == data.fingerprint
-    row = CONDITIONS.get(metadata.get("condition"), CONDITIONS["A"]) if own else CONDITIONS["A"]
+    row = ALL.get(metadata.get("condition"), ALL["A"]) if own else ALL["A"]
     check(data, row, model)
     if own:
         try:
@@ -46,7 +46,8 @@ def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dic
     scale = metadata.get("action_scale")
     scale = ActionScale(**scale) if scale else ActionScale.fit(data["action"][train_frames])
     device = device or default_device()
-    heads = build_heads(tuple(t.head for t in row.terms), model.config.dim, 0)
+    grid = data["pixels"].shape[1] // model.config.patch_size
+    heads = build_heads(tuple(t.head for t in row.terms), model.config.dim, 0, grid, model.config.width)
     if len(heads):
         checkpoint.load_heads(files, heads)
     model, heads = model.to(device), heads.to(device)

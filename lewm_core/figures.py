@@ -13,9 +13,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from lewm_core.conditions import CONDITIONS
+from lewm_core.conditions import ALL
 from lewm_core.errors import InputError
 from lewm_core.files import replacing
+from lewm_core.provenance import SIMULATED
 
 STYLE = {
     **sns.axes_style("whitegrid", {"axes.edgecolor": "0.4", "grid.color": "0.9", "axes.spines.top": False,
@@ -33,7 +34,6 @@ OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions that 
 GREY = "0.55"
 PAPER = {"marker": "*", "color": "black", "markersize": 11, "markerfacecolor": "white", "linestyle": "none"}
 SPLIT = {"episode": "episode split", "window": "window split (the paper's)"}
-SIMULATED = ("tabletop", "play")
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]  # that every figure's table has at least
 
 
@@ -68,13 +68,14 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, cap
 
 
 def colour(condition: str) -> str:
-    """The colour of a condition, the same in every figure."""
-    return COLOURS.get(condition) or OTHER_COLOURS[sum(map(ord, condition)) % len(OTHER_COLOURS)]
+    """The colour of a condition, the same in every figure; a control has that of the condition that it varies."""
+    varied = condition.partition("-")[0]
+    return COLOURS.get(condition) or COLOURS.get(varied) or OTHER_COLOURS[sum(map(ord, condition)) % len(OTHER_COLOURS)]
 
 
 def title(condition: str) -> str:
-    """What a condition is, in words; empty for one that is not in the table of conditions."""
-    return CONDITIONS[condition].title if condition in CONDITIONS else ""
+    """What a condition is, in words; empty for one that is not in the tables of conditions."""
+    return ALL[condition].title if condition in ALL else ""
 
 
 def caption(provenance: Mapping[str, object]) -> str:

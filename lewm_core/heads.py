@@ -125,24 +125,25 @@ class TrackPatchHead(Head):
 
 
 HEADS = {
-    "depth": lambda dim, grid: DepthHead(dim),
-    "tracks": lambda dim, grid: TrackHead(dim),
-    "centroid": lambda dim, grid: VectorHead(dim, 3),
-    "shape": lambda dim, grid: VectorHead(dim, 10),
-    "depth_patch": DepthPatchHead,
-    "tracks_patch": lambda dim, grid: TrackPatchHead(dim),
+    "depth": lambda dim, width, grid: DepthHead(dim),
+    "tracks": lambda dim, width, grid: TrackHead(dim),
+    "centroid": lambda dim, width, grid: VectorHead(dim, 3),
+    "shape": lambda dim, width, grid: VectorHead(dim, 10),
+    "depth_patch": lambda dim, width, grid: DepthPatchHead(width, grid),
+    "tracks_patch": lambda dim, width, grid: TrackPatchHead(width),
 }
 
 
-def build_heads(names: tuple[str, ...], dim: int, seed: int, grid: int = GRID) -> nn.ModuleDict:
+def build_heads(names: tuple[str, ...], dim: int, seed: int, grid: int = GRID,
+                width: int | None = None) -> nn.ModuleDict:
     """The named heads, drawn from `seed` (each head's weights depend neither on the others nor on rows added below).
 
-    grid: patches along an image's side, for heads that read them.
+    grid, width: patches along an image's side and the size of their tokens (None: D), for heads that read them.
     """
     heads = nn.ModuleDict()
     for i, name in enumerate(HEADS):
         if name in names:
             table, row = divmod(i, 4)  # four rows share a range of seeds: the first four were there first
             with seeded(table * 2**32 + seed * 4 + row):
-                heads[name] = HEADS[name](dim, grid)
+                heads[name] = HEADS[name](dim, width or dim, grid)
     return heads

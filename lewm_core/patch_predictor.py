@@ -18,8 +18,8 @@ class PatchReader(nn.Module):
         super().__init__()
         d, inner = config.dim, config.predictor_heads * config.predictor_head_dim
         self.heads = config.predictor_heads
-        self.norm_emb, self.norm_patches = nn.LayerNorm(d), nn.LayerNorm(d)
-        self.to_q, self.to_kv = nn.Linear(d, inner, bias=False), nn.Linear(d, 2 * inner, bias=False)
+        self.norm_emb, self.norm_patches = nn.LayerNorm(d), nn.LayerNorm(config.width)
+        self.to_q, self.to_kv = nn.Linear(d, inner, bias=False), nn.Linear(config.width, 2 * inner, bias=False)
         self.to_out = nn.Linear(inner, d)
         self.gate = nn.Parameter(torch.zeros(d))
 

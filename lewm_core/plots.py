@@ -270,12 +270,12 @@ def study_table(changes: pd.DataFrame, summary: pd.DataFrame, figure: int, skipp
     """Every number drawn in Figure 1, 2 or 3, one row each, for `save_figure`.
 
     Columns condition, scale, seed, split, metric, value and `statistic`, which says what the value is: seed (change
-    at that seed), n, mean, low, high, p, p_holm, paper (reported by it), area (share of the frame that is supervised),
-    or skipped (no value; the reason is in the column `note`). Changes are in per cent.
+    at that seed), n, mean, low, high, p, p_holm, p_flip, paper (reported by it), area (share of the frame that is
+    supervised), or skipped (no value; the reason is in the column `note`). Changes are in per cent.
     """
     metric = "mse change %"
     parts = [changes.assign(statistic="seed", value=changes.change)]
-    for name in ("n", "mean", "low", "high", "p", "p_holm"):
+    for name in ("n", "mean", "low", "high", "p", "p_holm", "p_flip"):
         parts.append(summary.assign(statistic=name, value=summary[name]))
     table = pd.concat([p[[*COLUMNS, "statistic"]] if "seed" in p else p.assign(seed=pd.NA)[[*COLUMNS, "statistic"]]
                        for p in parts]) if len(changes) else pd.DataFrame(columns=[*COLUMNS, "statistic"])

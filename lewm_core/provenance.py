@@ -14,6 +14,7 @@ from lewm_core.files import digest
 from lewm_core.workspace import ROOT
 
 PACKAGE = Path(__file__).resolve().parent
+SIMULATED = ("tabletop", "play")  # data sources that are simulated, which is said wherever they are named
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "h5py", "opencv-python-headless", "mujoco", "matplotlib")
 
 

@@ -50,6 +50,22 @@ class Corpus:
 
 
 @torch.no_grad()
+def roll_out(model: LeWM, action_scale: Callable[[np.ndarray], np.ndarray], data: Data, context: Tensor,
+             starts: np.ndarray, steps: int) -> Tensor:
+    """Predict `steps` latents after each context, under the recorded actions.
+
+    context: (n, H, D) latents of the H frames from each of `starts` (n,) on, on the model's device. action_scale: the
+    model's own, raw actions to standardised ones. Returns (n, H + steps, D) there: the context, then the predictions.
+    Eval mode is used; the model's mode is kept.
+    """
+    training = model.training
+    model.eval()
+    actions = action_scale(data["action"][starts[:, None] + np.arange(context.shape[1] + steps - 1)])
+    emb = model.rollout(context, torch.from_numpy(actions).to(context.device))
+    model.train(training)
+    return emb.float()
+
+
 def rollout_from(model: LeWM, action_scale: Callable[[np.ndarray], np.ndarray], data: Data, episode: int, start: int,
                  steps: int, history: int = 3) -> Tensor:
     """Predict `steps` latents of an episode from `history` real frames and the recorded actions.
@@ -64,13 +80,9 @@ def rollout_from(model: LeWM, action_scale: Callable[[np.ndarray], np.ndarray], 
         raise InputError(f"rollout of episode {episode}", f"{length} frames", f"{needed} or more",
                          f"Frames {start} to {needed - 1} are asked for: lower start or steps.")
     at = frames.start + start
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    context = torch.from_numpy(data["pixels"][at : at + history]).permute(0, 3, 1, 2).to(device)
-    actions = torch.from_numpy(action_scale(data["action"][at : at + history + steps - 1])).to(device)
-    emb = model.rollout(encode_frames(model, context).unsqueeze(0), actions.unsqueeze(0))[0]
-    model.train(training)
-    return emb.float().cpu()
+    context = torch.from_numpy(data["pixels"][at : at + history]).permute(0, 3, 1, 2)
+    context = encode_frames(model, context.to(next(model.parameters()).device)).unsqueeze(0)
+    return roll_out(model, action_scale, data, context, np.array([at]), steps)[0].cpu()
 
 
 def retrieve(corpus: Corpus, emb: Tensor, scope: str = "global", episode: int | None = None,

@@ -3,10 +3,10 @@
 Runs with the same seed share split, initial weights and batch order, so the unit of analysis is the change of one
 condition against the baseline at the same seed, in per cent of the baseline's value. The paper reports means only.
 
-The limits of few seeds, which no method removes:
-- The two-sided sign-flip p of n seeds cannot be below 2 / 2**n: 0.25 for n = 3, 0.0625 for n = 5.
-- The percentile bootstrap interval is too narrow for small n. For n = 2 and 3 it is the range of the seeds, which
-  holds the true mean of a symmetric distribution with probability 1 - 2 / 2**n (0.5 and 0.75), not 0.95.
+One interval everywhere: the paired t interval. Over 500 synthetic studies with a known effect it held the truth in 94,
+96 and 96 % for n = 3, 5 and 10, the percentile bootstrap in 72, 85 and 92 % (nominal 95 %; tests/test_statistics.py
+repeats it). It trusts that seeds scatter about normally; where they scattered exponentially it held the truth in 88 to
+90 %. The sign-flip test trusts only symmetry, but its two-sided p cannot be below 2 / 2**n: 0.25 for n = 3.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,19 +17,20 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from lewm_core import paper
-from lewm_core.conditions import CONDITIONS
+from lewm_core.conditions import ALL
 from lewm_core.errors import InputError
 
 FAMILY = ["scale", "split", "metric"]  # Holm corrects over the conditions within each of these
 KEY = ["condition", *FAMILY, "seed"]
 CONFIDENCE = 0.95
+SAME = 1e-9  # changes (per cent) that differ by less do so by rounding
 EXACT_BELOW = 2**14  # sign patterns enumerated; beyond (n > 14) this many are drawn at random
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """`names` without repeats in the order of the table of conditions; names it does not have last, as given."""
+    """`names` without repeats in the order of the tables of conditions; names they do not have last, as given."""
     names = list(dict.fromkeys(names))
-    return [c for c in CONDITIONS if c in names] + [c for c in names if c not in CONDITIONS]
+    return [c for c in ALL if c in names] + [c for c in names if c not in ALL]
 
 
 def paired_change(
@@ -103,20 +104,26 @@ def _name(rows: pd.DataFrame, most: int = 6) -> str:
     return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
-def interval(values: np.ndarray, rng: np.random.Generator, n_boot: int = 10_000) -> tuple[float, float]:
-    """The percentile bootstrap 95 % interval of the mean of `values` (n,) over seeds; NaN for n = 1.
-
-    Percentile rather than BCa: with few seeds the acceleration is estimated from as few values, and BCa is undefined
-    where the seeds agree exactly.
-    """
+def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The t interval of the mean of `values` (n,) over seeds; NaN for n = 1, a point where all seeds agree."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan
-    if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
-    result = stats.bootstrap((values,), np.mean, n_resamples=n_boot, confidence_level=CONFIDENCE,
-                             method="percentile", rng=rng)
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    if np.ptp(values) < SAME:
+        return float(values.mean()), float(values.mean())
+    low, high = stats.t.interval(confidence, len(values) - 1, values.mean(),
+                                values.std(ddof=1) / len(values) ** 0.5)
+    return float(low), float(high)
+
+
+def t_p(values: np.ndarray) -> float:
+    """Two-sided p of the t test that the mean of `values` (n,) is 0: below 0.05 where `interval` excludes 0."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return 1.0
+    if np.ptp(values) < SAME:
+        return float(abs(values.mean()) < SAME)
+    return float(stats.ttest_1samp(values, 0).pvalue)
 
 
 def sign_flip_p(values: np.ndarray, rng: np.random.Generator) -> float:
@@ -131,17 +138,17 @@ def sign_flip_p(values: np.ndarray, rng: np.random.Generator) -> float:
                                         alternative="two-sided", rng=rng).pvalue)
 
 
-def summarise(changes: pd.DataFrame, rng: np.random.Generator, n_boot: int = 10_000) -> pd.DataFrame:
+def summarise(changes: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Mean change per condition with its interval and p-values.
 
     Args:
         changes: as from `paired_change`.
-        rng: one number is drawn from it; every condition is resampled from that same start, so that a condition's
-            interval does not depend on which others are in the table.
+        rng: of the sign flips of more than 14 seeds. One number is drawn from it and every condition starts from that,
+            so that a condition's p does not depend on which others are in the table.
 
     Returns:
         Columns condition, scale, split, metric, n, mean, low, high (per cent; `interval`; NaN for n = 1),
-        p (`sign_flip_p`), p_holm (Holm over the conditions of one scale, split and metric).
+        p (`t_p`), p_holm (Holm over the conditions of one scale, split and metric), p_flip (`sign_flip_p`).
     """
     start = int(rng.integers(2**62))
     rows = []
@@ -152,13 +159,12 @@ def summarise(changes: pd.DataFrame, rng: np.random.Generator, n_boot: int = 10_
             if not np.isfinite(values).all():
                 raise InputError(f"changes of {condition}, {' / '.join(map(str, family))}",
                                  "values that are not finite", "finite changes, as paired_change returns them")
-            low, high = interval(values, np.random.default_rng(start), n_boot)
-            p = sign_flip_p(values, np.random.default_rng(start))
-            rows.append([condition, *family, len(values), values.mean(), low, high, p])
-        for row, p_holm in zip(rows[first:], multipletests([r[-1] for r in rows[first:]], method="holm")[1],
-                               strict=True):
-            row.append(float(p_holm))
-    return pd.DataFrame(rows, columns=["condition", *FAMILY, "n", "mean", "low", "high", "p", "p_holm"])
+            rows.append([condition, *family, len(values), values.mean(), *interval(values), t_p(values),
+                         sign_flip_p(values, np.random.default_rng(start))])
+        corrected = multipletests([row[-2] for row in rows[first:]], method="holm")[1]
+        for row, p_holm in zip(rows[first:], corrected, strict=True):
+            row.insert(-1, float(p_holm))
+    return pd.DataFrame(rows, columns=["condition", *FAMILY, "n", "mean", "low", "high", "p", "p_holm", "p_flip"])
 
 
 def describe(row: pd.Series | tuple, reported: float | None = None) -> str:
@@ -166,7 +172,7 @@ def describe(row: pd.Series | tuple, reported: float | None = None) -> str:
 
     row: as iterrows or itertuples give it. For example:
 
-    'B: −3.1 % [−5.0, −1.2], n = 3, p = 0.25 (Holm 1); the interval excludes 0'.
+    'B: −3.1 % [−5.0, −1.2], n = 3, p = 0.02 (Holm 0.2, sign flip 0.25); the interval excludes 0'.
     """
     mean = row["mean"] if isinstance(row, pd.Series) else row.mean
     spread = [abs(v) for v in (mean, row.low, row.high) if np.isfinite(v)]
@@ -177,7 +183,7 @@ def describe(row: pd.Series | tuple, reported: float | None = None) -> str:
     else:
         holds = "includes" if row.low <= 0 <= row.high else "excludes"
         text += (f" [{number(row.low, digits)}, {number(row.high, digits)}], n = {row.n}, p = {row.p:.2g} "
-                 f"(Holm {row.p_holm:.2g}); the interval {holds} 0")
+                 f"(Holm {row.p_holm:.2g}, sign flip {row.p_flip:.2g}); the interval {holds} 0")
     if reported is not None:
         text += f"; the paper reports {number(reported)} %"
         if row.n >= 2:
@@ -201,12 +207,10 @@ def power_note(n: int) -> str:
     if n < 2:
         return "One seed: no interval and no test."
     least = 2 / 2**n
-    text = f"With {n} seeds the smallest two-sided sign-flip p is {least:.2g}"
-    text += ", so no single condition can fall below 0.05, before any correction." if least >= 0.05 else "."
-    if n <= 3:
-        text += (f" The 95 % bootstrap interval is then the range of the {n} seeds, which covers the mean of a "
-                 f"symmetric distribution with probability {1 - least:.2g} only.")
-    return text
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) / n**0.5
+    text = (f"With {n} seeds the 95 % t interval reaches {reach:.2g} standard deviations of the seeds to either side "
+            f"of the mean, and the smallest two-sided sign-flip p is {least:.2g}")
+    return text + (": that test can never fall below 0.05 here." if least >= 0.05 else ".")
 
 
 def number(value: float, digits: int = 1) -> str:

@@ -211,7 +211,8 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     scale = action_scale or ActionScale.fit(data["action"][train_frames])
     frames = Frames.of(data, condition, train_frames, scale, device, seed)
     grid = data["pixels"].shape[1] // model.config.patch_size
-    heads = build_heads(tuple(t.head for t in condition.terms), model.config.dim, seed, grid).to(device)
+    heads = build_heads(tuple(t.head for t in condition.terms), model.config.dim, seed, grid,
+                        model.config.width).to(device)
     model = PatchLeWM.of(model, seed) if condition.predictor == "patch" else model
     model.to(device).train()
 

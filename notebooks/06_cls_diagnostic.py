@@ -44,12 +44,13 @@ import torch
 from IPython.display import Markdown, display
 
 from lewm_core import base as bases
-from lewm_core import charts, dataset, diagnostics, plots, statistics, targets
+from lewm_core import capacity, charts, dataset, plots, statistics, targets
 from lewm_core.conditions import condition
-from lewm_core.diagnostics import SIGNALS, TOKENS, token_features, with_first_frame
 from lewm_core.losses import track_loss
+from lewm_core.probes import MAX_FEATURES, SIGNALS, probe_table
 from lewm_core.provenance import collect
 from lewm_core.sweep import load_model, result
+from lewm_core.tokens import TOKENS, episode_index, held_out, token_features, with_first_frame
 from lewm_core.train import Recipe
 from lewm_core.workspace import Workspace
 
@@ -62,7 +63,7 @@ frames = dataset.load(workspace.need(workspace.dataset(probe_scale), "02_extract
 start = bases.resolve(base, model, workspace.cache)
 seeds = sorted(int(s) for s in results[results.condition == "A"].seed.unique())[:probe_seeds]
 recipe = Recipe(**result(workspace.runs, results["run"].iloc[0])["recipe"])
-held = {seed: diagnostics.held_out(frames, seed, recipe) for seed in seeds}
+held = {seed: held_out(frames, seed, recipe) for seed in seeds}
 missing = {name: " ".join(dict.fromkeys(frames.missing(columns).values())) for name, columns in SIGNALS.items()}
 missing = {name: reason for name, reason in missing.items() if reason}
 
@@ -72,7 +73,7 @@ display(Markdown(
     f"{len(frames['ep_len'])} episodes, {len(frames['pixels'])} frames; "
     f"{', '.join(f'{len(e)} episodes held out for seed {s}' for s, e in held.items())}. A frame is {config.width} "
     f"numbers in the CLS token and {side}×{side} = {side**2} patch tokens of {config.width}, "
-    f"{side**2 * config.width:,} numbers, of which the probe sees at most {diagnostics.MAX_FEATURES} principal "
+    f"{side**2 * config.width:,} numbers, of which the probe sees at most {MAX_FEATURES} principal "
     "components. (At the paper's size, ViT-Tiny with patches *of* 14 px at 224 px, there are 16×16 = 256 patch tokens, "
     "where the paper's '14×14 patches' suggests 196.)"))
 display(Markdown("**Not probed:**\n\n" + "\n".join(f"- {name}: {reason}" for name, reason in missing.items()))
@@ -101,10 +102,10 @@ features = {(name, seed): features_of(name, seed) for name in names for seed in 
 def probe_run(name: str, seed: int) -> pd.DataFrame:
     """Linear probes of all tokens; for A also an MLP on the two that are compared (it takes longer)."""
     tokens = features[name, seed]
-    tables = [diagnostics.probe_table(tokens, frames, held[seed], probes=["linear"])]
+    tables = [probe_table(tokens, frames, held[seed], probes=["linear"])]
     if name == "A":
         compared = {t: tokens[t] for t in ("CLS", "patch")}
-        tables.append(diagnostics.probe_table(compared, frames, held[seed], probes=["mlp"], seed=seed))
+        tables.append(probe_table(compared, frames, held[seed], probes=["mlp"], seed=seed))
     return pd.concat(tables).assign(condition=name, seed=seed)
 
 
@@ -166,10 +167,9 @@ display(Markdown("A linear probe of A:\n\n" + "\n".join(lines)))
 control = pd.DataFrame()
 if "tracks" not in missing:
     control = pd.concat([
-        diagnostics.probe_table({"CLS": tokens["CLS"], "CLS + first frame": with_first_frame(tokens["CLS"], frames),
-                                 "patch": tokens["patch"],
-                                 "patch + first frame": with_first_frame(tokens["patch"], frames)},
-                                frames, held[seed], signals=["tracks"], probes=["linear"]).assign(seed=seed)
+        probe_table({"CLS": tokens["CLS"], "CLS + first frame": with_first_frame(tokens["CLS"], frames),
+                     "patch": tokens["patch"], "patch + first frame": with_first_frame(tokens["patch"], frames)},
+                    frames, held[seed], signals=["tracks"], probes=["linear"]).assign(seed=seed)
         for (name, seed), tokens in features.items() if name == "A"], ignore_index=True)
     found = control.groupby("tokens", sort=False).r2.mean()
     token, first = found["patch"] - found["CLS"], found["CLS + first frame"] - found["CLS"]
@@ -196,8 +196,8 @@ else:
 points = pd.DataFrame()
 if "tracks" not in missing:
     points = pd.concat([
-        diagnostics.error_against_points({"CLS": tokens["CLS"], "patch": tokens["patch"]}, frames, held[seed],
-                                         point_counts, seed).assign(seed=seed)
+        capacity.capacity_curve({name: capacity.token_sets(tokens)[name] for name in ("CLS", "patch")}, frames,
+                                held[seed], point_counts, ["mlp"], seed).assign(seed=seed)
         for (name, seed), tokens in features.items() if name == "A" and seed in seeds[:point_seeds]],
         ignore_index=True)
     here = provenance | {"seeds": seeds[:point_seeds], "duration_s": round(time.time() - started, 1)}
@@ -246,8 +246,8 @@ def head_against_floor(name: str, seed: int, rows: pd.DataFrame, data: dataset.D
     """A track head's loss on held-out episodes, and that of two predictions that do not look at the frame."""
     term, = condition(name).terms
     own = rows[(rows.condition == name) & (rows.seed == seed) & (rows.split == "episode")]
-    groups = diagnostics.episode_index(data)
-    unseen = np.isin(groups, diagnostics.held_out(data, seed, recipe))
+    groups = episode_index(data)
+    unseen = np.isin(groups, held_out(data, seed, recipe))
     truth = targets.build(condition(name), data, np.flatnonzero(~unseen))
     moved, visible = truth[term.target], truth[term.valid]
     seen = visible[~unseen].unsqueeze(-1)

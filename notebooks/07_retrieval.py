@@ -57,15 +57,16 @@ import torch
 from IPython.display import HTML, Markdown, display
 
 from lewm_core import base as bases
-from lewm_core import charts, dataset, diagnostics, downstream, pictures, plots, retrieval, statistics, widgets
-from lewm_core.curation import read_selection
+from lewm_core import charts, dataset, downstream, pictures, plots, retrieval, statistics, widgets
 from lewm_core.decoder import DecoderRecipe, decode, quality, train_decoder
 from lewm_core.errors import InputError
 from lewm_core.pictures import RolloutColumn
 from lewm_core.planning import CEM
 from lewm_core.provenance import collect
+from lewm_core.selection import read_selection
 from lewm_core.sources import SourceSpec
 from lewm_core.sweep import load_model, result
+from lewm_core.tokens import held_out
 from lewm_core.train import Recipe, default_device
 from lewm_core.workspace import Workspace
 
@@ -80,7 +81,7 @@ ids = [str(i) for i in frames["episode_id"]]
 run = results[results.seed == rollout_seed]
 compared = ["A", *[c for c in ("B", "D") if c in set(run.condition)][:1]]
 recipe = Recipe(**result(workspace.runs, run["run"].iloc[0])["recipe"])
-held = diagnostics.held_out(frames, rollout_seed, recipe)
+held = held_out(frames, rollout_seed, recipe)
 display(Markdown(
     f"Compared: {' and '.join(compared)}, seed {rollout_seed}. " + "".join(
         f"{row.condition} was skipped: {row.reason} " for row in skipped.itertuples() if row.condition == "B")
@@ -148,16 +149,15 @@ display(figure)
 # %% [markdown]
 # The distance is in units of each model's own corpus (the root mean square distance of its latents from their mean);
 # the static line averages over both spaces. Per rollout, the mean distance over that of the static prediction in the
-# same space (below 1: better than not predicting at all), with a bootstrap interval over *episodes*:
+# same space (below 1: better than not predicting at all), with a 95 % t interval over *episodes*:
 
 # %%
 ratios = retrieval.over_static(table)
 per_episode = ratios.groupby(["model", "episode"], sort=False).ratio.mean().unstack("episode")
-rng = np.random.default_rng(0)
 lines = []
 for name, values in per_episode.iterrows():
     values = values.dropna().to_numpy()
-    low, high = statistics.interval(values, rng)
+    low, high = statistics.interval(values)
     text = f"- **{name}**: {values.mean():.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else "")
     lines.append(f"{text} over {len(values)} episode(s); below 1 in {(values < 1).sum()}.")
 for name in compared:
@@ -389,7 +389,7 @@ lines = [f"- On average over held-out episodes, {', '.join(f'{n} is at {v:.2f}' 
 if len(compared) == 2:
     a, b = compared
     difference = (per_episode.loc[b] - per_episode.loc[a]).dropna().to_numpy()
-    low, high = statistics.interval(difference, np.random.default_rng(0))
+    low, high = statistics.interval(difference)
     lines.append(f"- {b} against {a}, in that ratio: {statistics.number(difference.mean(), 3)}"
                  + (f" [{statistics.number(low, 3)}, {statistics.number(high, 3)}] over {len(difference)} episodes, an "
                     f"interval that {'includes' if low <= 0 <= high else 'excludes'} 0" if len(difference) > 1 else "")

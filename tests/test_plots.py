@@ -29,7 +29,7 @@ def study():
             for s in range(3) for split in ("window", "episode") for c in names]
     results = pd.DataFrame(rows, columns=figures.COLUMNS)
     changes = statistics.paired_change(results, split=["episode", "window"])
-    summary = statistics.summarise(changes, np.random.default_rng(1), n_boot=200)
+    summary = statistics.summarise(changes, np.random.default_rng(1))
     skipped = pd.DataFrame([("C4", "pilot", REASON)], columns=["condition", "scale", "reason"])
     return SimpleNamespace(results=results, changes=changes, summary=summary, skipped=skipped)
 
@@ -116,7 +116,7 @@ def test_the_window_split_is_hollow(study):
 def test_a_users_own_condition_comes_last(study):
     extra = study.results[study.results.condition == "B"].assign(condition="mine")
     changes = statistics.paired_change(pd.concat([study.results, extra]))
-    fig = plots.figure1(changes, statistics.summarise(changes, np.random.default_rng(0), 50))
+    fig = plots.figure1(changes, statistics.summarise(changes, np.random.default_rng(0)))
     assert ticks(fig.axes[0])[-1] == "mine"
 
 
@@ -168,7 +168,7 @@ def test_study_table_holds_every_number(study):
     assert list(table.columns[:6]) == figures.COLUMNS
     count = table.statistic.value_counts()
     assert count["seed"] == len(study.changes) and count["paper"] == 5 and count["area"] == count["skipped"] == 1
-    assert all(count[k] == len(study.summary) for k in ("n", "mean", "low", "high", "p", "p_holm"))
+    assert all(count[k] == len(study.summary) for k in ("n", "mean", "low", "high", "p", "p_holm", "p_flip"))
     row = study.summary.iloc[3]
     (value,) = table.query("condition == @row.condition and scale == @row.scale and split == @row.split "
                            "and statistic == 'low'").value

@@ -1,5 +1,6 @@
 """Paired changes, intervals, tests and sentences, against hand-worked and brute-force answers."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_a_baseline_of_another_scale_does_not_help():
 
 def test_a_condition_may_have_fewer_seeds():
     changes = changes_of({"A": [1.0, 2.0, 4.0], "B": [1.1, 2.2, 4.4], "D": [2.0]})
-    summary = statistics.summarise(changes, np.random.default_rng(0), n_boot=100).set_index("condition")
+    summary = statistics.summarise(changes, np.random.default_rng(0)).set_index("condition")
     assert summary.n.to_dict() == {"B": 3, "D": 1}
 
 
@@ -113,8 +114,8 @@ def test_smallest_p_is_that_of_the_note():
         p = statistics.sign_flip_p(-np.arange(1.0, n + 1), np.random.default_rng(0))
         assert p == 2 / 2**n
         assert f"{p:.2g}" in statistics.power_note(n)
-    assert "no single condition" in statistics.power_note(5)
-    assert "no single condition" not in statistics.power_note(6)
+    assert "never fall below 0.05" in statistics.power_note(5)
+    assert "never fall below 0.05" not in statistics.power_note(6)
 
 
 def test_sign_flip_false_positive_rate_under_the_null():
@@ -124,20 +125,59 @@ def test_sign_flip_false_positive_rate_under_the_null():
     assert abs(rate - attainable) < 3.3 * np.sqrt(attainable * (1 - attainable) / 500)
 
 
-def test_bootstrap_coverage_at_ten_seeds():
-    rng = np.random.default_rng(2)
-    hits = 0
-    for _ in range(300):
-        low, high = statistics.interval(rng.normal(3, 1, 10), rng, n_boot=600)
-        hits += low <= 3 <= high
-    assert 0.84 < hits / 300 < 0.97
+STUDIES = 500
 
 
-def test_interval_of_three_seeds_is_their_range():
-    values = np.array([-3.0, 1.0, 2.0])
-    assert statistics.interval(values, np.random.default_rng(0)) == (-3, 2)
-    assert statistics.interval(np.full(4, 1.5), np.random.default_rng(0)) == (1.5, 1.5)
-    assert np.isnan(statistics.interval(values[:1], np.random.default_rng(0))).all()
+def within_noise(rate: float, nominal: float) -> bool:
+    """Whether a rate over STUDIES is as near to the nominal one as chance allows (99.9 %)."""
+    return abs(rate - nominal) < 3.3 * np.sqrt(nominal * (1 - nominal) / STUDIES)
+
+
+@functools.cache
+def studies(n: int) -> np.ndarray:
+    """(STUDIES, n) changes in per cent of synthetic studies, paired by seed, whose mean is −3.
+
+    Seeds differ far more from one another than conditions do at the same seed, as in ours.
+    """
+    rng = np.random.default_rng(n)
+    base = np.exp(rng.normal(0, 0.3, (STUDIES, n)))
+    value = base * 0.97 * np.exp(rng.normal(0, 0.04, (STUDIES, n)) - 0.04**2 / 2)
+    first = changes_of({"A": base[0], "B": value[0]}).change
+    changes = 100 * (value / base - 1)
+    assert changes[0] == pytest.approx(first.to_numpy())
+    return changes
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_interval_holds_a_known_effect_as_often_as_it_says_and_the_bootstrap_does_not(n):
+    held = boot = 0
+    rng = np.random.default_rng(0)
+    for values in studies(n):
+        low, high = statistics.interval(values)
+        held += low <= -3 <= high
+        means = values[rng.integers(0, n, (400, n))].mean(1)
+        boot += np.quantile(means, 0.025) <= -3 <= np.quantile(means, 0.975)
+    assert within_noise(held / STUDIES, 0.95)
+    assert boot < held and (n == 10 or not within_noise(boot / STUDIES, 0.95))
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_t_test_is_wrong_as_often_as_it_says_where_there_is_no_effect(n):
+    nothing = 100 * ((1 + studies(n) / 100) / 0.97 - 1)  # the same studies without their effect of −3 %
+    p = [statistics.t_p(values) for values in nothing]
+    assert within_noise(np.mean(np.array(p) < 0.05), 0.05)
+
+
+def test_interval_and_p_by_hand():
+    values = np.array([-3.0, 1.0, 2.0])  # mean 0, deviation √7, t(0.975; 2) = 4.3027
+    assert statistics.interval(values) == pytest.approx((-4.3027 * np.sqrt(7 / 3), 4.3027 * np.sqrt(7 / 3)), rel=1e-4)
+    assert statistics.t_p(values) == pytest.approx(1)
+    for shift in (-6.5, -6.6, 6.5, 6.6):
+        low, high = statistics.interval(values + shift)
+        assert (low <= 0 <= high) == (statistics.t_p(values + shift) >= 0.05) == (abs(shift) < 6.55)
+    assert statistics.interval(np.full(4, 1.5)) == (1.5, 1.5) and statistics.t_p(np.full(4, 1.5)) == 0
+    assert statistics.t_p(np.zeros(4)) == 1
+    assert np.isnan(statistics.interval(values[:1])).all() and statistics.t_p(values[:1]) == 1
 
 
 def test_holm_by_hand_and_by_family():
@@ -145,21 +185,22 @@ def test_holm_by_hand_and_by_family():
     a = np.ones(6)
     values = {"A": a, "B": a * 0.9, "D": a * [0.9, 0.9, 0.9, 0.9, 0.9, 1.01], "G": a * [1.1, 0.9, 1.1, 0.9, 1.1, 0.9]}
     rows = pd.concat([table(values), table({"A": a, "B": a * 0.9}, scale="full")])
-    out = statistics.summarise(statistics.paired_change(rows), np.random.default_rng(0), n_boot=100)
+    out = statistics.summarise(statistics.paired_change(rows), np.random.default_rng(0))
     pilot = out[out.scale == "pilot"].set_index("condition")
-    assert pilot.p.to_dict() == pytest.approx({"B": 2 / 64, "D": 4 / 64, "G": 1.0})
-    assert pilot.p_holm.to_dict() == pytest.approx({"B": 3 * 2 / 64, "D": 2 * 4 / 64, "G": 1.0})
+    assert pilot.p_flip.to_dict() == pytest.approx({"B": 2 / 64, "D": 4 / 64, "G": 1.0})
+    assert pilot.p["B"] == 0 and 0 < pilot.p["D"] < pilot.p["G"] == pytest.approx(1)
+    assert pilot.p_holm.to_dict() == pytest.approx({"B": 0, "D": 2 * pilot.p["D"], "G": 1.0})
     full = out[out.scale == "full"]
-    assert full.p_holm.tolist() == pytest.approx([2 / 64])
+    assert full.p_flip.tolist() == pytest.approx([2 / 64])
 
 
 def test_summary_is_reproducible_and_each_condition_stands_alone():
     rng = np.random.default_rng(3)
     values = {c: rng.uniform(0.8, 1.2, 8) for c in ("A", "B", "D", "G")}
-    one = statistics.summarise(changes_of(values), np.random.default_rng(7), n_boot=500)
-    again = statistics.summarise(changes_of(values), np.random.default_rng(7), n_boot=500)
+    one = statistics.summarise(changes_of(values), np.random.default_rng(7))
+    again = statistics.summarise(changes_of(values), np.random.default_rng(7))
     pd.testing.assert_frame_equal(one, again)
-    alone = statistics.summarise(changes_of({c: values[c] for c in "AG"}), np.random.default_rng(7), n_boot=500)
+    alone = statistics.summarise(changes_of({c: values[c] for c in "AG"}), np.random.default_rng(7))
     pd.testing.assert_frame_equal(one[one.condition == "G"].drop(columns="p_holm").reset_index(drop=True),
                                   alone.drop(columns="p_holm"))
     assert ((one.low <= one["mean"]) & (one["mean"] <= one.high)).all()
@@ -167,17 +208,19 @@ def test_summary_is_reproducible_and_each_condition_stands_alone():
 
 def test_conditions_come_in_their_order_and_unknown_ones_last():
     values = {c: [1.0, 1.0] for c in ("mine", "G", "D-fg", "C2", "A", "D", "B")}
-    out = statistics.summarise(changes_of(values), np.random.default_rng(0), n_boot=100)
+    out = statistics.summarise(changes_of(values), np.random.default_rng(0))
     assert out.condition.tolist() == ["B", "C2", "D", "D-fg", "G", "mine"]
 
 
 def sentence(mean, low, high, n=3, reported=None):
-    row = pd.Series({"condition": "B", "n": n, "mean": mean, "low": low, "high": high, "p": 0.25, "p_holm": 1.0})
+    row = pd.Series({"condition": "B", "n": n, "mean": mean, "low": low, "high": high, "p": 0.02, "p_holm": 0.2,
+                     "p_flip": 0.25})
     return statistics.describe(row, reported)
 
 
 def test_sentences_say_what_the_numbers_say():
-    assert sentence(-3.1, -5.0, -1.2) == "B: −3.1 % [−5.0, −1.2], n = 3, p = 0.25 (Holm 1); the interval excludes 0"
+    assert sentence(-3.1, -5.0, -1.2) == ("B: −3.1 % [−5.0, −1.2], n = 3, p = 0.02 (Holm 0.2, sign flip 0.25); "
+                                          "the interval excludes 0")
     assert "includes 0" in sentence(-3.1, -5.0, 0.2) and "excludes 0" in sentence(3.1, 0.1, 5.0)
     assert sentence(-3, -5, -1, reported=-4.9).endswith("reports −4.9 %, inside it")
     assert sentence(-3, -5, -1, reported=-11.5).endswith("reports −11.5 %, outside it")
@@ -187,7 +230,7 @@ def test_sentences_say_what_the_numbers_say():
 
 
 def test_sentence_is_the_same_for_both_kinds_of_rows():
-    summary = statistics.summarise(changes_of({"A": [1.0, 1.0], "B": [0.9, 0.8]}), np.random.default_rng(0), n_boot=50)
+    summary = statistics.summarise(changes_of({"A": [1.0, 1.0], "B": [0.9, 0.8]}), np.random.default_rng(0))
     tuples = [statistics.describe(r) for r in summary.itertuples()]
     assert tuples == [statistics.describe(r) for _, r in summary.iterrows()]
 

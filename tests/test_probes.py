@@ -5,15 +5,14 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from lewm_core import diagnostics
+from lewm_core import probes
 from lewm_core.conditions import condition
 from lewm_core.dataset import Data
-from lewm_core.diagnostics import (
+from lewm_core.errors import InputError
+from lewm_core.model import LeWM, LeWMConfig, normalise
+from lewm_core.probes import (
     Target,
-    anchor_points,
     build_target,
-    error_against_points,
-    held_out,
     linear_probe,
     mlp_probe,
     pose,
@@ -21,11 +20,8 @@ from lewm_core.diagnostics import (
     probe_table,
     r2,
     ridge_path,
-    token_features,
-    with_first_frame,
 )
-from lewm_core.errors import InputError
-from lewm_core.model import LeWM, LeWMConfig, normalise
+from lewm_core.tokens import held_out, token_features, with_first_frame
 from lewm_core.train import Recipe, train
 
 EPISODES, LENGTH = 20, 30
@@ -108,7 +104,7 @@ def test_preparing_features_looks_at_training_frames_only():
     moved = x.copy()
     moved[400:] += 100
     assert np.array_equal(prepare(x, train_frames)[:400], prepare(moved, train_frames)[:400])
-    wide = rng().normal(size=(N, diagnostics.MAX_FEATURES + 10)).astype(np.float32)
+    wide = rng().normal(size=(N, probes.MAX_FEATURES + 10)).astype(np.float32)
     assert prepare(wide, train_frames).shape == (N, 399)
     assert prepare(wide, train_frames)[:400].std() == pytest.approx(1, rel=1e-4)
 
@@ -185,25 +181,6 @@ def test_a_table_has_a_row_per_signal_features_and_probe_and_none_for_missing_si
         probe_table(features, data, [2, 5], probes=["forest"])
     with pytest.raises(InputError, match="at least two and one"):
         probe_table(features, data, [99])
-
-
-def test_error_against_points_compares_the_same_points_for_every_count(monkeypatch):
-    """Only point 0 moves. Features that hold the time predict it; the floor is the mean absolute deviation of x."""
-    monkeypatch.setattr(diagnostics, "ANCHORS", 4)
-    data = small(episodes=12)
-    train_frames = np.arange(70)
-    anchors = anchor_points(data, train_frames, 4)
-    assert anchors[0] == 0 and 1 not in anchors and len(set(anchors)) == 4
-    time = np.tile(np.arange(7), 12)[:, None].astype("f4")
-    table = error_against_points({"time": time}, data, [10, 11], counts=(1, 2, 400))
-    error = table.pivot(index="points", columns="series", values="error")
-    shift = 56 * np.arange(7)
-    floor = np.abs(shift - shift.mean()).mean() / 4
-    heads = error["training mean"]
-    assert heads.nunique() == 1 and heads[1] == pytest.approx(floor, rel=1e-5)
-    assert (error["time"] < 0.5 * heads).all()
-    with pytest.raises(InputError, match="1 to 400"):
-        error_against_points({"time": time}, data, [10, 11], counts=(401,))
 
 
 def test_held_out_episodes_are_those_that_training_never_saw():

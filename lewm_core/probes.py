@@ -1,13 +1,8 @@
 """What a frame's tokens can tell a probe about the signals: the CLS bottleneck, measured (paper 4.4).
 
-Three sets of features of one frozen encoder:
-
-- `CLS`: the token itself (D); `emb`: the projected latent that the predictor and the heads read (D).
-- `patch`: all patch tokens side by side (P·D), so that their places are kept (a mean over patches would throw away
-  exactly what the bottleneck is said to lose), reduced to at most MAX_FEATURES principal components.
-
 A probe learns on some episodes and is scored on others. Its score is R² = 1 − squared error / squared error of the
-training mean, both summed over a target's dimensions: 1 is perfect, 0 is no better than a constant.
+training mean, both summed over a target's dimensions: 1 is perfect, 0 is no better than a constant. Features are those
+of `tokens`; more than MAX_FEATURES are reduced to that many principal components.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,60 +14,28 @@ import torch
 import torch.nn.functional as F
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupKFold
-from torch import nn
+from torch import Tensor, nn
 
 from lewm_core import targets
 from lewm_core.dataset import Data
 from lewm_core.errors import InputError, pick
 from lewm_core.losses import normalise_depth
-from lewm_core.model import LeWM, normalise, seeded
-from lewm_core.train import Recipe, split_of
+from lewm_core.model import seeded
+from lewm_core.tokens import episode_index
 
 SIGNALS = {"depth": ("depth",), "tracks": ("tracks", "visible"), "centroid": ("centroid", "centroid_valid"),
            "shape": ("shape", "shape_valid")}  # probe target: the dataset columns it is made of
-TOKENS = ("CLS", "emb", "patch")
 PROBES = ("linear", "mlp")
 MAX_FEATURES = 512  # larger feature sets are reduced to this many principal components of the training frames
 DEPTH_SIDE = 14  # the 56 × 56 depth is averaged to this grid
 ALPHAS = tuple(10.0 ** np.arange(-1, 6))  # ridge penalties tried, for features of unit variance
 FOLDS = 3  # of training episodes, to choose the penalty
 HIDDEN = 136  # of the MLP probe: the paper's flat track head
-MLP_STEPS, MLP_BATCH, MLP_LR, MLP_DECAY = 100, 256, 3e-3, 1e-2
-MLP_CHECK = 5  # steps between looks at the stopping set
-POINT_COUNTS = (1, 4, 16, 64, 100, 400)
-ANCHORS = 8  # points whose error is compared while more and more are regressed with them
-
-
-def held_out(data: Data, seed: int, recipe: Recipe | None = None) -> np.ndarray:
-    """The episodes that runs of this seed and recipe never saw in training."""
-    split = split_of(data, recipe or Recipe(), seed)
-    if "episode" not in split.val:
-        raise InputError("held-out episodes", "a recipe that holds out none", "val_episodes above 0")
-    return np.unique(episode_index(data)[split.val["episode"]])
-
-
-def episode_index(data: Data) -> np.ndarray:
-    """(N,) the episode that each frame belongs to."""
-    return np.repeat(np.arange(len(data["ep_len"])), data["ep_len"])
-
-
-@torch.no_grad()
-def token_features(model: LeWM, data: Data, chunk: int = 256) -> dict[str, np.ndarray]:
-    """CLS (N, D), emb (N, D) and patch (N, P·D) float32 of every frame, in eval mode; the model's mode is kept."""
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    parts = {name: [] for name in TOKENS}
-    for pixels in torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).split(chunk):
-        cls, patches = model.encode_tokens(normalise(pixels.to(device)).unsqueeze(1))
-        for name, value in zip(TOKENS, (cls[:, 0], model.projector(cls)[:, 0], patches[:, 0].flatten(1)), strict=True):
-            parts[name].append(value.float().cpu())
-    model.train(training)
-    return {name: torch.cat(values).numpy() for name, values in parts.items()}
-
-
-def with_first_frame(features: np.ndarray, data: Data) -> np.ndarray:
-    """(N, 2F): each frame's features beside those of its episode's first frame, from which tracks are measured."""
-    return np.concatenate([features, features[data.first_frames()]], 1)
+LR, DECAY = 3e-3, 1e-2  # of the probes that are trained
+MLP_STEPS, MLP_BATCH, MLP_CHECK = 100, 256, 5  # CHECK: steps between looks at the stopping set
+ATTENTION_STEPS, ATTENTION_BATCH, ATTENTION_CHECK = 200, 32, 40
+QUERIES = 6400  # points × frames that the attention probe sees in a step, at most
+WIDTH, ATTENTION_HEADS, WAVES = 64, 4, 4  # of the attention probe; WAVES: octaves of a position's sines and cosines
 
 
 @dataclass(frozen=True)
@@ -106,14 +69,19 @@ def build_target(name: str, data: Data, train_frames: np.ndarray) -> Target:
     return Target(values, np.repeat(valid[:, None], values.shape[1], axis=1))
 
 
+def scaled(features: np.ndarray, train_frames: np.ndarray) -> np.ndarray:
+    """Features (N, …) to zero mean and unit deviation over `train_frames`, each by itself; constant ones only shift."""
+    train = features[train_frames]
+    std = train.std(0)
+    return ((features - train.mean(0)) / np.where(std < 1e-6, 1, std)).astype(np.float32)
+
+
 def prepare(features: np.ndarray, train_frames: np.ndarray) -> np.ndarray:
     """Features (N, F) standardised and, beyond MAX_FEATURES, reduced by PCA; both fitted to `train_frames` only.
 
     The components keep their relative variances, which matter to a ridge penalty; their total is one per feature.
     """
-    train = features[train_frames]
-    std = train.std(0)
-    x = (features - train.mean(0)) / np.where(std < 1e-6, 1, std)
+    x = scaled(features, train_frames)
     if x.shape[1] > MAX_FEATURES:
         components = min(MAX_FEATURES, len(train_frames) - 1)
         x = PCA(components, svd_solver="randomized", random_state=0).fit(x[train_frames]).transform(x)
@@ -174,32 +142,78 @@ def linear_probe(problem: Problem) -> np.ndarray:
 
 
 def mlp_probe(problem: Problem, seed: int = 0) -> np.ndarray:
-    """Predictions (n_test, K) of an MLP with one hidden layer, stopped where held-out training episodes are best.
+    """Predictions (n_test, K) of an MLP with one hidden layer. All randomness is from `seed`."""
+    with seeded(seed):
+        model = nn.Sequential(nn.Linear(problem.x.shape[1], HIDDEN), nn.GELU(),
+                              nn.Linear(HIDDEN, problem.y.shape[1]))
+    return _fit(model, model[2], (torch.from_numpy(problem.x),), problem, seed, MLP_STEPS, MLP_BATCH,
+                MLP_CHECK)
 
-    It starts at the training mean and sees targets in units of their overall deviation. All randomness is from `seed`.
+
+class AttentionProbe(nn.Module):
+    """Tokens (M, T, D) and points (M, k, 2) in image sides -> (M, 2k): each point asks the tokens where it has gone.
+
+    A point's query is an embedding of its position; keys and values are the tokens, each with a learned place. What
+    it finds and the query go through an MLP of the other probe's width.
+    """
+
+    def __init__(self, tokens: int, dim: int):
+        super().__init__()
+        self.place = nn.Parameter(0.02 * torch.randn(tokens, WIDTH))
+        self.token, self.query = nn.Linear(dim, WIDTH), nn.Linear(2 + 4 * WAVES, WIDTH)
+        self.key_value = nn.Linear(WIDTH, 2 * WIDTH)
+        self.out = nn.Sequential(nn.Linear(2 * WIDTH, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 2))
+
+    def forward(self, tokens: Tensor, points: Tensor) -> Tensor:
+        phase = (points.unsqueeze(-1) * torch.pi * 2.0 ** torch.arange(WAVES)).flatten(2)
+        query = self.query(torch.cat([points, phase.sin(), phase.cos()], 2))  # (M, k, W)
+        key_value = self.key_value(F.gelu(self.token(tokens) + self.place))
+        q, k, v = (t.unflatten(-1, (ATTENTION_HEADS, -1)).transpose(1, 2) for t in (query, *key_value.chunk(2, -1)))
+        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.out(torch.cat([found, query], 2)).flatten(1)
+
+
+def attention_probe(problem: Problem, tokens: np.ndarray, points: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Predictions (n_test, 2k) of a cross-attention probe, of x and y of k points side by side.
+
+    tokens: (N, T, D), as `scaled` returns them; points: (N, k, 2), where each point was in its episode's first frame,
+    in image sides. All randomness is from `seed`.
+    """
+    with seeded(seed):
+        model = AttentionProbe(*tokens.shape[1:])
+    frames = min(ATTENTION_BATCH, max(1, QUERIES // points.shape[1]))
+    inputs = (torch.from_numpy(tokens), torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)))
+    return _fit(model, model.out[2], inputs, problem, seed, ATTENTION_STEPS, frames, ATTENTION_CHECK)
+
+
+def _fit(model: nn.Module, last: nn.Linear, inputs: tuple[Tensor, ...], problem: Problem, seed: int, steps: int,
+         batch: int, check: int) -> np.ndarray:
+    """Predictions (n_test, K) of `model`, stopped where held-out training episodes are best.
+
+    It starts at the training mean (`last` is its last layer) and sees targets in units of their overall deviation.
     """
     p = problem
     episodes = np.random.default_rng(seed).permutation(np.unique(p.groups[p.train]))
     stopping = np.isin(p.groups[p.train], episodes[: max(1, len(episodes) // 5)])
     scale = max(float((p.y[p.train] - p.mean).std()), 1e-8)
-    x, y = torch.from_numpy(p.x), torch.from_numpy((p.y - p.mean) / scale)
-    weight = torch.from_numpy(p.valid).float()
-    fit, stop = torch.from_numpy(p.train[~stopping]), torch.from_numpy(p.train[stopping])
-    with seeded(seed):
-        model = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.GELU(), nn.Linear(HIDDEN, y.shape[1]))
-    nn.init.zeros_(model[2].weight), nn.init.zeros_(model[2].bias)
-    optimizer = torch.optim.AdamW(model.parameters(), MLP_LR, weight_decay=MLP_DECAY, fused=True)
-    x_stop, y_stop, w_stop, x_test = x[stop], y[stop], weight[stop], x[torch.from_numpy(p.test)]
+    y, weight = torch.from_numpy((p.y - p.mean) / scale), torch.from_numpy(p.valid).float()
+    fit, stop, test = (torch.from_numpy(rows) for rows in (p.train[~stopping], p.train[stopping], p.test))
+    nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
+    optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=DECAY, fused=True)
+
+    def squared(rows: Tensor) -> Tensor:
+        return (model(*(x[rows] for x in inputs)) - y[rows]).square() * weight[rows]
+
     generator = torch.Generator().manual_seed(seed)
     best, answer = torch.inf, None
-    for step in range(MLP_STEPS):
-        if step % MLP_CHECK == 0:
+    for step in range(steps):
+        if step % check == 0:
             with torch.no_grad():
-                error = ((model(x_stop) - y_stop).square() * w_stop).sum().item()
+                error = squared(stop).sum().item()
                 if error < best:
-                    best, answer = error, model(x_test)
-        rows = fit[torch.randint(len(fit), (min(MLP_BATCH, len(fit)),), generator=generator)]
-        loss = ((model(x[rows]) - y[rows]).square() * weight[rows]).sum() / weight[rows].sum().clamp(min=1)
+                    best, answer = error, model(*(x[test] for x in inputs))
+        rows = fit[torch.randint(len(fit), (min(batch, len(fit)),), generator=generator)]
+        loss = squared(rows).sum() / weight[rows].sum().clamp(min=1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -233,55 +247,3 @@ def probe_table(features: Mapping[str, np.ndarray], data: Data, test_episodes: S
                 rows.append((signal, tokens, name, r2(problem, pick(run, name, "probe")(problem)), len(problem.train),
                              len(problem.test)))
     return pd.DataFrame(rows, columns=["target", "tokens", "probe", "r2", "train_frames", "test_frames"])
-
-
-def anchor_points(data: Data, train_frames: np.ndarray, count: int) -> np.ndarray:
-    """Grid points (count,), spread evenly over the quarter of the grid that moves most in the training frames.
-
-    Not simply those that move most, which would be points that move less in other episodes. Points visible in less
-    than half of the frames come last.
-    """
-    visible = data["visible"][train_frames].astype(bool)
-    squared = (np.nan_to_num(targets.displacements(data, "tracks"))[train_frames] ** 2).sum(-1)
-    moved = (squared * visible).sum(0) / np.maximum(visible.sum(0), 1)
-    order = np.argsort(-np.where(visible.mean(0) >= 0.5, moved, -1), kind="stable")
-    return order[np.linspace(0, len(order) // 4 - 1, count).round().astype(int)]
-
-
-def error_against_points(features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int],
-                         counts: Sequence[int] = POINT_COUNTS, seed: int = 0) -> pd.DataFrame:
-    """Does regressing more points at once cost accuracy? The MLP probe's error on the same anchor points throughout.
-
-    For k below the number of anchors these are dealt into heads of k points each; above it, one head regresses the
-    anchors and k − ANCHORS further points drawn from `seed`. Columns series (name of the features, or "training mean"
-    and "no motion", which look at nothing), points, error: mean distance (px at 224) between predicted and true
-    displacement over the frames in which an anchor is visible.
-    """
-    groups = episode_index(data)
-    train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
-    tracks = build_target("tracks", data, train_frames)
-    anchors, n_points = anchor_points(data, train_frames, ANCHORS), data["tracks"].shape[1]
-    rest = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(n_points), anchors))
-    prepared = {name: prepare(values, train_frames) for name, values in features.items()}
-
-    def problem(x: np.ndarray, points: np.ndarray) -> Problem:
-        columns = (2 * points[:, None] + [0, 1]).ravel()
-        return pose(x, Target(tracks.values[:, columns], tracks.valid[:, columns]), groups, test_episodes)
-
-    def distances(posed: Problem, pred: np.ndarray) -> np.ndarray:
-        """Of the anchors only, which come first."""
-        off = np.linalg.norm((posed.y[posed.test] - pred).reshape(len(posed.test), -1, 2), axis=2)
-        return off[:, : len(anchors)][posed.valid[posed.test][:, ::2][:, : len(anchors)]]
-
-    rows = []
-    for k in counts:
-        if not 1 <= k <= n_points:
-            raise InputError("number of points", str(k), f"1 to {n_points}")
-        deal = np.split(anchors, range(k, len(anchors), k))
-        heads = deal if len(deal) > 1 else [np.concatenate([anchors, rest])[:k]]
-        for name, x in prepared.items():
-            posed = [problem(x, points) for points in heads]
-            rows.append((name, k, np.concatenate([distances(p, mlp_probe(p, seed)) for p in posed]).mean()))
-        rows += [("training mean", k, np.concatenate([distances(p, p.mean) for p in posed]).mean()),
-                 ("no motion", k, np.concatenate([distances(p, np.zeros_like(p.mean)) for p in posed]).mean())]
-    return pd.DataFrame(rows, columns=["series", "points", "error"])
