@@ -4,6 +4,7 @@ The paper counts seven and lists nine auxiliary variants, with the tracks in two
 `CONTROLS` holds what the paper lacks: rows that tell its explanations apart.
 """
 
+from collections import ChainMap
 from collections.abc import Iterable
 
 from lewm_core.contract import Outline
@@ -51,7 +52,7 @@ CONTROLS = {c.name: c for c in (
 )}
 
 
-ALL = CONDITIONS | CONTROLS
+ALL = ChainMap(CONDITIONS, CONTROLS)  # a row added to either is in it
 
 
 def condition(name: str) -> Condition:

@@ -62,7 +62,8 @@ class Data:
             raise InputError("episodes", "none", "at least one")
         chosen = self.numbers(ids)
         frames = np.concatenate([np.arange(len(self["action"]))[self.episode(i)] for i in chosen])
-        columns = {name: value[chosen if COLUMNS[name].axis == "E" else frames] for name, value in self.columns.items()}
+        per_episode = {c.name for c in COLUMNS.values() if c.axis == "E" or c.dtype == "str"}
+        columns = {name: value[chosen if name in per_episode else frames] for name, value in self.columns.items()}
         columns["ep_offset"] = np.cumsum(columns["ep_len"]) - columns["ep_len"]
         return replace(self, columns=columns, fingerprint=digest(self.fingerprint, *map(str, ids)))
 

@@ -11,7 +11,7 @@ from lewm_core.errors import InputError
 from lewm_core.heads import build_heads
 from lewm_core.train import ActionScale, Frames, Recipe, check, default_device, evaluate, split_of, windows
 
-ALL = "all"  # the split of a dataset that the checkpoint was not trained on
+WHOLE = "all"  # the split of a dataset that the checkpoint was not trained on
 
 
 def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dict[str, object]:
@@ -39,9 +39,9 @@ def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dic
         starts, train_frames = split.val, np.unique(windows(split.train))
     else:
         recipe = Recipe()
-        starts = {ALL: window_starts(data["ep_len"], data["ep_offset"])}
+        starts = {WHOLE: window_starts(data["ep_len"], data["ep_offset"])}
         train_frames = np.arange(len(data["pixels"]))
-        if not len(starts[ALL]):
+        if not len(starts[WHOLE]):
             raise InputError("dataset", "no episode as long as a window", "one of 4 frames or more")
     scale = metadata.get("action_scale")
     scale = ActionScale(**scale) if scale else ActionScale.fit(data["action"][train_frames])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lewm_core import paper, verdicts
 from lewm_core.evidence import Absent, Evidence
-from lewm_core.heads import HEADS
+from lewm_core.heads import build_heads
 from lewm_core.model import MODELS, LeWM
 from lewm_core.verdicts import UNTESTABLE, Finding, all_of
 from lewm_core.workspace import SCALES
@@ -154,7 +154,7 @@ def parameters(e: Evidence, *_: str) -> Finding:
 
 
 def head(name: str, expected: float) -> Judge:
-    return lambda *_: verdicts.count(sum(p.numel() for p in HEADS[name](192).parameters()), expected)
+    return lambda *_: verdicts.count(sum(p.numel() for p in build_heads((name,), 192, 0).parameters()), expected)
 
 
 def opinion(reason: str) -> Judge:

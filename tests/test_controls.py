@@ -54,7 +54,7 @@ def test_a_selection_is_the_episodes_asked_for_in_that_order(data):
     assert chosen["ep_offset"].tolist() == [0, 10] and chosen["ep_offset"].dtype == np.int64
     for new, old in ((0, 4), (1, 1)):
         for name, column in dataset.COLUMNS.items():
-            if column.axis == "N":
+            if column.axis == "N" and column.dtype != "str":
                 np.testing.assert_array_equal(chosen[name][chosen.episode(new)], data[name][data.episode(old)])
     assert chosen.made == data.made
     prints = [data.select(ids).fingerprint for ids in (["square4", "square1"], ["square1", "square4"], ["square4"])]
