@@ -58,12 +58,12 @@ from IPython.display import HTML, Markdown, display
 
 from lewm_core import base as bases
 from lewm_core import charts, dataset, diagnostics, downstream, pictures, plots, retrieval, statistics, widgets
-from lewm_core.curation import read_selection
 from lewm_core.decoder import DecoderRecipe, decode, quality, train_decoder
 from lewm_core.errors import InputError
 from lewm_core.pictures import RolloutColumn
 from lewm_core.planning import CEM
 from lewm_core.provenance import collect
+from lewm_core.selection import read_selection
 from lewm_core.sources import SourceSpec
 from lewm_core.sweep import load_model, result
 from lewm_core.train import Recipe, default_device
