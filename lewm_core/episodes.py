@@ -80,7 +80,7 @@ class Episode:
 def check_moves(actions: np.ndarray, where: object) -> None:
     """InputError for (T, 7) actions that are zero throughout: no step moves the arm, and the gripper never changes.
 
-    The last action leads nowhere and does not count.
+    For sources of real data, where that is a broken recording. The last action leads nowhere and does not count.
     """
     steps = actions[:-1]
     if len(steps) and not steps[:, :-1].any() and (steps[:, -1] == steps[0, -1]).all():

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lewm_core.episodes import ACTION_DIM, Episode, EpisodeInfo
+from lewm_core.episodes import ACTION_DIM, Episode, EpisodeInfo, check_moves
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest
 from lewm_core.recordings import decode, resize
@@ -122,6 +122,7 @@ class LeRobot:
             raise InputError("episode id", repr(id), f"{min(self._entries)} to {max(self._entries)}")
         entry = self._entries[id]
         rows = self._rows(entry)
+        check_moves(rows["action"], f"{entry.table}, {id}")
         if self._is_video:
             pictures = _decode(entry.video, id, entry.start + rows["timestamp"][:, 0], 0.5 / self._info["fps"])
         else:

@@ -19,7 +19,7 @@ import cv2
 from tqdm import tqdm
 
 from lewm_core.bridge_layouts import open_bridge
-from lewm_core.episodes import Episode, EpisodeInfo, Source, check_moves
+from lewm_core.episodes import Episode, EpisodeInfo, Source
 from lewm_core.errors import InputError, pick
 from lewm_core.files import digest, file_digest, replacing, write_json
 from lewm_core.lerobot import LeRobot
@@ -200,7 +200,6 @@ def packet(spec: SourceSpec, id: str, cache: Path | None = None, fingerprint: st
     """
     source = spec.open()
     episode = source.load(id)
-    check_moves(episode.actions, f"episode {id}")
     signals = extract(episode, spec.backends, cache, fingerprint or source.fingerprint, spec.settings)
     return replace(episode, truth=None), signals
 

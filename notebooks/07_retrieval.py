@@ -361,7 +361,7 @@ if tasks:
 # Goals reached by kind of task and in all, the median distance to go at the end over that at the start (the object's
 # where it must move), and *prefers recorded*: the share of random action sequences that the model's cost puts behind
 # the recorded actions, which do lead to the goal (0.5: the cost knows nothing). Differences are paired by task, in
-# points of per cent with a bootstrap interval over tasks.
+# points of per cent with a bootstrap interval over tasks, which no correction widens for there being several.
 
 # %%
 if tasks:

@@ -230,10 +230,17 @@ def test_the_fingerprint_follows_the_content(folder, copy):
 def test_wide_pictures_are_cut_to_their_centre(tmp_path):
     frames = np.zeros((4, 32, 64, 3), np.uint8)
     frames[:, :, :16], frames[:, :, 16:48], frames[:, :, 48:] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
-    export(tmp_path / "wide", [Episode("e", frames, np.zeros((4, 7), np.float32), np.zeros((4, 2), np.float32), "")])
+    export(tmp_path / "wide", [Episode("e", frames, np.ones((4, 7), np.float32), np.zeros((4, 2), np.float32), "")])
     back = LeRobot(tmp_path / "wide", 16).load("episode-000000").frames
     assert back.shape == (4, 16, 16, 3)
     assert np.abs(back[:, 2:-2, 2:-2] - np.array([0, 200.0, 0])).max() < 12
+
+
+def test_a_robot_that_never_moves_is_refused(tmp_path):
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    export(tmp_path / "still", [Episode("e", frames, np.zeros((4, 7), np.float32), np.zeros((4, 2), np.float32), "")])
+    with pytest.raises(InputError, match="zero actions in all 3 steps"):
+        LeRobot(tmp_path / "still", 16).load("episode-000000")
 
 
 def test_pictures_in_the_table_are_read_exactly(copy):
