@@ -24,6 +24,7 @@ from lewm_core.conditions import CONTROLS, condition
 from lewm_core.errors import InputError, pick
 from lewm_core.sweep import Run
 from lewm_core.train import Recipe, check, split_of, steps_of
+from lewm_core.workspace import Workspace
 
 MAIN = ("A", "B", "D", "E")
 MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(name for name in CONTROLS if name[0] == "C"))
@@ -175,6 +176,7 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     """
     named = [pick(STUDIES, name, "study") for name in studies]
     data = dataset.load(path)
+    base = replace(base, action_dim=data["action"].shape[1])
     check(data, condition("A"), base.load(seed=0)[0])
     small = replace(data, columns={k: v for k, v in data.columns.items() if k != "pixels"})
     recipe = replace(recipe, epochs=sizes.epochs or recipe.epochs)
@@ -189,12 +191,32 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     return [c for c in controls if not missing[c.run.condition]], skipped
 
 
+def of_run(workspace: Workspace, profile: str, base: Base, recipe: Recipe,
+           studies: Iterable[str] = tuple(STUDIES)) -> tuple[list[Control], pd.DataFrame]:
+    """`plan` on the pool that notebook 02 wrote, in the profile's sizes."""
+    sizes = pick(PRESETS, profile, "profile with controls")
+    table = pd.read_csv(workspace.need(workspace.pool, "02_extraction"), dtype={"episode": str})
+    return plan(studies, sizes, table, workspace.need(workspace.dataset("pool"), "02_extraction"), base, recipe)
+
+
 def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
-    """The finished runs' metrics, tidy: study, arm, selection, episodes, steps, head_weight and `sweep`'s columns, of
-    which `scale` repeats the arm, so that the statistics pair runs within it."""
+    """The finished runs' metrics, tidy: study, arm, selection (best or random), episodes (trained on), steps,
+    head_weight and `sweep`'s columns (condition, scale, seed, split, metric, value, run), of which `scale` repeats the
+    arm, so that the statistics pair runs within it. A run has its rows in every study that it belongs to."""
     found = []
     for c in controls:
         more = {"study": c.study, "arm": c.run.scale, "selection": c.selection, "episodes": len(c.run.episodes),
                 "steps": sweep.result(folder, c.run.key)["steps"], "head_weight": c.run.recipe.head_weight}
         found += [more | row for row in sweep.rows(c.run, folder)]
     return pd.DataFrame(found)
+
+
+def gradients(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """How the heads' gradients lie to the prediction's along the runs of study `conflict`: scale, condition, seed, step,
+    head, cosine, ratio (the weighted norm over the prediction's), norm, norm_to. Empty where no run has a head.
+
+    table: as from `results`.
+    """
+    rows = sweep.curves(table[table.study == "conflict"], folder, "probes")
+    rows = rows[rows.term.str.startswith("head_")]
+    return rows.assign(head=rows.term.str.removeprefix("head_")).drop(columns="term").reset_index(drop=True)

@@ -8,6 +8,7 @@ from lewm_core.errors import InputError, pick
 ROOT = Path(__file__).resolve().parents[1]  # of the repository: notebooks/, figures/, runs/
 SCALES = ("pilot", "full")
 DATA = ("tabletop", "bridge", "lerobot")  # the keys of sources.SOURCES; all but the first are real data in a folder
+MEASURED = ("instability", "facts", "gradients")
 BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
 
 
@@ -76,12 +77,19 @@ class Workspace:
         return self.output / "pool.csv"
 
     def results(self, scale: str) -> Path:
-        """scale: pilot, full or controls."""
+        """scale: pilot, full or controls (all studies, written by notebook 05; columns as `controls.results` says)."""
         return self.output / f"results_{_named(scale, *SCALES, 'controls')}.csv"
 
     def skipped(self, scale: str) -> Path:
         """Conditions that could not be run at this scale, each with the reason."""
         return self.output / f"skipped_{_named(scale, *SCALES, 'controls')}.csv"
+
+    def measured(self, name: str) -> Path:
+        """What the claims are judged by beside the results: the table of that name in `evidence.Evidence`.
+
+        name: instability (written by notebook 04), facts (05) or gradients (05, of the controls).
+        """
+        return self.output / f"measured_{pick({n: n for n in MEASURED}, name, 'measurement')}.csv"
 
     @property
     def runs(self) -> Path:

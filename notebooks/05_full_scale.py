@@ -23,6 +23,7 @@ profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures"  # folder of the figures
+study = "main"  # main, or controls: also what tells scale, curation, training length and loss weight apart
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
 model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 full_conditions = ["A", "B", "D", "E"]  # rows of lewm_core.conditions; the paper's three and the baseline
@@ -41,7 +42,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lewm_core import base as bases
-from lewm_core import dataset, paper, plots, statistics
+from lewm_core import controls, dataset, paper, plots, statistics
 from lewm_core.files import write_csv
 from lewm_core.provenance import collect
 from lewm_core.selection import read_selection
@@ -163,3 +164,21 @@ display(Markdown("\n".join(lines)))
 display(Markdown("In full, on held-out episodes:\n\n" + "\n".join(
     f"- {row.scale} {statistics.describe(row, paper.reported(3, row.scale).get(row.condition))}"
     for row in summary[summary.split == "episode"].itertuples())))
+
+# %% [markdown]
+# ## The controls
+#
+# `--study controls` trains what the paper lacks. All of these runs are done here, those of notebook 06 included; what
+# notebook 04 has done is not repeated.
+
+# %%
+control_results = None
+if study == "controls":
+    planned, left_out = controls.of_run(workspace, profile, start, recipe)
+    sweep([c.run for c in planned], workspace.runs, jobs or None)
+    control_results = controls.results(planned, workspace.runs)
+    write_csv(workspace.results("controls"), control_results)
+    write_csv(workspace.skipped("controls"), left_out)
+    gradients = controls.gradients(control_results, workspace.runs)
+    write_csv(workspace.measured("gradients"), gradients)
+    display(left_out) if len(left_out) else print("no condition was skipped")
