@@ -212,8 +212,8 @@ def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
 
 
 def gradients(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """How the heads' gradients lie to the prediction's along the runs of study `conflict`: scale, condition, seed, step,
-    head, cosine, ratio (the weighted norm over the prediction's), norm, norm_to. Empty where no run has a head.
+    """How the heads' gradients lie to the prediction's along the runs of study `conflict`: scale, condition, seed,
+    step, head, cosine, ratio (the weighted norm over the prediction's), norm, norm_to.
 
     table: as from `results`.
     """

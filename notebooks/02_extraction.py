@@ -127,10 +127,10 @@ if study == "controls":
     pool = controls.choose(scores, sizes, np.random.default_rng(0))
     dataset.write(workspace.dataset("pool"), read(pool.episode.tolist()), **made, scale="pool")
     write_csv(workspace.pool, pool)
-    chosen = {"best by score": pool.best > 0, "random": pool.random > 0, "in both": (pool.best > 0) & (pool.random > 0),
+    parts = {"best by score": pool.best > 0, "random": pool.random > 0, "in both": (pool.best > 0) & (pool.random > 0),
               "test": pool.test}
     display(pd.DataFrame([{"set": name, "episodes": rows.sum(), "mean score": pool.score[rows].mean()}
-                          for name, rows in chosen.items()]).set_index("set").round(3))
+                          for name, rows in parts.items()]).set_index("set").round(3))
     display(Markdown(f"`{relative(workspace.dataset('pool'))}`: {len(pool)} episodes; which is which: "
                      f"`{relative(workspace.pool)}`."))
 else:
