@@ -52,7 +52,7 @@ CONTROLS = {c.name: c for c in (
 )}
 
 
-ALL = ChainMap(CONDITIONS, CONTROLS)  # a row added to either is in it
+ALL = ChainMap(CONTROLS, CONDITIONS)  # the paper's first when listed; a row added to either is in it
 
 
 def condition(name: str) -> Condition:

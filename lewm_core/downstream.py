@@ -206,33 +206,33 @@ def reached(table: pd.DataFrame, factor: float = 1.0) -> pd.Series:
     return table.assign(near=near).groupby(keys, sort=False).near.max().groupby(["method", "task"], sort=False).mean()
 
 
-def compare(success: pd.DataFrame, name: str, other: str, rng: np.random.Generator) -> str:
+def compare(success: pd.DataFrame, name: str, other: str) -> str:
     """One sentence on two columns of `success` (a row a task, in 0..1), paired by task, true whatever they hold."""
     difference = 100 * (success[name] - success[other]).to_numpy()
     text = f"Planning with {name} against {other}: {statistics.number(difference.mean())} points"
     if len(difference) < 2:
         return text + ", one task."
-    low, high = statistics.interval(difference, rng)
+    low, high = statistics.interval(difference)
     verdict = "more" if low > 0 else "fewer" if high < 0 else "neither clearly more nor clearly fewer"
     return f"{text} [{statistics.number(low)}, {statistics.number(high)}]: {verdict} goals than {other}."
 
 
-def summarise(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """What `charts.planning` draws. table: rows of `attempt` with columns method and repeat.
 
     Columns method, metric, kind (of task, or "all"), factor (× NEAR), step, n (tasks), value, low, high. Metrics:
-    success (`reached`, in 0..1; with its bootstrap interval over tasks at factor 1), gripper left and object left: the
-    median distance to go over that at the start, at each step; the object's over the tasks in which it must move.
+    success (`reached`, in 0..1; with its t interval over tasks, cut to that range, at factor 1), gripper left and object
+    left: the median distance to go over that at the start, at each step; the object's over the tasks in which it must
+    move.
     """
-    start, rows = int(rng.integers(2**62)), []
+    rows = []
     kind_of = table.groupby("task", sort=False).kind.first()
     for factor in FACTORS:
         success = reached(table, factor).unstack("method", sort=False)
         for kind in (*KINDS, "all"):
             chosen = success[(kind_of[success.index] == kind) | (kind == "all")]
             for method, values in chosen.items() if len(chosen) else ():
-                low, high = (statistics.interval(values.to_numpy(), np.random.default_rng(start)) if factor == 1
-                             else (np.nan, np.nan))
+                low, high = np.clip(statistics.interval(values), 0, 1) if factor == 1 else (np.nan, np.nan)
                 rows.append((method, "success", kind, factor, None, len(values), values.mean(), low, high))
     keys = ["method", "repeat", "task"]
     for name, kind in (("gripper", "all"), ("object", "move")):

@@ -348,7 +348,7 @@ if tasks:
     planners = {"base": (start_model.to(device), start_scale or worlds["A"].action_scale),
                 **{name: (world.model, world.action_scale) for name, world in worlds.items()}}
     tries = downstream.attempts(tasks, planners, actions, settings, plan_every, random_repeats, rollout_seed)
-    summary = downstream.summarise(tries, np.random.default_rng(0))
+    summary = downstream.summarise(tries)
     made = provenance | {"tasks": [(t.recording.id, t.start, t.kind) for t in tasks], "near": downstream.NEAR,
                          "cem": asdict(settings), "every": plan_every, "duration_s": round(time.time() - started, 1)}
     figure = charts.planning(summary, caption)
@@ -361,7 +361,7 @@ if tasks:
 # Goals reached by kind of task and in all, the median distance to go at the end over that at the start (the object's
 # where it must move), and *prefers recorded*: the share of random action sequences that the model's cost puts behind
 # the recorded actions, which do lead to the goal (0.5: the cost knows nothing). Differences are paired by task, in
-# points of per cent with a bootstrap interval over tasks, which no correction widens for there being several.
+# points of per cent with a 95 % t interval over tasks, which no correction widens for there being several.
 
 # %%
 if tasks:
@@ -373,7 +373,7 @@ if tasks:
         preferred = downstream.prefers_recorded(*known, tasks, actions, plan_samples, np.random.default_rng(0))
         outcomes.loc[name, "prefers recorded"] = preferred.mean()
     display(outcomes.style.format("{:.2f}", na_rep="–"))
-    planned = ["- " + downstream.compare(success, name, other, np.random.default_rng(0))
+    planned = ["- " + downstream.compare(success, name, other)
                for name in planners for other in ("random", "static")]
     display(Markdown("\n".join(planned)))
 

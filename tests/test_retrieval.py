@@ -39,6 +39,12 @@ class Adder(nn.Module):
         super().__init__()
         self.drift = nn.Parameter(torch.tensor(drift))
 
+    projector = staticmethod(lambda cls: cls)
+
+    def encode_tokens(self, pixels):
+        emb, _ = self.encode(pixels)
+        return emb, emb.unsqueeze(2)  # one patch token that says the same
+
     def encode(self, pixels, actions=None):
         colour = pixels[:, :, :, 0, 0] * torch.tensor(IMAGE_STD) + torch.tensor(IMAGE_MEAN)
         return torch.nn.functional.pad(255 * colour, (0, 4)), actions
