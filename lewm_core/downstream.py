@@ -221,9 +221,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """What `charts.planning` draws. table: rows of `attempt` with columns method and repeat.
 
     Columns method, metric, kind (of task, or "all"), factor (× NEAR), step, n (tasks), value, low, high. Metrics:
-    success (`reached`, in 0..1; with its t interval over tasks, cut to that range, at factor 1), gripper left and object
-    left: the median distance to go over that at the start, at each step; the object's over the tasks in which it must
-    move.
+    success (`reached`, in 0..1; with its t interval over tasks, cut to that range, at factor 1), gripper left and
+    object left: the median distance to go over that at the start, at each step; the object's over the tasks in which it
+    must move.
     """
     rows = []
     kind_of = table.groupby("task", sort=False).kind.first()

@@ -241,7 +241,8 @@ def test_the_summary_is_what_counting_gives():
     summary = downstream.summarise(table).set_index(["method", "metric", "kind"])
     success = summary[summary.factor == 1].value
     assert success["half", "success", "all"] == 0.25 and success["half", "success", "move"] == 0.5
-    assert summary[summary.factor == 1].loc[("half", "success", "all")][["low", "high"]].tolist() == [0, 1]  # two tasks: nothing is known
+    interval = summary[summary.factor == 1].loc[("half", "success", "all")][["low", "high"]]
+    assert interval.tolist() == [0, 1]  # of two tasks nothing is known
     left = summary.set_index("step", append=True).value
     assert left["half", "gripper left", "all", 2] == pytest.approx(np.median([0.3, 0.1, 1.0, 0.5]))
     assert left["good", "object left", "move", 2] == pytest.approx(0.5)
