@@ -86,8 +86,8 @@ def files(what: Iterable[str] = WHAT, shards: int = 4) -> list[File]:
     return found
 
 
-def download(wanted: list[File], folder: Path, yes: bool = False) -> int:
-    """Print what there is to fetch, ask unless `yes`, fetch; returns the exit code."""
+def download(wanted: list[File], folder: Path, yes: bool = False, code: Iterable[Code] = ()) -> int:
+    """Print what there is to fetch, ask unless `yes`, fetch, clone `code`; returns the exit code."""
     known = recorded(folder)
     with ThreadPoolExecutor(8) as pool:  # what is recorded needs no answer
         answers = pool.map(lambda f: Remote() if f.path in known and (folder / f.path).exists() else ask(f), wanted)
@@ -111,7 +111,9 @@ def download(wanted: list[File], folder: Path, yes: bool = False) -> int:
     if failed:
         _by_hand(failed, folder)
     if not todo:
-        return (IMPOSSIBLE if len(failed) == len(wanted) else INCOMPLETE) if failed else OK
+        cloned = [clone(c, folder) for c in code]
+        nothing = len(failed) == len(wanted) and not any(cloned)
+        return OK if not failed and all(cloned) else IMPOSSIBLE if nothing else INCOMPLETE
     if sum(left.values()) > space:
         raise InputError(folder, f"{_human(space)} free", f"{_human(sum(left.values()))} for what is left to fetch",
                          "Choose fewer --shards, other --what, or another folder.")
@@ -126,7 +128,8 @@ def download(wanted: list[File], folder: Path, yes: bool = False) -> int:
             failed_now[file] = str(error)
     if failed_now:
         _by_hand(failed_now, folder)
-    return INCOMPLETE if failed or failed_now else OK
+    cloned = [clone(c, folder) for c in code]
+    return INCOMPLETE if failed or failed_now or not all(cloned) else OK
 
 
 def clone(code: Code, folder: Path) -> bool:
@@ -191,9 +194,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.to.exists() and not options.to.is_dir():
             raise InputError("--to", f"{options.to}, a file", "a folder, existing or not")
         what = [*filter(None, options.what.split(","))]
-        code = download(files(what, options.shards), options.to, options.yes)
-        cloned = [clone(c, options.to) for c in CODE] if "extractors" in what and code != IMPOSSIBLE else []
-        return code if all(cloned) else INCOMPLETE
+        return download(files(what, options.shards), options.to, options.yes, CODE if "extractors" in what else ())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return IMPOSSIBLE

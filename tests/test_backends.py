@@ -330,10 +330,11 @@ def test_one_object_is_kept_by_score_and_motion():
 
 
 @pytest.mark.parametrize("kind, name, others", [
-    ("depth", "video-depth-anything", "simulator"), ("tracks", "cotracker3", "simulator, classical"),
-    ("mask", "sam3", "simulator, classical"), ("depth", "depth-anything-v2", "simulator"),
+    ("depth", "video-depth-anything", ""), ("tracks", "cotracker3", ", classical"),
+    ("mask", "sam3", ", classical"), ("depth", "depth-anything-v2", ""),
 ])  # fmt: skip
 def test_missing_weights_are_explained(tmp_path, kind, name, others):
+    others = "simulator (simulated episodes only)" + others
     monkeyed = {"depth": None, "tracks": None, "mask": None, kind: name}
     episode = clip(np.zeros((2, 8, 8, 3), np.uint8))
     for folder in ("", str(tmp_path)):

@@ -108,7 +108,7 @@ def check(backends: Backends, settings: Settings) -> None:
     """InputError if a backend lacks its weights, code or packages: the reason, the remedy, and the other backends."""
     for kind, name in backends.learned().items():
         if (lacks := upstream.lacking(name, settings)) is not None:
-            others = ", ".join(usable(kind, settings)) or "none"
+            others = ", ".join(n + " (simulated episodes only)" * (n == "simulator") for n in usable(kind, settings))
             raise InputError(f"{kind} backend {name}", lacks, f"{upstream.NEEDS[name].weights} and what it needs",
                              f"{upstream.remedy(name, settings)} Or choose another {kind} backend that can run here: "
                              f"{others}.")  # fmt: skip
