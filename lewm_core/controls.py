@@ -22,10 +22,12 @@ from lewm_core import dataset, sweep
 from lewm_core.base import Base
 from lewm_core.conditions import CONTROLS, condition
 from lewm_core.errors import InputError, pick
+from lewm_core.statistics import paired_change
 from lewm_core.sweep import Run
 from lewm_core.train import Recipe, check, split_of, steps_of
 from lewm_core.workspace import Workspace
 
+NOT_RUN = "Not run here: `./run_all.sh --study controls` does it."  # what a notebook then says
 MAIN = ("A", "B", "D", "E")
 MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(name for name in CONTROLS if name[0] == "C"))
 PATCHED = ("A", "B", "D", *(name for name in CONTROLS if name[0] != "C"))
@@ -209,6 +211,17 @@ def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
                 "steps": sweep.result(folder, c.run.key)["steps"], "head_weight": c.run.recipe.head_weight}
         found += [more | row for row in sweep.rows(c.run, folder)]
     return pd.DataFrame(found)
+
+
+def along_training(table: pd.DataFrame, folder: Path, split: str = "episode") -> pd.DataFrame:
+    """A's MSE, and the changes against it, at every validation on the way: condition, scale, seed, split, step, metric
+    (mse for A, "mse change %" for the others), value. table: as from `results`; runs that have no checks are not in it.
+    """
+    rows = sweep.curves(table, folder, "checks")
+    rows = rows[rows.split == split].assign(metric="mse", value=rows.mse)
+    changes = pd.concat([paired_change(part).assign(step=step) for step, part in rows.groupby("step")])
+    both = [rows[rows.condition == "A"], changes.assign(metric="mse change %", value=changes.change)]
+    return pd.concat(both)[["condition", "scale", "seed", "split", "step", "metric", "value"]]
 
 
 def gradients(table: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -9,10 +9,21 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lewm_core import targets
+from lewm_core.dataset import Data
 from lewm_core.errors import InputError, pick
 from lewm_core.losses import depth_loss, shift_and_scale
+from lewm_core.terms import Condition
 
 NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3 and their -ff rows
+
+
+def supervised(data: Data, condition: Condition) -> np.ndarray:
+    """(N, 56, 56) bool: where a depth condition's loss compares, in every frame of `data`; C4's is the full frame."""
+    (term,) = condition.terms
+    if term.dilation is None:
+        return np.ones(data["depth"].shape, bool)
+    return targets.build(condition, data, np.arange(len(data["pixels"])))[term.region_name].numpy()
 
 
 def _compact(side: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -66,6 +77,26 @@ def normalisation_noise(depth: np.ndarray, areas: Sequence[float], rng: np.rando
     return pd.DataFrame(rows)
 
 
+def frame_to_frame(depth: np.ndarray, inside: np.ndarray) -> dict[str, float]:
+    """How much the loss's shift and scale change from one frame of an episode to the next: little, if they are stable.
+
+    depth (n, h, w), inside (n, h, w) bool: one episode's targets and the region they are normalised over. Returns the
+    median absolute change of scale and of shift, and value, that of their sum, all over the episode's median scale:
+    so much of a pixel's normalised target changes although nothing moved there. NaN where no two frames in a row have
+    a region with any depth range.
+    """
+    found = shift_and_scale(torch.from_numpy(np.ascontiguousarray(depth, np.float32)),
+                            torch.from_numpy(np.ascontiguousarray(inside)))
+    shift, scale = (x[:, 0].double().numpy() for x in found)
+    shift, scale = (np.where(inside.any((1, 2)) & (scale > 0), x, np.nan) for x in (shift, scale))
+    steps = np.abs(np.diff([scale, shift]))
+    steps = steps[:, np.isfinite(steps).all(0)]
+    if not steps.size:
+        return dict.fromkeys(("scale", "shift", "value"), np.nan)
+    of_scale, of_shift, both = np.median([*steps, steps.sum(0)], axis=1) / np.nanmedian(scale)
+    return {"scale": float(of_scale), "shift": float(of_shift), "value": float(both)}
+
+
 def gradient_noise(depth: np.ndarray, inputs: Tensor, head: Callable[[Tensor], Tensor], areas: Sequence[float],
                    rng: np.random.Generator, draws: int = 32, kind: str = "compact") -> pd.DataFrame:
     """How noisy the depth loss's gradient is when only a region of each frame is supervised.
@@ -92,6 +123,27 @@ def gradient_noise(depth: np.ndarray, inputs: Tensor, head: Callable[[Tensor], T
             rows.append({"kind": kind, "area": area, "normalised": normalised, "norm": g.norm(dim=-1).mean().item(),
                          "over_draws": _noise(g), "over_frames": _noise(g.transpose(0, 1))})
     return pd.DataFrame(rows)
+
+
+def noise_by_episode(data: Data, emb: Tensor, head: Callable[[Tensor], Tensor], areas: Sequence[float],
+                     rng: np.random.Generator, draws: int = 16, every: int = 4) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`normalisation_noise` and `gradient_noise` of each episode, both kinds of region, with a column episode.
+
+    emb: (N, D) of every frame of `data`, which `head` turns into maps; every: how many frames apart those used are. To
+    the first table it adds shift and scale: the variances over the squared mean scale of regions that large, since
+    that is what the loss divides by.
+    """
+    normal, gradient = [], []
+    for i in range(len(data["ep_len"])):
+        rows = np.arange(len(emb))[data.episode(i)][::every]
+        for kind in ORDERS:
+            normal.append(normalisation_noise(data["depth"][rows], areas, rng, draws, kind).assign(episode=i))
+            gradient.append(gradient_noise(data["depth"][rows], emb[torch.from_numpy(rows)], head, areas, rng, draws,
+                                           kind).assign(episode=i))
+    normal = pd.concat(normal, ignore_index=True)
+    squared = normal.scale_mean**2
+    return normal.assign(shift=normal.shift_variance / squared, scale=normal.scale_variance / squared), pd.concat(
+        gradient, ignore_index=True)
 
 
 def _noise(g: Tensor) -> float:

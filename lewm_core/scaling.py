@@ -128,6 +128,22 @@ def describe_crossing(c: Crossing, condition: str, unit: str = "episodes") -> st
     return text
 
 
+def crossing_table(crossings: Mapping[str, Crossing], metric: str = "mse", split: str = "episode") -> pd.DataFrame:
+    """What `control_charts.effect_against_size` draws of crossings, tidy for a figure's table.
+
+    Columns condition, scale, seed, split, metric, value, statistic (crossing, crossing low, crossing high: in episodes,
+    inf beyond the largest size; band low, band high: in per cent) and episodes (where the band is).
+    """
+    rows = []
+    for name, c in crossings.items():
+        rows += [(name, metric + " change %", statistic, np.nan, value) for statistic, value in (
+            ("crossing", c.size), ("crossing low", c.low), ("crossing high", c.high))]
+        rows += [(name, metric + " change %", f"band {end}", row.size, getattr(row, end))
+                 for row in c.band.itertuples() for end in ("low", "high")]
+    table = pd.DataFrame(rows, columns=["condition", "metric", "statistic", "episodes", "value"])
+    return table.assign(scale="between sizes", seed=pd.NA, split=split)
+
+
 def difference(small: pd.Series, large: pd.Series) -> tuple[float, float, float, float, str]:
     """large − small of two samples indexed by seed: mean, low, high (95 %), two-sided p, and which t test.
 

@@ -19,13 +19,22 @@
 # **Where the paper disagrees with itself.** Its own numbers are C1 −7.5, C2 −5.8, C3 −2.3, then B −10.5: among the
 # masked conditions the benefit *falls as the region grows*, and then jumps at full frame. That is not monotonic in the
 # supervised area, and the instability argument predicts the opposite order of C1 to C3. So we also plot benefit against
-# area, and look at the instability itself.
+# area, and look at the instability itself. With `--study controls` the explanation is tested: the same masks moved to
+# random places, and masks with the normalisation over the full frame.
 
 # %% tags=["parameters"]
 profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures"  # folder of the figures
+study = "main"  # main, or controls: also masks at random places and full-frame normalisation
+base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
+model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
+epochs = 6  # passes over the training windows; the paper has 20
+lr = 5e-5  # AdamW's peak learning rate
+directions = 256  # SIGReg's random directions a step; the public recipe has 1024
+val_episodes = 0.15  # share of episodes held out
+jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 
 # %%
 import time
@@ -34,10 +43,28 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import dataset, paper, plots, statistics, targets
-from lewm_core.conditions import CONDITIONS
+from lewm_core import (
+    arm_charts,
+    checkpoint,
+    contrasts,
+    control_charts,
+    controls,
+    dataset,
+    hub,
+    mask_sweep,
+    paper,
+    plots,
+    statistics,
+)
+from lewm_core import base as bases
+from lewm_core.conditions import CONDITIONS, condition
+from lewm_core.files import write_csv
+from lewm_core.heads import build_heads
 from lewm_core.provenance import collect
-from lewm_core.sweep import result
+from lewm_core.retrieval import Corpus
+from lewm_core.sweep import load_model, result, sweep
+from lewm_core.train import Recipe
+from lewm_core.verdicts import all_of
 from lewm_core.workspace import Workspace
 
 started = time.time()
@@ -56,13 +83,7 @@ display(skipped) if len(skipped) else print("no condition of the family was skip
 # On the 56 × 56 grid on which the loss is computed, over all frames of the pilot. C4 reads the whole frame.
 
 # %%
-everything = np.arange(len(pilot["pixels"]))
-regions, depth = {}, pilot.columns.get("depth")
-for name in served:
-    term = CONDITIONS[name].terms[0]
-    built = targets.build(CONDITIONS[name], pilot, everything)
-    inside = built[term.region_name].numpy() if term.dilation is not None else np.ones(depth.shape, bool)
-    regions[name] = inside
+regions = {name: mask_sweep.supervised(pilot, CONDITIONS[name]) for name in served}
 areas = {name: float(inside.mean()) for name, inside in regions.items()}
 display(pd.DataFrame({"supervised share of the frame": areas,
                       "frames with an empty region": {n: int((~r.any((1, 2))).sum()) for n, r in regions.items()}}))
@@ -114,30 +135,135 @@ else:
 #
 # That is the paper's explanation, and it needs no training to look at. The loss subtracts each frame's median and
 # divides by its mean absolute deviation over the region. In an episode the camera is fixed and the scene changes
-# slowly, so from one frame to the next a stable estimate changes little. Below: by how much, relative to the scale.
+# slowly, so from one frame to the next a stable estimate changes little. Below: by how much, relative to the scale;
+# the median of each episode's steps, and of that the mean over episodes.
 
 # %%
-def instability(depth: np.ndarray, inside: np.ndarray) -> dict[str, float]:
-    """Median relative change, frame to frame, of the scale and of the shift that the loss estimates in `inside`."""
-    shift, scale = np.full(len(depth), np.nan), np.full(len(depth), np.nan)
-    for t in np.flatnonzero(inside.any((1, 2))):
-        values = depth[t][inside[t]]
-        shift[t] = np.median(values)
-        scale[t] = np.abs(values - shift[t]).mean()
-    first = np.zeros(len(depth), bool)
-    first[pilot["ep_offset"]] = True  # no step leads into an episode's first frame
-    steps = ~first[1:]
-    usual = np.nanmedian(scale)
-    return {"scale": np.nanmedian(np.abs(np.diff(scale))[steps]) / usual,
-            "shift": np.nanmedian(np.abs(np.diff(shift))[steps]) / usual}
-
-
-stability = pd.DataFrame({name: instability(depth, inside) | {"area": areas[name]} for name, inside in regions.items()
-                          if name != "C4"}).T
-if len(stability):
-    stability = stability.sort_values("area")
-    display(stability.style.format("{:.3f}"))
+instability = pd.DataFrame([
+    {"condition": name, "episode": i, **mask_sweep.frame_to_frame(pilot["depth"][rows], regions[name][rows])}
+    for name in order for i, rows in enumerate(map(pilot.episode, range(len(pilot["ep_len"]))))],
+    columns=["condition", "episode", "scale", "shift", "value"]).dropna()
+write_csv(workspace.measured("instability"), instability)
+if len(instability):
+    stability = instability.groupby("condition")[["scale", "shift"]].mean().reindex(order)
+    display(stability.assign(area=pd.Series(areas)).style.format("{:.3f}"))
     for what in ("scale", "shift"):
         falling = (np.diff(stability[what]) <= 0).all()
         display(Markdown(f"The {what}'s frame-to-frame change {'falls' if falling else 'does not simply fall'} as the "
                          f"region grows ({', '.join(f'{n} {v:.3f}' for n, v in stability[what].items())})."))
+
+# %% [markdown]
+# ## The controls: is it the normalisation?
+#
+# C1 to C3 differ from B in three things at once: how many pixels are supervised, which ones, and over how many the
+# depth is normalised. The controls part them, at the pilot's size. **C1-rnd** to **C3-rnd** move the mask to a random
+# place, the same for all frames of an episode: equal area, no object. **C1-ff** to **C3-ff** supervise inside the mask
+# and normalise over the full frame. All are judged by the same episodes, which none of them trains on.
+#
+# **The rule.** The paper's explanation predicts six things. It is *supported* if all of them are, *contradicted* if one
+# is, and otherwise not decided:
+#
+# 1. and 2. the variance of the estimated shift, and that of the scale, fall as the region grows (over episodes);
+# 3. the gradient of the loss is noisier if the same small region is normalised over itself than over the frame (over
+#    the episodes in which its mean can be told from its noise at all);
+# 4. the benefit grows with the area, from C1 over C2 to C3 (slope over the logarithm of the area, seed by seed);
+# 5. B, over the full frame, is better than C1;
+# 6. normalising over the frame repairs the masks: the mean of C1-ff − C1, C2-ff − C2, C3-ff − C3 is below 0.
+#
+# Apart from that: if only the area matters, the same masks elsewhere do as well.
+
+# %%
+testing = study == "controls" and "C1" in served
+masks, left_out = ("C1", "C2", "C3"), None
+if testing:
+    recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)
+    start = bases.resolve(base, model, workspace.cache)
+    planned, left_out = controls.of_run(workspace, profile, start, recipe, ["masks"])
+    sweep([c.run for c in planned], workspace.runs, jobs or None)
+    runs = controls.results(planned, workspace.runs)
+    trained = dataset.load(workspace.dataset("pool")).select(planned[0].run.episodes)
+    mask_changes = statistics.paired_change(runs, split=["episode", "window"])
+    mask_summary = statistics.summarise(mask_changes, np.random.default_rng(0))
+    display(Markdown(f"{runs['run'].nunique()} runs, {runs.seed.nunique()} seeds a condition, {runs.steps.max()} "
+                     f"steps each, on {len(trained['ep_len'])} episodes, judged by {len(planned[0].run.test)}."))
+else:
+    display(Markdown(controls.NOT_RUN if study == "main" else "This dataset has no masked depth."))
+
+# %%
+if testing:
+    supervised_share = {c: float(mask_sweep.supervised(trained, condition(c)).mean()) for c in ("B", *masks)}
+    families = mask_summary[(mask_summary.split == "episode") & (mask_summary.condition != "C4")]
+    of, _, kind = (families.condition.str.partition("-")[i] for i in range(3))
+    families = families.assign(area=of.map(supervised_share),
+                               family=("C-" + kind).str.rstrip("-").where(of != "B", ""))
+    here = collect(profile=profile, data=data, fingerprint=trained.fingerprint, study="masks", base=start.name,
+                   base_hash=start.hash, model=start.model, recipe=planned[0].run.recipe.__dict__,
+                   seeds=sorted(int(s) for s in runs.seed.unique()), duration_s=round(time.time() - started, 1))
+    control_caption = plots.caption(here)
+    figure = control_charts.area_families(families, control_caption)
+    every_area = dict(zip(families.condition, families.area, strict=True))
+    plots.save_figure(figure, workspace.figures / "control_masks",
+                      plots.study_table(mask_changes, mask_summary, 2, left_out, every_area), here)
+    display(figure, Markdown("On held-out episodes:\n\n" + "\n".join(
+        f"- {statistics.describe(row)}" for row in mask_summary[mask_summary.split == "episode"].itertuples())))
+
+# %% [markdown]
+# ### The noise, without training
+#
+# Regions of every size at random places, on the real targets of the runs' episodes: *compact* (a disc, as a mask is)
+# and *scattered* pixels (as few, but from all over the frame). Left and middle: how much the estimated shift and scale
+# vary over regions of that size, over their squared mean scale, since the loss divides by it; the table gives the same
+# over the full frame's squared scale. Right: the variance of the loss's gradient over regions, over the squared mean
+# gradient, with respect to the latents of a trained B and through its own head.
+
+# %%
+SMALL = 0.03  # of the frame: the paper's masks cover 2 to 5 %
+shares = (0.01, SMALL, 0.1, 0.3)
+if testing:
+    run = runs[(runs.condition == "B") & (runs.seed == 0)]["run"].iloc[0]
+    encoder, _ = load_model(runs, workspace.runs, "B", 0)
+    heads = build_heads(("depth",), encoder.config.dim, 0)
+    checkpoint.load_heads(hub.find(workspace.runs / run), heads)
+    normal, gradient = mask_sweep.noise_by_episode(trained, Corpus.of(encoder, trained).emb, heads["depth"].eval(),
+                                                   shares, np.random.default_rng(0))
+    display(normal.groupby(["kind", "area"])[["shift_variance", "scale_variance", "scale_mean"]].mean().style
+            .format("{:.3g}").set_caption("over the full frame's scale"))
+
+# %%
+if testing:
+    units = {"shift": "variance / squared mean scale", "scale": "variance / squared mean scale",
+             "over_draws": "variance / squared mean"}
+    noise = pd.concat([normal.assign(normalised="region"), gradient]).melt(
+        ["kind", "normalised", "area", "episode"], list(units), "metric").dropna()
+    drawn = noise.assign(panel=noise.metric.replace("over_draws", "gradient of the loss"), unit=noise.metric.map(units),
+                         series=noise.kind + ", normalised over the " + noise.normalised, repeat=noise.episode,
+                         x=noise.area)
+    figure = arm_charts.curves_by_panel(drawn, "share of the frame (log scale)", control_caption, log=True,
+                                        marks={c: supervised_share[c] for c in masks})
+    plots.save_figure(figure, workspace.figures / "control_noise",
+                      plots.tidy(noise, "value", "", scale="pilot", condition="B"), here)
+    display(figure)
+
+# %% [markdown]
+# ### The verdict on the paper's explanation
+
+# %%
+if testing:
+    effect, place = contrasts.unhelpful(mask_changes, {c: supervised_share[c] for c in masks})
+    predicted = contrasts.unstable(normal, gradient, SMALL) | effect
+    verdict = all_of({says: finding for (says, _), finding in predicted.items()})
+    display(Markdown(contrasts.markdown(predicted) + "\n\n**The paper's explanation of the mask sweep: "
+                     f"{verdict.verdict}.** " + contrasts.undecided(predicted) + "\n\nApart from it:\n\n"
+                     + contrasts.markdown(place)))
+
+# %%
+if testing:
+    told, at = paper.reported(2), np.log2([supervised_share[c] for c in masks])
+    slope = contrasts.slopes(told[[*masks]].to_frame().T, at)[0]
+    display(Markdown(
+        f"In the paper's own numbers B − C1 is {statistics.number(told['B'] - told['C1'])} points, and the slope from "
+        f"C1 to C3 {statistics.number(slope)} points per doubling of these areas"
+        + (", the wrong way for its explanation" if slope > 0 else "") + ".\n\n**What this cannot decide.** "
+        + contrasts.reach(mask_changes) + " C1, C2 and C3 have nested masks of different shapes, so area is not all "
+        "that varies among them; a mask elsewhere wraps around the frame's edges; and the noise is measured for B's "
+        "model, not along each run."))

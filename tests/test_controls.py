@@ -14,8 +14,10 @@ from lewm_core.controls import Sizes, choose, plan, training_set
 from lewm_core.errors import InputError
 from lewm_core.gradients import conflict, shared_parameters
 from lewm_core.model import MODELS, LeWM
+from lewm_core.statistics import in_order
 from lewm_core.sweep import Run, curves, execute
 from lewm_core.train import ActionScale, Frames, Recipe, build_heads, evenly, loss_terms, split_of, train, windows
+from lewm_core.workspace import Workspace
 
 NANO = MODELS["nano"]
 LENGTHS = (9, 7, 8, 6, 10, 8, 7, 9)
@@ -267,6 +269,34 @@ def test_crossed_steps_are_the_other_sets_own(pool, path, tmp_path):
     checks, probes = (curves(table, tmp_path, part) for part in ("checks", "probes"))
     assert checks.groupby("scale").step.unique().map(list).to_dict() == {a: [0, took[a]] for a in took.index}
     assert probes.cosine.between(-1, 1).all() and set(probes.term) == {"sigreg"}
+    along = controls.along_training(table, tmp_path)
+    assert set(along.metric) == {"mse"} and along.set_index(["scale", "step"]).value.to_dict() == checks[
+        checks.split == "episode"].set_index(["scale", "step"]).mse.to_dict()
+
+
+def test_gradients_and_learning_curves_of_finished_runs(pool, path, tmp_path):
+    """Through the files that a notebook has: the pool, the dataset, the runs."""
+    workspace = Workspace(tmp_path, tmp_path / "figures")
+    with pytest.raises(InputError, match="--only 02"):
+        controls.of_run(workspace, "smoke", random_base(), TINY)
+    workspace.dataset("pool").symlink_to(path)
+    pool.to_csv(workspace.pool, index=False)
+    with pytest.raises(InputError, match="one of smoke, quick, paper"):
+        controls.of_run(workspace, "mine", random_base(), TINY)
+    planned, _ = plan(["conflict"], SMALL, pd.read_csv(workspace.pool), path, random_base(), TINY)
+    some = [c for c in planned if c.run.condition in "AE" and c.run.scale == "pilot" and c.run.seed == 0]
+    for c in some:
+        execute(c.run, workspace.runs)
+    table = controls.results(some, workspace.runs)
+    found = controls.gradients(table, workspace.runs)
+    assert set(found["head"]) == {"depth", "tracks"} and set(found.condition) == {"E"} and set(found.scale) == {"pilot"}
+    assert {"scale", "condition", "seed", "step", "head", "cosine", "ratio", "norm", "norm_to"} == set(found)
+    assert found.ratio.to_numpy() == pytest.approx((found.norm / found.norm_to).to_numpy())
+    along = controls.along_training(table, workspace.runs)
+    ends = along[along.step == along.step.max()].set_index("condition")
+    mse = table[(table.metric == "mse") & (table.split == "episode")].set_index("condition").value
+    assert ends.value["A"] == mse["A"] and ends.metric.to_dict() == {"A": "mse", "E": "mse change %"}
+    assert ends.value["E"] == pytest.approx(100 * (mse["E"] / mse["A"] - 1))
 
 
 def test_conditions_without_their_signals_are_left_out_with_the_reason(pool, tmp_path):
@@ -287,5 +317,6 @@ def test_bad_studies_and_sizes():
 
 def test_the_main_study_keeps_its_conditions():
     assert not set(CONDITIONS) & set(CONTROLS)
+    assert in_order([*CONTROLS, *reversed(CONDITIONS)]) == [*CONDITIONS, *CONTROLS]  # the paper's come first
     assert sweep.condition is condition and all(condition(c).name == c for c in CONTROLS)
     assert asdict(Recipe())["steps"] is None and Recipe().checks == Recipe().probes == 0

@@ -13,7 +13,14 @@ from lewm_core.conditions import condition
 from lewm_core.errors import InputError
 from lewm_core.heads import build_heads
 from lewm_core.losses import depth_loss, normalise_depth
-from lewm_core.mask_sweep import gradient_noise, normalisation_noise, regions
+from lewm_core.mask_sweep import (
+    frame_to_frame,
+    gradient_noise,
+    noise_by_episode,
+    normalisation_noise,
+    regions,
+    supervised,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -175,3 +182,38 @@ def test_gradients_are_those_of_the_depth_loss_of_each_frame(rng):
             depth_loss(head(leaf), torch.from_numpy(depth[i : i + 1]).float(), mask[i : i + 1]).backward()
             norms.append(leaf.grad.norm().item())
     assert table[table.normalised == "region"].norm.item() == pytest.approx(np.mean(norms), rel=1e-4)
+
+
+def test_where_a_condition_supervises(data):
+    tight, wide, everywhere, weighted = (supervised(data, condition(c)) for c in ("C1", "C2", "B", "C4"))
+    np.testing.assert_array_equal(tight, built(data, "C1"))
+    assert everywhere.all() and weighted.all() and everywhere.shape == data["depth"].shape
+    assert (wide | ~tight).all() and wide.sum() > tight.sum()
+
+
+def test_frame_to_frame_changes_are_those_of_the_estimates():
+    inside = np.zeros((4, 6, 6), bool)
+    inside[:, :2] = True
+    depth = np.random.default_rng(0).random((6, 6)).astype(np.float32)
+    scale = np.abs(depth[:2] - np.sort(depth[:2].ravel())[5]).mean()  # torch takes the lower of two medians
+    still = frame_to_frame(np.stack([depth] * 4), inside)
+    assert still == {"scale": 0, "shift": 0, "value": 0}
+    drift = frame_to_frame(np.stack([depth + t * 0.1 for t in range(4)]), inside)
+    assert drift["shift"] == pytest.approx(0.1 / scale, rel=1e-3) == drift["value"]
+    assert drift["scale"] == pytest.approx(0, abs=1e-4)
+    outside = np.stack([np.where(inside[0], depth, depth + t) for t in range(4)])
+    assert frame_to_frame(outside, inside)["value"] == 0
+    inside[1] = inside[3] = False  # no two frames in a row
+    assert np.isnan(frame_to_frame(np.stack([depth] * 4), inside)["scale"])
+
+
+def test_noise_by_episode_is_that_of_its_frames(data, rng):
+    emb = torch.randn(len(data["pixels"]), 192, generator=torch.Generator().manual_seed(0))
+    head = build_heads(("depth",), 192, 0)["depth"].eval()
+    normal, gradient = noise_by_episode(data, emb, head, [0.1, 0.5], rng, draws=3, every=3)
+    assert set(normal.episode) == set(gradient.episode) == set(range(5)) and len(normal) == 5 * 2 * 2
+    first = normalisation_noise(data["depth"][:9:3], [0.1, 0.5], np.random.default_rng(0), 3, "compact")
+    mine = normal[(normal.episode == 0) & (normal.kind == "compact")].reset_index(drop=True)
+    for name in ("shift_variance", "scale_variance", "scale_mean"):
+        np.testing.assert_array_equal(mine[name], first[name])
+    assert mine["shift"].to_numpy() == pytest.approx((first.shift_variance / first.scale_mean**2).to_numpy())
