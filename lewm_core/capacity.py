@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lewm_core import targets
+from lewm_core.conditions import condition
 from lewm_core.dataset import Data
 from lewm_core.errors import InputError, pick
+from lewm_core.losses import track_loss
 from lewm_core.probes import (
     Problem,
     Target,
@@ -25,12 +28,14 @@ from lewm_core.probes import (
     prepare,
     scaled,
 )
-from lewm_core.tokens import episode_index
+from lewm_core.statistics import number
+from lewm_core.tokens import episode_index, held_out
 
 PROBES = ("linear", "mlp", "attention")
 POINT_COUNTS = (1, 4, 16, 64, 100, 400)
 ANCHORS = 8  # points whose error is compared while more and more are regressed with them
 FLOORS = ("training mean", "no motion")
+CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
 STATE, STATE_FIRST = "state", "state + first frame"
 
 
@@ -93,8 +98,9 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
 
     Returns:
         Columns series (name of the features, or one of FLOORS, which look at nothing), probe ("" for these), points,
-        error: mean distance (px at 224) between predicted and true displacement over the frames in which an anchor
-        is visible.
+        error: root mean squared distance (px at 224) between predicted and true displacement over the frames in which
+        an anchor is visible. (What the probes are fitted by. By the mean distance 'no motion' would beat all of them,
+        since most points stand still most of the time.)
     """
     groups = episode_index(data)
     train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
@@ -129,4 +135,42 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
                      for probe, predict in chosen.items()]
         for name, guess in zip(FLOORS, (lambda p: p.mean, lambda p: np.zeros_like(p.mean)), strict=True):
             rows.append((name, "", k, np.concatenate([distances(p, guess(p)) for p, _ in posed])))
-    return pd.DataFrame([(*row, error.mean()) for *row, error in rows], columns=["series", "probe", "points", "error"])
+    return pd.DataFrame([(*row, (off**2).mean() ** 0.5) for *row, off in rows],
+                        columns=["series", "probe", "points", "error"])
+
+
+def describe_curve(curve: pd.DataFrame) -> list[str]:
+    """Sentences about `capacity_curve`: each series' best against the training mean, and what more points cost.
+
+    A series whose best error is not clearly (2 %) below the training mean's recovers nothing that could be lost.
+    """
+    floor = curve[curve.series == FLOORS[0]].error.mean()
+    lines = []
+    for (series, probe), rows in curve[curve.probe != ""].groupby(["series", "probe"], sort=False):
+        error = rows.groupby("points").error.mean()
+        few, many = error.index.min(), error.index.max()
+        recovers = error.min() < CLEAR * floor
+        at_best = f"{number(100 * (error.min() / floor - 1))} % against the training mean at best"
+        lines.append(f"{series}, {probe}: {error[few]:.1f} px with {few} at once, {error[many]:.1f} px with {many}; "
+                     + (at_best if recovers else "never clearly better than the training mean"))
+    return lines
+
+
+def head_floors(results: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """The track heads' loss on held-out episodes, and that of two predictions that do not look at the frame.
+
+    results: runs of D and D-fg at one scale with their metric head_tracks, and their recipe and seed in the columns
+    recipe (a `Recipe`) and seed. Returns columns condition, scale, seed, head, no motion, training mean.
+    """
+    rows = []
+    for run in results[(results.split == "episode") & (results.metric == "head_tracks")].itertuples():
+        term, = condition(run.condition).terms
+        unseen = np.isin(episode_index(data), held_out(data, run.seed, run.recipe))
+        truth = targets.build(condition(run.condition), data, np.flatnonzero(~unseen))
+        moved, visible = truth[term.target], truth[term.valid]
+        seen, test = visible[~unseen].unsqueeze(-1), torch.from_numpy(unseen)
+        mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)
+        guesses = {FLOORS[1]: torch.zeros_like(moved[test]), FLOORS[0]: mean.expand_as(moved[test])}
+        rows.append({"condition": run.condition, "scale": run.scale, "seed": run.seed, "head": run.value}
+                    | {name: track_loss(guess, moved[test], visible[test]).item() for name, guess in guesses.items()})
+    return pd.DataFrame(rows)

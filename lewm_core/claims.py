@@ -7,10 +7,10 @@ claim "not testable here", with the reason; nothing is filled in.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from lewm_core import paper, verdicts
+from lewm_core.claims_page import source
 from lewm_core.evidence import Evidence
 from lewm_core.judges import (
     FULL,
@@ -31,14 +31,13 @@ from lewm_core.judges import (
     on_object,
     opinion,
     parameters,
-    patch_aware,
     ratio,
     recovered,
     scatter,
+    through_patches,
     trend,
     within,
 )
-from lewm_core.provenance import SIMULATED
 from lewm_core.statistics import number
 from lewm_core.verdicts import RULES
 
@@ -132,8 +131,12 @@ CLAIMS: tuple[Claim, ...] = (
           by_metric=False),
     Claim("CLS-capacity", "4.4", "regressing more points costs the CLS token more accuracy than the patch tokens",
           "400 points", "grows", capacity, by_metric=False),
-    Claim("patch-aware", "4.4", "tracks help if the head reads local features", NONE, "shrinks",
-          patch_aware("D")),
+    *(Claim(f"patch-head-{scale}", "4.4", f"tracks help once their head reads patch tokens (D-patch, {scale})", NONE,
+            "improves", through_patches(improves("D-patch", scale))) for scale in (PILOT, FULL)),
+    *(Claim(f"patch-gain-{scale}", "4.4", f"tracks help more through patch tokens than through CLS ({scale})", NONE,
+            "shrinks", through_patches(below("D-patch", "D", scale))) for scale in (PILOT, FULL)),
+    *(Claim(f"patch-predictor-{scale}", "7", f"tracks help a patch-aware predictor (D-pp against A-pp, {scale})", NONE,
+            "improves", through_patches(improves("D-pp", scale))) for scale in (PILOT, FULL)),
     Claim("unseen", "3.4", "the validation windows hold data that training has not seen (implied)", "0 %", "none",
           leak, by_metric=False),
     Claim("size-model", "3.2", "the model has about 15 M parameters", "15 M", "count", parameters, by_metric=False),
@@ -166,7 +169,7 @@ def claims_table(evidence: Evidence, metric: str = PRIMARY[0], split: str = PRIM
                      "high": found.high, "metric": metric if claim.by_metric else "",
                      "split": split if claim.by_metric else ""})
     about = provenance or {}
-    return pd.DataFrame(rows).assign(data=_source(about), profile=about.get("profile", ""))
+    return pd.DataFrame(rows).assign(data=source(about), profile=about.get("profile", ""))
 
 
 def survival(evidence: Evidence, metrics: Sequence[str], splits: Sequence[str] = ("window", "episode")) -> pd.DataFrame:
@@ -176,26 +179,3 @@ def survival(evidence: Evidence, metrics: Sequence[str], splits: Sequence[str] =
         for claim in CLAIMS if claim.by_metric for split in splits for metric in metrics
         for found in [attempt(claim.judge, evidence, metric, split)]],
         columns=["id", "claim", "metric", "split", "verdict", "ours", "n"])
-
-
-def _source(provenance: Mapping[str, object]) -> str:
-    data = str(provenance.get("data", "unknown"))
-    return f"simulated data ({data})" if data in SIMULATED else f"{data} data"
-
-
-def heading(provenance: Mapping[str, object]) -> str:
-    """What the table is about; simulated data is called so."""
-    return f"The paper's claims on {_source(provenance)}, profile {provenance.get('profile', 'unknown')}"
-
-
-def markdown(table: pd.DataFrame, provenance: Mapping[str, object]) -> str:
-    """The claims table for a README or a notebook, under its heading, with the count of each verdict."""
-    counts = table.verdict.value_counts()
-    lines = [f"**{heading(provenance)}.** " + ", ".join(f"{counts.get(v, 0)} {v}" for v in verdicts.VERDICTS) + ".", "",
-             "| § | claim | paper | ours [95 %] | n | detectable | verdict |", "|---|---|---|---|---|---|---|"]
-    for row in table.itertuples():
-        mde = f"{row.mde:.2g}" if np.isfinite(row.mde) else "–"
-        verdict = row.verdict + (f": {row.reason}" if row.reason else "")
-        cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), mde, verdict)
-        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-    return "\n".join(lines)

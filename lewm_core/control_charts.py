@@ -26,7 +26,8 @@ from lewm_core.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
 
 VERDICT = {SUPPORTED: ("#35A98B", "+"), CONTRADICTED: ("#D55E00", "−"), UNDECIDED: ("#DDDDDD", "?"),
            UNTESTABLE: ("#FFFFFF", "")}  # its colour and sign
-METRIC = METRICS | {"yardstick": "base's space", **{f"rollout_{h}": f"rollout, {h}" for h in (1, 5, 10)}}
+METRIC = METRICS | {"yardstick": "yardstick (base's space)", "rollout_1": "rollout error, 1 step",
+                    **{f"rollout_{h}": f"rollout error, {h} steps" for h in (5, 10)}}
 SERIES = {"CLS": "#0072B2", "patch": "#D55E00", "both": "#CC79A7", STATE: "0.45", STATE_FIRST: "0.1",
           "training mean": "0.6", "no motion": "0.6"}
 FAMILY = {"C": "#00785D", "C-rnd": "#D55E00", "C-ff": "#CC79A7"}  # regions: colours of families, not of conditions

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core import paper, verdicts
+from lewm_core.capacity import CLEAR, FLOORS
 from lewm_core.evidence import Absent, Evidence
 from lewm_core.heads import build_heads
 from lewm_core.model import MODELS, LeWM
@@ -104,6 +105,11 @@ def gap(e: Evidence, target: str) -> pd.Series:
 def capacity(e: Evidence, *_: str) -> Finding:
     """How much more the error grows from the fewest to the most points from CLS than from patch tokens, per cent."""
     rows = e.need("capacity")
+    floor = rows[rows.series == FLOORS[0]].groupby("seed").error.mean()
+    own = rows[(rows.probe == "mlp") & rows.series.isin(["CLS", "patch"])]
+    of_floor = (own.error / own.seed.map(floor)).groupby([own.series, own.points]).mean()
+    if of_floor.min() > CLEAR:
+        raise Absent("no probe of CLS or patch tokens is clearly better than the training mean: no accuracy to lose")
     rows = rows[rows.probe == "mlp"].set_index(["seed", "series", "points"]).error.unstack(["series", "points"])
     if not {"CLS", "patch"} <= set(rows.columns.get_level_values(0)):
         raise Absent("no MLP probe of CLS and of patch tokens")
@@ -112,13 +118,9 @@ def capacity(e: Evidence, *_: str) -> Finding:
     return verdicts.grows(100 * (growth["CLS"] - growth["patch"]), " %")
 
 
-def patch_aware(condition: str) -> Judge:
-    def judge(e: Evidence, *by: str) -> Finding:
-        other = e.need("patch_aware").get(condition)
-        if other is None:
-            raise Absent(f"no condition gives {condition} a head that reads patch tokens")
-        return verdicts.shrinks(e.against(other, condition, PILOT, *by))
-    return judge
+def through_patches(judge: Judge) -> Judge:
+    """The same judge on the runs that read patch tokens."""
+    return lambda e, *by: judge(e.need("patches"), *by)
 
 
 def on_object(e: Evidence, *_: str) -> Finding:

@@ -5,6 +5,7 @@ and 80 %. The deviation of the changes over seeds is itself estimated from these
 between half of it and six times of it (95 %), and so does the smallest effect. Both ends are reported.
 """
 
+import bisect
 import functools
 
 import numpy as np
@@ -32,7 +33,12 @@ def detectable(n: int, sd: float) -> float:
 
 @functools.cache
 def _size(n: int) -> float:
-    return float(TTestPower().solve_power(nobs=n, alpha=1 - CONFIDENCE, power=POWER))
+    return _solved(TTestPower().solve_power(nobs=n, alpha=1 - CONFIDENCE, power=POWER))
+
+
+def _solved(size: object) -> float:
+    """An effect size from statsmodels, whose solver returns an array for some n, and the root below 0 for a few."""
+    return abs(float(np.ravel(size)[0]))
 
 
 def detectable_difference(small: pd.Series, large: pd.Series) -> float:
@@ -47,25 +53,17 @@ def detectable_difference(small: pd.Series, large: pd.Series) -> float:
     if small.index.equals(large.index):
         return detectable(n, float((large - small).std()))
     size = TTestIndPower().solve_power(nobs1=n, ratio=m / n, alpha=1 - CONFIDENCE, power=POWER)
-    return float(size * np.sqrt((small.var() + large.var()) / 2))
+    return float(_solved(size) * np.sqrt((small.var() + large.var()) / 2))
 
 
 def seeds_needed(effect: float, sd: float) -> int:
     """The fewest seeds that tell a true mean change of `effect` from 0 at 80 %; at least 2."""
     if not effect:
         raise InputError("seeds_needed", "an effect of 0", "an effect other than 0", "No number of seeds shows that.")
-    size, test = abs(effect) / sd if sd > 0 else np.inf, TTestPower()
-    if not np.isfinite(size):
-        return 2
-    low = high = 2
-    while test.power(size, high, 1 - CONFIDENCE) < POWER:  # power grows with n
-        if high >= MOST_SEEDS:
-            return MOST_SEEDS
-        low, high = high, min(2 * high, MOST_SEEDS)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if test.power(size, middle, 1 - CONFIDENCE) >= POWER else (middle, high)
-    return high
+    if not detectable(MOST_SEEDS, sd) <= abs(effect):
+        return MOST_SEEDS
+    # not TTestPower.power: it is NaN where n is small and the effect many deviations large
+    return bisect.bisect_left(range(MOST_SEEDS), True, lo=2, key=lambda n: detectable(n, sd) <= abs(effect))
 
 
 def sd_interval(n: int, sd: float) -> tuple[float, float]:
@@ -103,11 +101,14 @@ def power_table(changes: pd.DataFrame, effect: float = paper.FULL_SCALE_BAND) ->
 def describe_power(row: pd.Series | tuple) -> str:
     """One sentence about one row of `power_table`.
 
-    'B: 3 seeds detect a change of 5.2 % (between 2.7 and 33 %) at 80 % power; telling ±1.3 % from 0 needs 26 seeds
-    (between 9 and 961)'.
+    'B: 3 seeds detect 5.2 % (2.7 to 33 %) at 80 % power; ±1.3 % takes 26 seeds (9 to 961)'.
     """
+    return f"{row.condition}: {can_show(row)}"
+
+
+def can_show(row: pd.Series | tuple) -> str:
+    """The same without the condition's name, to stand beside a result."""
     if row.n < 2:
-        return f"{row.condition}: one seed says nothing of the scatter, so nothing of power"
-    return (f"{row.condition}: {row.n} seeds detect a change of {row.mde:.2g} % (between {row.mde_low:.2g} and "
-            f"{row.mde_high:.2g} %) at 80 % power; telling ±{number(abs(row.effect)).lstrip('+')} % from 0 needs "
-            f"{row.seeds} seeds (between {row.seeds_low} and {row.seeds_high})")
+        return "one seed says nothing of the scatter, so nothing of power"
+    return (f"{row.n} seeds detect {row.mde:.2g} % ({row.mde_low:.2g} to {row.mde_high:.2g} %) at 80 % power; "
+            f"±{number(abs(row.effect)).lstrip('+')} % takes {row.seeds} seeds ({row.seeds_low} to {row.seeds_high})")

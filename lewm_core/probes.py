@@ -34,7 +34,7 @@ HIDDEN = 136  # of the MLP probe: the paper's flat track head
 LR, DECAY = 3e-3, 1e-2  # of the probes that are trained
 MLP_STEPS, MLP_BATCH, MLP_CHECK = 100, 256, 5  # CHECK: steps between looks at the stopping set
 ATTENTION_STEPS, ATTENTION_BATCH, ATTENTION_CHECK = 200, 32, 40
-QUERIES = 6400  # points × frames that the attention probe sees in a step, at most
+QUERIES = 3200  # points × frames that the attention probe sees in a step, at most
 WIDTH, ATTENTION_HEADS, WAVES = 64, 4, 4  # of the attention probe; WAVES: octaves of a position's sines and cosines
 
 

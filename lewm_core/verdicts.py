@@ -138,6 +138,13 @@ def lost(small: pd.Series, large: pd.Series) -> Finding:
                   " points")
 
 
+def fell(small: pd.Series, large: pd.Series, unit: str = " points", digits: int = 1) -> Finding:
+    """Values by seed at two scales: the difference large − small is claimed to be below 0."""
+    mean, low, high, _, _ = difference(small, large)
+    return _found(high < 0, low > 0, mean, low, high, min(len(small), len(large)), detectable_difference(small, large),
+                  unit, digits)
+
+
 def ratio(small: pd.Series, large: pd.Series, expected: float) -> Finding:
     """Positive values by seed at two scales, whose ratio small / large is claimed to be about `expected`."""
     small, large = np.log(small.astype(float)), np.log(large.astype(float))

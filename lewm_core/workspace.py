@@ -8,7 +8,7 @@ from lewm_core.errors import InputError, pick
 ROOT = Path(__file__).resolve().parents[1]  # of the repository: notebooks/, figures/, runs/
 SCALES = ("pilot", "full")
 DATA = ("tabletop", "bridge", "lerobot")  # the keys of sources.SOURCES; all but the first are real data in a folder
-MEASURED = ("instability", "facts", "gradients")
+MEASURED = ("instability", "facts", "gradients", "leak")
 BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
 
 
@@ -87,7 +87,7 @@ class Workspace:
     def measured(self, name: str) -> Path:
         """What the claims are judged by beside the results: the table of that name in `evidence.Evidence`.
 
-        name: instability (written by notebook 04), facts (05) or gradients (05, of the controls).
+        name: leak (written by notebook 03, of the pilot), instability (04), facts or gradients (05, of the controls).
         """
         return self.output / f"measured_{pick({n: n for n in MEASURED}, name, 'measurement')}.csv"
 

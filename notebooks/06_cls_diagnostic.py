@@ -6,7 +6,7 @@
 # ---
 
 # %% [markdown]
-# # 06 · What fits through the CLS token
+# # 06 · What fits through the CLS token, and what is left of the claims
 #
 # **The paper claims** (section 4.4): dense local signals cannot be recovered from one global latent. The track head
 # must regress 800 numbers from a single CLS vector, and *"the MLP has no spatial structure with which to recover the
@@ -28,31 +28,46 @@ profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures"  # folder of the figures
+study = "main"  # main, or controls: also the whole capacity curve, and supervision through patch tokens
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
 model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 probe_scale = "full"  # which runs and data are probed: pilot or full
 probe_seeds = 3  # runs probed per condition, each with its own held-out episodes
 point_counts = [1, 4, 16, 64, 100, 400]  # points regressed at once; the paper's heads regress 400
 point_seeds = 1  # runs for which the number of points is varied (the slowest part)
+curve_counts = [1, 16, 400]  # the same for the controls' probes, which are slower; attention leaves the first out
 
 # %%
 import time
 
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
 
 from lewm_core import base as bases
-from lewm_core import capacity, charts, dataset, plots, statistics, targets
-from lewm_core.conditions import condition
-from lewm_core.losses import track_loss
+from lewm_core import (
+    capacity,
+    charts,
+    claims,
+    claims_page,
+    control_charts,
+    dataset,
+    leak,
+    measure_charts,
+    metrics,
+    plots,
+    power,
+    routes,
+    statistics,
+    verdicts,
+)
 from lewm_core.probes import MAX_FEATURES, SIGNALS, probe_table
 from lewm_core.provenance import collect
+from lewm_core.study import gather
 from lewm_core.sweep import load_model, result
-from lewm_core.tokens import TOKENS, episode_index, held_out, token_features, with_first_frame
+from lewm_core.tokens import TOKENS, held_out, token_features, with_first_frame
 from lewm_core.train import Recipe
-from lewm_core.workspace import Workspace
+from lewm_core.workspace import SCALES, Workspace
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -187,10 +202,10 @@ else:
 # %% [markdown]
 # ## Does it matter how many points are regressed at once?
 #
-# If one vector is too small for 400 points, fewer points should fit better. To compare like with like, the error is
-# always that of the same few points, from the quarter of the grid that moves most in training; what varies is how many
-# points share an MLP of the paper's track head's width. The training mean and 'no motion' look at nothing. (All
-# of them are fitted by squared error; the error drawn is the mean distance.)
+# If one vector is too small for 400 points, fewer points should fit better. To compare like with like, the error (root
+# mean square) is always that of the same few points, from the quarter of the grid that moves most in training; what
+# varies is how many points share an MLP of the paper's track head's width. The training mean and 'no motion' look at
+# nothing: what is not below them recovers nothing.
 
 # %%
 points = pd.DataFrame()
@@ -206,13 +221,38 @@ if "tracks" not in missing:
                       plots.tidy(points.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
                                  split="episode"), here)
     display(figure)
-    error = points.groupby(["series", "points"]).error.mean().unstack("series")
-    fewest, most = error.index.min(), error.index.max()
-    lines = [f"- {series}: {error.loc[fewest, series]:.1f} px with {fewest} point(s) at once, "
-             f"{error.loc[most, series]:.1f} px with {most}"
-             + (f" ({statistics.number(100 * (error.loc[most, series] / error.loc[fewest, series] - 1))} %)." if
-                error.loc[fewest, series] > 0 else ".") for series in error]
-    display(Markdown("\n".join(lines)))
+    display(Markdown("\n".join(f"- {line}" for line in capacity.describe_curve(points))))
+
+# %% [markdown]
+# ## The capacity curve with its ceiling (controls)
+#
+# **The claim** needs more than an MLP on CLS: other probes, both kinds of token together, and a ceiling. How well *can*
+# these displacements be predicted on unseen episodes? The dotted lines are the same probes on the state itself
+# (the gripper's pose and opening, the object's centroid), of the frame alone and with its change since the first frame.
+# The cross-attention probe is told where a point started, so that it can look there. If the state recovers no more than
+# the tokens do, the tokens are not what is missing.
+
+# %%
+if study == "controls" and "tracks" not in missing:
+    def curve(seed: int, names: list[str], counts: list[int], kinds: list[str]) -> pd.DataFrame:
+        sets = {**capacity.token_sets(features["A", seed]), **capacity.states(frames)}
+        return capacity.capacity_curve({name: sets[name] for name in names}, frames, held[seed], counts, kinds,
+                                       seed).assign(seed=seed)
+
+    first, tokens = seeds[0], ["CLS", "patch", "both"]
+    parts = [curve(first, [*tokens, capacity.STATE, capacity.STATE_FIRST], curve_counts, ["linear", "mlp"]),
+             curve(first, [*tokens, capacity.STATE_FIRST], curve_counts[1:], ["attention"]),
+             *(curve(s, ["CLS", "patch"], [curve_counts[0], curve_counts[-1]], ["mlp"]) for s in seeds[1:])]
+    points = pd.concat(parts, ignore_index=True).drop_duplicates(["seed", "series", "probe", "points"])
+    here = provenance | {"duration_s": round(time.time() - started, 1)}
+    figure = control_charts.capacity_curves(points[points.seed == first], plots.caption(here | {"seeds": [first]}))
+    plots.save_figure(figure, workspace.figures / "control_capacity",
+                      plots.tidy(points.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
+                                 split="episode"), here)
+    display(figure)
+    display(Markdown("\n".join(f"- {line}" for line in capacity.describe_curve(points[points.seed == first]))))
+else:
+    display(Markdown("Only with `--study controls`, and where there are tracks."))
 
 # %% [markdown]
 # ## D against D-fg: do better queries help?
@@ -223,48 +263,25 @@ if "tracks" not in missing:
 
 # %%
 variants = pd.concat([rows[rows.condition.isin(["A", "D", "D-fg"])] for rows in all_results.values()])
-changes = pd.concat([
-    statistics.paired_change(rows, baseline=baseline).assign(against=baseline)
-    for _, rows in variants.groupby("scale", sort=False)
-    for baseline, others in (("A", {"D", "D-fg"}), ("D", {"D-fg"}))
-    if baseline in set(rows.condition) and others & set(rows.condition)
-    for rows in [rows[rows.condition.isin({baseline, *others})]]] or [pd.DataFrame()])
-if len(changes):
-    summary = pd.concat([statistics.summarise(part.drop(columns="against"), np.random.default_rng(0))
-                         .assign(against=against) for against, part in changes.groupby("against", sort=False)])
-    display(Markdown("\n".join(f"- {row.scale}, against {row.against}: {statistics.describe(row)}"
-                               for row in summary.itertuples())))
-for scale in all_results:
-    absent = [c for c in ("D", "D-fg") if c not in set(all_results[scale].condition)]
-    reasons = pd.read_csv(workspace.skipped(scale)).set_index("condition").reason if workspace.skipped(scale).exists() \
-        else pd.Series(dtype=str)
-    for name in absent:
-        display(Markdown(f"- {scale}: {name} was not run" + (f": {reasons[name]}" if name in reasons else ".")))
+lines = []
+for scale, rows in variants.groupby("scale", sort=False):
+    for against, others in (("A", {"D", "D-fg"}), ("D", {"D-fg"})):
+        part = rows[rows.condition.isin({against, *others})]
+        if against in set(part.condition) and others & set(part.condition):
+            changes = statistics.paired_change(part, baseline=against)
+            able = power.power_table(changes).set_index("condition")
+            lines += [f"- {scale}, against {against}: {statistics.describe(row)}. "
+                      f"{power.can_show(able.loc[row.condition]).capitalize()}."
+                      for row in statistics.summarise(changes, np.random.default_rng(0)).itertuples()]
+    why = pd.read_csv(workspace.skipped(scale)).set_index("condition").reason
+    lines += [f"- {scale}: {name} was not run" + (f": {why[name]}" if name in why else ".")
+              for name in ("D", "D-fg") if name not in set(rows.condition)]
+display(Markdown("\n".join(lines)))
 
 # %%
-def head_against_floor(name: str, seed: int, rows: pd.DataFrame, data: dataset.Data) -> dict[str, float]:
-    """A track head's loss on held-out episodes, and that of two predictions that do not look at the frame."""
-    term, = condition(name).terms
-    own = rows[(rows.condition == name) & (rows.seed == seed) & (rows.split == "episode")]
-    groups = episode_index(data)
-    unseen = np.isin(groups, held_out(data, seed, recipe))
-    truth = targets.build(condition(name), data, np.flatnonzero(~unseen))
-    moved, visible = truth[term.target], truth[term.valid]
-    seen = visible[~unseen].unsqueeze(-1)
-    mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)
-    test = torch.from_numpy(unseen)
-    return {"head": own[own.metric == "head_tracks"].value.item(),
-            "no motion": track_loss(torch.zeros_like(moved[test]), moved[test], visible[test]).item(),
-            "training mean": track_loss(mean.expand_as(moved[test]), moved[test], visible[test]).item()}
-
-
-floors = []
-for scale, rows in all_results.items():
-    chosen = dataset.load(workspace.need(workspace.dataset(scale), "02_extraction"))
-    for name in [c for c in ("D", "D-fg") if c in set(rows.condition)]:
-        floors += [{"condition": name, "scale": scale, "seed": seed, **head_against_floor(name, seed, rows, chosen)}
-                   for seed in sorted(rows[rows.condition == name].seed.unique())]
-floors = pd.DataFrame(floors)
+trained = variants.assign(recipe=recipe)
+floors = pd.concat([capacity.head_floors(trained[trained.scale == scale], dataset.load(workspace.dataset(scale)))
+                    for scale in all_results])
 if len(floors):
     display(floors.drop(columns="seed").groupby(["scale", "condition"]).mean().style.format("{:.2e}"))
     display(Markdown("\n".join(
@@ -273,6 +290,31 @@ if len(floors):
         for (scale, name), g in floors.groupby(["scale", "condition"], sort=False))))
 else:
     display(Markdown("No run of D or D-fg."))
+
+# %% [markdown]
+# ## Does what is useless through CLS help through patch tokens? (controls)
+#
+# **The paper concludes** that the head's architecture is at fault, and proposes a head or a predictor that reads patch
+# tokens. **Test:** the same depth and tracks through a head on patch tokens (B-patch, D-patch, against A), and through
+# such heads with a predictor that reads patch tokens as well (B-pp, D-pp, against A-pp, the same predictor without
+# heads). Runs of notebook 05, at both scales, judged by the same episodes.
+
+# %%
+evidence = gather(workspace, study)
+if evidence.patches is not None and len(evidence.patches):
+    paired = routes.route_changes(evidence.patches.results)
+    table = routes.route_table(paired)
+    here = provenance | {"seeds": {s: int(n) for s, n in paired.groupby("scale", sort=False).seed.nunique().items()}}
+    figure = measure_charts.patch_effects(paired, table, plots.caption(here))
+    plots.save_figure(figure, workspace.figures / "control_patches", plots.tidy(paired, "change", "mse change %"), here)
+    display(figure)
+    shown = table.set_index(["scale", "condition"])[["mean", "low", "high", "n", "p_holm", "mde", "seeds", "helps"]]
+    display(shown.style.format("{:.2f}", subset=["mean", "low", "high", "p_holm", "mde"]).set_caption(
+        "change of MSE (%), held-out episodes; mde: detected at 80 % power; seeds: needed to tell ±1.3 % from 0"))
+    display(Markdown("\n".join(f"- {line}" for line in routes.describe_routes(table))))
+else:
+    display(Markdown("Not measured: " + ("notebook 05 left no such runs." if study == "controls" else
+                                         "`study` is not `controls`.")))
 
 # %% [markdown]
 # ## Where the paper is silent, or this test is weaker than its claim
@@ -287,3 +329,53 @@ else:
 #   not what is there. Patch tokens offer more numbers, which helps and also overfits.
 # - **Depth** is compared after removing each frame's median and spread, as condition B's loss does.
 # - The effect on next-latent MSE is measured in each model's own latent space (see notebook 03).
+
+# %% [markdown]
+# ## The claims of the paper
+#
+# Every claim, with the paper's number, ours with its 95 % interval over seeds, and a verdict by a rule written down in
+# `lewm_core/verdicts.py` and under the table. An interval that includes 0 is no evidence of anything; a claimed absence
+# needs a test of equivalence. What these runs cannot decide is *not decided at this power*: beside it stands the
+# smallest change that they would have detected.
+#
+# The verdicts are on next-latent MSE of held-out episodes. The map below asks whether they survive another metric, or
+# the paper's split.
+
+# %%
+full = dataset.load(workspace.dataset("full"))
+of_full = all_results["full"]
+more = metrics.metric_table(of_full, workspace.runs, full, start) if study == "controls" else None
+seen = pd.concat([pd.read_csv(workspace.need(workspace.measured("leak"), "03_pilot_ablation")),
+                  leak.leak_summary(leak.leak_table(of_full, workspace.runs, full, start))])
+evidence = gather(workspace, study, more, probes=probes[probes.condition == "A"], capacity=points, leak=seen)
+about = collect(profile=profile, data=data, fingerprint=full.fingerprint, base=start.name, base_hash=start.hash,
+                seeds={s: int(r.seed.nunique()) for s, r in all_results.items()}, model=start.model, study=study,
+                duration_s=round(time.time() - started, 1))
+judged = claims.claims_table(evidence, provenance=about)
+claims_page.save(judged, workspace.figures)
+static = evidence.results.query("condition == 'A' and metric == 'mse_over_static' and split == 'episode'")
+lines = leak.describe_leak(seen)
+for scale, rows in static[static.scale.isin(SCALES)].groupby("scale", sort=False):
+    lines.append(f"{scale}: {result(workspace.runs, rows['run'].iloc[0])['steps']} optimizer steps; A beats the static "
+                 f"prediction on unseen episodes in {(rows.value < 1).sum()} of {len(rows)} seeds.")
+display(Markdown("\n".join(f"- {line}" for line in lines)))
+
+# %%
+by_metric = claims.survival(evidence, [m for m in metrics.ERRORS if m in set(evidence.results.metric)])
+figure = control_charts.survival_map(by_metric, plots.caption(about))
+plots.save_figure(figure, workspace.figures / "claims_by_metric",
+                  plots.tidy(by_metric.assign(value=by_metric.n), "value", "n"), about)
+display(figure)
+
+# %%
+decided = by_metric[by_metric.verdict.isin([verdicts.SUPPORTED, verdicts.CONTRADICTED])].groupby("id").verdict
+both, main = decided.nunique(), judged.set_index("id").verdict
+torn = [i for i in both.index if both[i] > 1]
+kept = [i for i in main.index[main == verdicts.SUPPORTED] if i in set(by_metric.id)
+        and (by_metric[by_metric.id == i].verdict == verdicts.SUPPORTED).all()]
+display(Markdown(
+    f"Of {by_metric.id.nunique()} claims about an effect, {len(torn)} are supported under one metric or split and "
+    f"contradicted under another{': ' + ', '.join(torn) if torn else ''}. Of the "
+    f"{(main[by_metric.id.unique()] == verdicts.SUPPORTED).sum()} that MSE on held-out episodes supports, {len(kept)} "
+    f"are supported by every metric under both splits{': ' + ', '.join(kept) if kept else ''}."))
+display(Markdown(claims_page.markdown(judged)))

@@ -65,8 +65,13 @@ def test_the_same_points_are_compared_for_every_count(monkeypatch):
     error = table.pivot(index="points", columns=["series", "probe"], values="error")
     shift = 56 * np.arange(7)
     mean = error["training mean", ""]
-    assert mean.nunique() == 1 and mean[1] == pytest.approx(np.abs(shift - shift.mean()).mean() / 4, rel=1e-5)
-    assert error["no motion", ""][1] == pytest.approx(shift.mean() / 4, rel=1e-5)
+    assert mean.nunique() == 1 and mean[1] == pytest.approx(shift.std() / 2, rel=1e-5)
+    assert error["no motion", ""][1] == pytest.approx(np.sqrt((shift**2).mean()) / 2, rel=1e-5)
+    said = capacity.describe_curve(table)
+    assert said[0].startswith(f"time, linear: {error['time', 'linear'][1]:.1f} px with 1 at once") and len(said) == 2
+    assert "against the training mean at best" in said[0]
+    blind = table.assign(error=error["training mean", ""][1])
+    assert "never clearly better than the training mean" in capacity.describe_curve(blind)[0]
     assert (error["time", "mlp"] < 0.5 * mean).all() and (error["time", "linear"] < 0.1 * mean).all()
     for wrong, words in (({"counts": (401,)}, "1 to 400"), ({"probes": ["forest"]}, "linear, mlp, attention")):
         with pytest.raises(InputError, match=words):

@@ -83,24 +83,40 @@ def test_spectrum_of_latents_with_a_known_one():
     assert np.isnan(spectrum(torch.ones(5, 3))["effective_rank"])
 
 
+def common(run, data, base_emb):
+    return {split: values["yardstick"] for split, values in yardstick(run, data, base_emb).items()}
+
+
 def test_shrinking_latents_lower_mse_but_not_the_yardstick(data):
     emb = truth(data)
     honest = run_of(data, World(noise=0.3), emb)
     shrunk = run_of(data, World(size=0.1, noise=0.03), 0.1 * emb)
     assert mse(shrunk, data) == pytest.approx(mse(honest, data) / 100, rel=0.01)
-    one, two = yardstick(honest, data, emb), yardstick(shrunk, data, emb)
+    one, two = (common(run, data, emb) for run in (honest, shrunk))
     assert set(one) == {"window", "episode"} and one == pytest.approx(two, rel=0.02)
     assert one["episode"] == pytest.approx(0.3**2, rel=0.2), "noise of 0.3 where a frame moves by 1"
     worse = run_of(data, World(size=0.1, noise=0.06), 0.1 * emb)
-    assert mse(worse, data) < mse(honest, data) and yardstick(worse, data, emb)["episode"] > 3 * one["episode"]
+    assert mse(worse, data) < mse(honest, data) and common(worse, data, emb)["episode"] > 3 * one["episode"]
 
 
 def test_the_yardstick_of_one_that_knows_nothing_and_of_one_that_stands_still(data):
     emb = truth(data)
-    still = yardstick(run_of(data, World(size=0.0), emb), data, emb)["episode"]
+    still = common(run_of(data, World(size=0.0), emb), data, emb)["episode"]
     assert still == pytest.approx(1, abs=0.1)
+    assert common(run_of(data, World(size=0.0, noise=1.0), emb), data, emb)["episode"] == pytest.approx(1, abs=0.15)
     noise = torch.randn(N, DIM, generator=torch.Generator().manual_seed(1))
-    assert yardstick(run_of(data, World(), noise), data, emb)["episode"] > 1.2
+    blind = run_of(data, World(size=0.0), noise)
+    assert yardstick(blind, data, emb)["episode"]["yardstick_map"] > 0.8, "latents of noise say nothing of a change"
+    assert yardstick(run_of(data, World(), emb), data, emb)["episode"]["yardstick_map"] < 0.01
+
+
+def test_a_scene_that_no_map_has_seen_does_not_weigh_in_the_yardstick(data):
+    """Each episode's base latents lie somewhere else, and the run's say nothing of where."""
+    emb = truth(data)
+    place = 10 * torch.randn(EPISODES, DIM, generator=torch.Generator().manual_seed(2))
+    moved = emb + place.repeat_interleave(LENGTH, 0)
+    one, other = (common(run_of(data, World(noise=0.3), emb), data, base_emb) for base_emb in (emb, moved))
+    assert one == pytest.approx(other, rel=1e-3)
 
 
 def test_the_yardsticks_map_never_sees_a_held_out_window(data):
@@ -109,7 +125,7 @@ def test_the_yardsticks_map_never_sees_a_held_out_window(data):
     changed = emb.clone()
     frames = windows(run.split.val["episode"])[:, 1:]
     changed[torch.from_numpy(np.unique(frames))] *= -1  # a map that had seen these would fit them
-    assert yardstick(run, data, changed)["episode"] > 3
+    assert common(run, data, changed)["episode"] > 3
 
 
 def test_rollouts_drift_by_as_much_as_planted_and_batches_are_the_single_ones(data):

@@ -46,6 +46,10 @@ def test_seeds_needed_and_detectable_are_inverse():
     with pytest.raises(InputError, match="other than 0"):
         power.seeds_needed(0, 1)
     assert np.isnan(power.detectable(1, 1))
+    sizes = [power.detectable(n, 1) for n in range(2, 150)]
+    assert np.all(np.diff(sizes) < 0), "each further seed detects less"
+    needed = [power.seeds_needed(1.3, sd) for sd in np.geomspace(0.01, 30, 200)]
+    assert np.all(np.diff(needed) >= 0), "more scatter never needs fewer seeds"
 
 
 @pytest.mark.parametrize("n", [3, 10])
@@ -65,7 +69,7 @@ def test_power_table_and_its_sentence():
     assert b.mde_high == pytest.approx(6.2847 * 3.264, rel=1e-3)
     assert b.seeds == 7 and b.seeds_low < 7 < b.seeds_high  # d = 1.3: 6.8 seeds
     sentence = power.describe_power(table.reset_index().iloc[0])
-    assert "3 seeds detect a change of 3.3 %" in sentence and "telling ±1.3 % from 0 needs 7 seeds" in sentence
+    assert "3 seeds detect 3.3 % (" in sentence and "±1.3 % takes 7 seeds (" in sentence
     assert "one seed says nothing" in power.describe_power(table.reset_index().iloc[1])
 
 

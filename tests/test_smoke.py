@@ -70,6 +70,8 @@ def test_all_notebooks_on_the_tabletop(tabletop):
     assert set(results.condition) == {"A", "B", "C1", "C2", "C3", "C4", "D", "D-fg", "E", "F", "G"}
     assert results.groupby("condition").seed.nunique().eq(2).all() and set(results.split) == {"window", "episode"}
     assert set(pd.read_csv(tabletop / "results_full.csv").condition) == {"A", "B", "D", "E"}
+    assert set(pd.read_csv(tabletop / "measured_facts.csv").scale) == {"pilot", "full"}
+    assert set(pd.read_csv(tabletop / "measured_instability.csv").condition) == {"B", "C1", "C2", "C3"}
     # what Figure 1 draws is what the runs measured
     mse = results[(results.metric == "mse") & (results.split == "episode")].set_index(["condition", "seed"]).value
     drawn = pd.read_csv(tabletop / "figures" / "figure1.csv").query("statistic == 'seed' and split == 'episode'")
