@@ -13,6 +13,7 @@ from lewm_core.capacity import CLEAR, FLOORS
 from lewm_core.evidence import Absent, Evidence
 from lewm_core.heads import build_heads
 from lewm_core.model import MODELS, LeWM
+from lewm_core.routes import why_idle
 from lewm_core.verdicts import UNTESTABLE, Finding, all_of
 from lewm_core.workspace import SCALES
 
@@ -121,6 +122,16 @@ def capacity(e: Evidence, *_: str) -> Finding:
 def through_patches(judge: Judge) -> Judge:
     """The same judge on the runs that read patch tokens."""
     return lambda e, *by: judge(e.need("patches"), *by)
+
+
+def patch_predictor(condition: str, scale: str) -> Judge:
+    """Of the runs that read patch tokens; not where the predictor does not come to read them."""
+    def judge(e: Evidence, *by: str) -> Finding:
+        own, plain = (e.values(c, scale, *by) for c in ("A-pp", "A"))
+        if why := why_idle((100 * (own / plain - 1)).dropna(), scale):
+            raise Absent(why)
+        return improves(condition, scale)(e, *by)
+    return through_patches(judge)
 
 
 def on_object(e: Evidence, *_: str) -> Finding:

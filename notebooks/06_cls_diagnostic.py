@@ -311,7 +311,7 @@ if evidence.patches is not None and len(evidence.patches):
     shown = table.set_index(["scale", "condition"])[["mean", "low", "high", "n", "p_holm", "mde", "seeds", "helps"]]
     display(shown.style.format("{:.2f}", subset=["mean", "low", "high", "p_holm", "mde"]).set_caption(
         "change of MSE (%), held-out episodes; mde: detected at 80 % power; seeds: needed to tell ±1.3 % from 0"))
-    display(Markdown("\n".join(f"- {line}" for line in routes.describe_routes(table))))
+    display(Markdown("\n".join(f"- {line}" for line in routes.describe_routes(table, paired))))
 else:
     display(Markdown("Not measured: " + ("notebook 05 left no such runs." if study == "controls" else
                                          "`study` is not `controls`.")))
@@ -358,7 +358,10 @@ lines = leak.describe_leak(seen)
 for scale, rows in static[static.scale.isin(SCALES)].groupby("scale", sort=False):
     lines.append(f"{scale}: {result(workspace.runs, rows['run'].iloc[0])['steps']} optimizer steps; A beats the static "
                  f"prediction on unseen episodes in {(rows.value < 1).sum()} of {len(rows)} seeds.")
-display(Markdown("\n".join(f"- {line}" for line in lines)))
+if len(floors):
+    lines.append(f"A track head beats the training mean on unseen episodes in "
+                 f"{(floors['head'] < floors['training mean']).sum()} of {len(floors)} runs of D and D-fg.")
+display(Markdown("What these runs are:\n\n" + "\n".join(f"- {line}" for line in lines)))
 
 # %%
 by_metric = claims.survival(evidence, [m for m in metrics.ERRORS if m in set(evidence.results.metric)])

@@ -194,6 +194,7 @@ def test_the_other_tables_are_judged():
     results = study(THE_PAPERS | {("D-fg", "full"): 0.5})
     patches = study({("D", s): -3.0 for s in ("pilot", "full")} | {("D-patch", s): -9.0 for s in ("pilot", "full")})
     of_pp = study({("D-pp", "pilot"): -5.0, ("D-pp", "full"): 5.0}).replace({"condition": {"A": "A-pp"}})
+    of_pp = of_pp.assign(value=0.9 * of_pp.value)
     sized = pd.concat([results, study({("B", "pilot"): -4.0}, seed=3).query("scale == 'pilot'").assign(scale="n25")])
     table = claims_table(Evidence(
         sized, sizes={"pilot": 13, "n25": 25, "full": 100}, patches=Evidence(pd.concat([patches, of_pp])), facts=facts,
@@ -203,6 +204,10 @@ def test_the_other_tables_are_judged():
                "patch-head-full", "patch-gain-pilot", "patch-predictor-pilot", "foreground", "scale-B"):
         assert found[id] == SUPPORTED, id
     assert found["patch-predictor-full"] == CONTRADICTED, "against A-pp it is 5 % worse"
+    same = patches[patches.condition == "A"].assign(condition="A-pp")
+    same = pd.concat([patches, of_pp[of_pp.condition != "A-pp"], same])
+    idle = claims_table(Evidence(results, patches=Evidence(same))).set_index("id").loc["patch-predictor-full"]
+    assert idle.verdict == UNTESTABLE and "A-pp is A to within 0 %" in idle.reason
     assert found["unseen"] == CONTRADICTED and found["only-scale"] == CONTRADICTED
     only = table.set_index("id").ours["only-scale"]
     assert "optimizer steps 340 → 3000" in only and "frames" not in only

@@ -21,9 +21,14 @@ def study(effects, n=4):
 
 
 @pytest.fixture(scope="module")
-def table():
+def changes():
     effects = {(c, s): 0.0 for c in ("B", "B-patch", "B-pp", "D", "D-patch", "D-pp") for s in ("pilot", "full")}
-    return routes.route_table(routes.route_changes(study(effects | {("D-pp", "full"): -5.0, ("B", "full"): -4.0})))
+    return routes.route_changes(study(effects | {("D-pp", "full"): -5.0, ("B", "full"): -4.0}))
+
+
+@pytest.fixture(scope="module")
+def table(changes):
+    return routes.route_table(changes)
 
 
 def test_each_route_is_compared_with_its_own_baseline(table):
@@ -35,16 +40,24 @@ def test_each_route_is_compared_with_its_own_baseline(table):
     assert table.condition.tolist()[:6] == ["B", "B-patch", "B-pp", "D", "D-patch", "D-pp"]
 
 
-def test_the_sentences_name_what_patch_tokens_rescue(table):
-    lines = routes.describe_routes(table)
+def test_a_predictor_that_does_not_read_patches_is_not_tested(changes):
+    idle = changes.assign(change=changes.change.where(changes.condition != "A-pp", 0.01))
+    table = routes.route_table(idle)
+    assert set(table.helps[table.condition.isin(["B-pp", "D-pp"])]) == {verdicts.UNTESTABLE}
+    lines = routes.describe_routes(table, idle)
+    assert lines[-1].startswith("A-pp is A to within 0.01 % (") and len(lines) == 7
+
+
+def test_the_sentences_name_what_patch_tokens_rescue(table, changes):
+    lines = routes.describe_routes(table, changes)
     assert len(lines) == 5 and "of 3 cases" in lines[-1]
     assert lines[-1].endswith("through patch tokens in 1 (tracks, full)")
     assert "full, tracks help: by CLS contradicted (0" in lines[3].replace("+", "").replace("−", "")
     only = table[table.condition.isin(["B", "D"])]
-    assert routes.describe_routes(only)[-1].endswith("in 0")
+    assert routes.describe_routes(only, changes)[-1].endswith("in 0")
 
 
-def test_the_chart_draws_every_route_at_its_mean(table):
+def test_the_chart_draws_every_route_at_its_mean():
     effects = {(c, s): v for c, v in (("B", -1.0), ("D-patch", 2.0)) for s in ("pilot", "full")}
     changes = routes.route_changes(study(effects))
     fig = measure_charts.patch_effects(changes, routes.route_table(changes))

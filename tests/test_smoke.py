@@ -62,6 +62,12 @@ def check_outputs(output: Path, data: str) -> None:
         assert {"fingerprint", "seeds", "commit", "versions", "device", "duration_s", "base_hash"} <= set(record)
         assert record["selection"]["pilot_by"] == record["selection"]["full_by"] == "score"
     assert (output / "figures" / "figure4.gif").read_bytes()[:3] == b"GIF"
+    claims = pd.read_csv(output / "figures" / "claims.csv")
+    where = "simulated data (tabletop)" if data == "tabletop" else f"{data} data"
+    assert set(claims.data) == {where} and set(claims.profile) == {"smoke"}
+    assert (output / "figures" / "claims.md").read_text().startswith(f"# The paper's claims on {where}, profile smoke")
+    reason = claims.set_index("id").reason["patch-head-full"]
+    assert "--study controls" in reason, "a main study says what it lacks"
 
 
 def test_all_notebooks_on_the_tabletop(tabletop):
