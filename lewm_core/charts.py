@@ -160,32 +160,6 @@ def probe_bars(table: pd.DataFrame, caption: str = "") -> Figure:
 
 
 @styled
-def error_vs_points(table: pd.DataFrame, caption: str = "", unit: str = "px") -> Figure:
-    """Track error against the number of points that a probe or head must regress at once (notebook 06).
-
-    table: columns points (how many), error, series (what is compared: "CLS", "patch", "D", …), and seed.
-    """
-    need(table, "error_vs_points", ["points", "error", "series"])
-    fig, axes = new_figure(6.5, 4.2, caption=caption)
-    ax = axes[0, 0]
-    names = list(dict.fromkeys(table.series))
-    for i, name in enumerate(names):
-        rows = table[table.series == name]
-        shade = colour(name) if title(name) else PAIR[i] if len(names) == 2 else sns.color_palette("colorblind")[i % 10]
-        mean = rows.groupby("points").error.mean()
-        ax.plot(mean.index, mean, color=shade, marker="o", linewidth=2, label=name, gid=f"{name}/mean")
-        ax.scatter(rows.points, rows.error, color=shade, s=12, alpha=0.6, linewidth=0)
-    ax.set_xscale("log")
-    ticks = sorted(set(table.points))
-    ax.set_xticks(ticks, [f"{n:g}" for n in ticks])
-    ax.minorticks_off()
-    ax.set_ylim(bottom=0)
-    ax.set(xlabel="points regressed at once (log scale)", ylabel=f"error on held-out episodes ({unit})")
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=4)
-    return fig
-
-
-@styled
 def rollout_distance(table: pd.DataFrame, caption: str = "",
                      ylabel: str = "L2 distance to the true embedding") -> Figure:
     """Distance over rollout steps, a line per model, the static baseline dashed (notebook 07).

@@ -132,7 +132,7 @@ def capacity_curves(table: pd.DataFrame, caption: str = "") -> Figure:
     """
     need(table, "capacity", ["series", "probe", "points", "error"])
     probes = [p for p in dict.fromkeys(table.probe) if p]
-    fig, axes = new_figure(3.8 * max(1, len(probes)) + 0.8, 4.2, 1, max(1, len(probes)), caption=caption, sharey=True)
+    fig, axes = new_figure(max(6.5, 3.8 * len(probes) + 0.8), 4.2, 1, max(1, len(probes)), caption=caption, sharey=True)
     given = list(dict.fromkeys(table.series))
     names = [*(s for s in SERIES if s in given), *(s for s in given if s not in SERIES)]
     for ax, probe in zip(axes[0], probes, strict=True):
@@ -151,7 +151,7 @@ def capacity_curves(table: pd.DataFrame, caption: str = "") -> Figure:
         _sizes_axis(ax, sorted(set(table.points)))
         ax.set_title(f"{probe} probe" if probe != "mlp" else "MLP probe")
         ax.set_xlabel("points regressed at once (log scale)")
-    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 0].set_ylim(0, 1.08 * table.error.max())
     axes[0, 0].set_ylabel("error on held-out episodes (px at 224)")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=len(names))
     return fig

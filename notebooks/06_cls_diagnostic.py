@@ -33,9 +33,7 @@ base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain,
 model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 probe_scale = "full"  # which runs and data are probed: pilot or full
 probe_seeds = 3  # runs probed per condition, each with its own held-out episodes
-point_counts = [1, 4, 16, 64, 100, 400]  # points regressed at once; the paper's heads regress 400
-point_seeds = 1  # runs for which the number of points is varied (the slowest part)
-curve_counts = [1, 16, 400]  # the same for the controls' probes, which are slower; attention leaves the first out
+point_counts = [1, 16, 100, 400]  # points regressed at once (the slowest part); the paper's heads regress 400
 
 # %%
 import time
@@ -204,55 +202,40 @@ else:
 #
 # If one vector is too small for 400 points, fewer points should fit better. To compare like with like, the error (root
 # mean square) is always that of the same few points, from the quarter of the grid that moves most in training; what
-# varies is how many points share an MLP of the paper's track head's width. The training mean and 'no motion' look at
-# nothing: what is not below them recovers nothing.
-
-# %%
-points = pd.DataFrame()
-if "tracks" not in missing:
-    points = pd.concat([
-        capacity.capacity_curve({name: capacity.token_sets(tokens)[name] for name in ("CLS", "patch")}, frames,
-                                held[seed], point_counts, ["mlp"], seed).assign(seed=seed)
-        for (name, seed), tokens in features.items() if name == "A" and seed in seeds[:point_seeds]],
-        ignore_index=True)
-    here = provenance | {"seeds": seeds[:point_seeds], "duration_s": round(time.time() - started, 1)}
-    figure = charts.error_vs_points(points, plots.caption(here), unit="px at 224")
-    plots.save_figure(figure, workspace.figures / "track_error_vs_points",
-                      plots.tidy(points.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
-                                 split="episode"), here)
-    display(figure)
-    display(Markdown("\n".join(f"- {line}" for line in capacity.describe_curve(points))))
-
-# %% [markdown]
-# ## The capacity curve with its ceiling (controls)
+# varies is how many points share an MLP of the paper's track head's width. The dashed lines look at nothing: what is
+# not below the training mean recovers nothing.
 #
-# **The claim** needs more than an MLP on CLS: other probes, both kinds of token together, and a ceiling. How well *can*
-# these displacements be predicted on unseen episodes? The dotted lines are the same probes on the state itself
-# (the gripper's pose and opening, the object's centroid), of the frame alone and with its change since the first frame.
-# The cross-attention probe is told where a point started, so that it can look there. If the state recovers no more than
+# The controls (`--study controls`) add both kinds of token together, a linear probe, one by cross-attention, which is
+# told where a point started, so that it can look there, and a ceiling: how well *can* these displacements be predicted
+# on unseen episodes? The dotted lines are the same probes on the state itself (the gripper's pose and opening, the
+# object's centroid), of the frame alone and with its change since the first frame. If the state recovers no more than
 # the tokens do, the tokens are not what is missing.
 
 # %%
-if study == "controls" and "tracks" not in missing:
-    def curve(seed: int, names: list[str], counts: list[int], kinds: list[str]) -> pd.DataFrame:
-        sets = {**capacity.token_sets(features["A", seed]), **capacity.states(frames)}
-        return capacity.capacity_curve({name: sets[name] for name in names}, frames, held[seed], counts, kinds,
-                                       seed).assign(seed=seed)
+def curve(seed: int, names: list[str], counts: list[int], kinds: list[str]) -> pd.DataFrame:
+    sets = {**capacity.token_sets(features["A", seed]), **capacity.states(frames)}
+    return capacity.capacity_curve({name: sets[name] for name in names}, frames, held[seed], counts, kinds,
+                                   seed).assign(seed=seed)
 
-    first, tokens = seeds[0], ["CLS", "patch", "both"]
-    parts = [curve(first, [*tokens, capacity.STATE, capacity.STATE_FIRST], curve_counts, ["linear", "mlp"]),
-             curve(first, [*tokens, capacity.STATE_FIRST], curve_counts[1:], ["attention"]),
-             *(curve(s, ["CLS", "patch"], [curve_counts[0], curve_counts[-1]], ["mlp"]) for s in seeds[1:])]
+
+points, first, tokens = pd.DataFrame(), seeds[0], ["CLS", "patch", "both"]
+if "tracks" not in missing:
+    if study == "controls":
+        few, *_, most = point_counts
+        parts = [curve(first, [*tokens, capacity.STATE, capacity.STATE_FIRST], point_counts, ["linear", "mlp"]),
+                 curve(first, [*tokens, capacity.STATE_FIRST], sorted({point_counts[1], most}), ["attention"]),
+                 *(curve(s, ["CLS", "patch"], [few, most], ["mlp"]) for s in seeds[1:])]
+    else:
+        parts = [curve(first, ["CLS", "patch"], point_counts, ["mlp"])]
     points = pd.concat(parts, ignore_index=True).drop_duplicates(["seed", "series", "probe", "points"])
-    here = provenance | {"duration_s": round(time.time() - started, 1)}
-    figure = control_charts.capacity_curves(points[points.seed == first], plots.caption(here | {"seeds": [first]}))
+    here = provenance | {"seeds": [first], "duration_s": round(time.time() - started, 1)}
+    shown = points[points.seed == first]
+    figure = control_charts.capacity_curves(shown, plots.caption(here))
     plots.save_figure(figure, workspace.figures / "control_capacity",
-                      plots.tidy(points.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
+                      plots.tidy(shown.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
                                  split="episode"), here)
     display(figure)
-    display(Markdown("\n".join(f"- {line}" for line in capacity.describe_curve(points[points.seed == first]))))
-else:
-    display(Markdown("Only with `--study controls`, and where there are tracks."))
+    display(Markdown("\n".join(f"- {line}" for line in capacity.describe_curve(shown))))
 
 # %% [markdown]
 # ## D against D-fg: do better queries help?

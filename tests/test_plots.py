@@ -277,10 +277,7 @@ def test_rollout_distance_and_learning_curves_draw_means():
     assert artists(charts.learning_curves(curves))["B/mean"].get_ydata() == pytest.approx([3, 1])
 
 
-def test_error_vs_points_and_score_distributions():
-    table = pd.DataFrame({"points": [4, 4, 400], "error": [1.0, 3.0, 5.0], "series": "CLS"})
-    line = artists(charts.error_vs_points(table))["CLS/mean"]
-    assert line.get_xdata().tolist() == [4, 400] and line.get_ydata().tolist() == [2, 5]
+def test_score_distributions():
     scores = pd.DataFrame({"part_length": [0.0, 0.5, 1.0], "part_mask_coverage": [1.0, 1.0, 0.0],
                            "accepted": [True, True, False]})
     fig = charts.score_distributions(scores)
@@ -288,7 +285,7 @@ def test_error_vs_points_and_score_distributions():
 
 
 @pytest.mark.parametrize("chart", [charts.score_distributions, charts.track_quality, charts.on_object_counts,
-                                   charts.probe_bars, charts.error_vs_points, charts.rollout_distance,
+                                   charts.probe_bars, charts.rollout_distance,
                                    charts.learning_curves])
 def test_charts_say_which_columns_they_need(chart):
     with pytest.raises(InputError, match="no column"):
