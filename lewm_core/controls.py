@@ -20,7 +20,7 @@ import pandas as pd
 
 from lewm_core import dataset, sweep
 from lewm_core.base import Base
-from lewm_core.conditions import CONTROLS, condition
+from lewm_core.conditions import CONTROLS, condition, unserved
 from lewm_core.errors import InputError, pick
 from lewm_core.statistics import paired_change
 from lewm_core.sweep import Run
@@ -186,11 +186,10 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     controls = [control for study in named for control in study(pool)]
     for episodes, test, seed in dict.fromkeys((c.run.episodes, c.run.test, c.run.seed) for c in controls):
         split_of(small.select([*episodes, *test]), recipe, seed, test)  # an InputError if there is too little
-    names = dict.fromkeys(c.run.condition for c in controls)
-    missing = {name: " ".join(dict.fromkeys(data.missing(condition(name).columns).values())) for name in names}
-    skipped = pd.DataFrame([(name, "controls", reason) for name, reason in missing.items() if reason],
+    missing = unserved(data, dict.fromkeys(c.run.condition for c in controls))
+    skipped = pd.DataFrame([(name, "controls", reason) for name, reason in missing.items()],
                            columns=["condition", "scale", "reason"])
-    return [c for c in controls if not missing[c.run.condition]], skipped
+    return [c for c in controls if c.run.condition not in missing], skipped
 
 
 def of_run(workspace: Workspace, profile: str, base: Base, recipe: Recipe,
