@@ -100,10 +100,10 @@ lab)
     ;;
 -h | --help)
     python="$(find_python)"
-    exec "$python" -m lewm_core.cli --help
+    exec "$python" -m lewm_core.runner.cli --help
     ;;
 *)
     choose_environment ""
-    exec "$python" -m lewm_core.cli "$@"
+    exec "$python" -m lewm_core.runner.cli "$@"
     ;;
 esac

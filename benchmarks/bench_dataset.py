@@ -19,9 +19,9 @@ import hdf5plugin
 import numpy as np
 
 from lewm_core import dataset
-from lewm_core.episodes import Episode
 from lewm_core.signals import SIMULATOR, Backends, Signals, extract
-from lewm_core.tabletop import Tabletop
+from lewm_core.sources.episode import Episode
+from lewm_core.sources.tabletop.source import Tabletop
 
 CODECS = {"none": {}, "lzf": {"compression": "lzf"}, "gzip-1": {"compression": "gzip", "compression_opts": 1},
           "gzip-4": {"compression": "gzip", "compression_opts": 4},

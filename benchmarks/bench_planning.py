@@ -11,8 +11,8 @@ import time
 
 import torch
 
+from lewm_core.diagnostics.cem import CEM, cem, goal_cost, plan
 from lewm_core.model import MODELS, LeWM
-from lewm_core.planning import CEM, cem, goal_cost, plan
 from lewm_core.train import default_device
 
 

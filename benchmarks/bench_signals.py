@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from lewm_core.provenance import usable_cores
 from lewm_core.signals import CLASSICAL, classical, extract, grid_queries
-from lewm_core.sources import SourceSpec, packets
+from lewm_core.signals.pipeline import SourceSpec, packets
+from lewm_core.utils.provenance import usable_cores
 
 SIZE = 224
 

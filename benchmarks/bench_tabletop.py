@@ -3,7 +3,7 @@
 import sys
 import time
 
-from lewm_core.tabletop import Tabletop
+from lewm_core.sources.tabletop.source import Tabletop
 
 if __name__ == "__main__":
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 12

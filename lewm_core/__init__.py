@@ -1,8 +1,13 @@
-"""What the notebooks of this artifact share: sources, signals, dataset, model, losses, training, analysis.
+"""Explicit vision signals as auxiliary supervision for world-model fine-tuning: the paper's parts, and a room for
+everything else.
 
-Imports run one way: episodes and sources → signals → curation, selection → dataset → model, heads, losses, conditions →
-train → sweep, controls → statistics, power, scaling → tokens, probes, capacity, retrieval, metrics, leak, planning →
-verdicts, evidence, judges, claims → plots, charts, control_charts, widgets, browser → cli, commands.
+    config, model, heads, losses, conditions, train, dataset    the paper
+    sources → signals → curation                                 episodes, what is seen in them, which are taken
+    checkpoints, experiments, diagnostics                        weights in and out, many runs, what is measured
+    stats, viz, runner, utils                                    verdicts, figures, run_all.sh, files
+
+Imports run one way: runner → viz → diagnostics → experiments → train → heads, conditions, checkpoints → model, losses,
+dataset → curation → signals → sources → utils. `stats` imports `utils` alone.
 """
 
 __version__ = "0.1.0"

@@ -2,6 +2,6 @@
 
 import sys
 
-from lewm_core.commands import main
+from lewm_core.runner.commands import main
 
 sys.exit(main())

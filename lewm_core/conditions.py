@@ -7,10 +7,10 @@ The paper counts seven and lists nine auxiliary variants, with the tracks in two
 from collections import ChainMap
 from collections.abc import Iterable
 
-from lewm_core.contract import Outline
 from lewm_core.dataset import Data
-from lewm_core.errors import pick
+from lewm_core.dataset.contract import Outline
 from lewm_core.terms import Condition, Term
+from lewm_core.utils.errors import pick
 
 INSIDE_WEIGHT = 5.0  # C4's factor inside the tight mask
 

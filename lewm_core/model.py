@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lewm_core import _torchvision
-from lewm_core.architecture import MODELS as MODELS  # whoever builds a model names one
-from lewm_core.architecture import LeWMConfig
-from lewm_core.errors import InputError
+from lewm_core.config import MODELS as MODELS  # whoever builds a model names one
+from lewm_core.config import LeWMConfig
+from lewm_core.utils import torchvision_compat
+from lewm_core.utils.errors import InputError
 
-_torchvision.ensure()
+torchvision_compat.ensure()
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402  (timm imports torchvision)
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, as the public recipe normalises

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lewm_core.errors import InputError
 from lewm_core.model import LeWM, LeWMConfig, seeded
+from lewm_core.utils.errors import InputError
 
 
 class PatchReader(nn.Module):

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lewm_core import dataset, losses, targets
-from lewm_core.dataset import WINDOW, Data
-from lewm_core.errors import InputError
-from lewm_core.gradients import conflict, shared_parameters
+from lewm_core import dataset, losses
+from lewm_core.dataset import WINDOW, Data, targets
+from lewm_core.experiments.gradients import conflict, shared_parameters
 from lewm_core.heads import build_heads
 from lewm_core.model import LeWM, normalise, seeded
 from lewm_core.patch_predictor import PatchLeWM
 from lewm_core.terms import Condition
+from lewm_core.utils.errors import InputError
 
 EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
 

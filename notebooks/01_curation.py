@@ -36,7 +36,7 @@ camera = 0  # of real data, 0 to 3
 depth_backend = ""  # what makes each signal, by name; "": the data's default, shown below
 tracks_backend = ""  # likewise
 mask_backend = ""  # likewise
-weights = ""  # folder of the backends' weights (python -m lewm_core.download)
+weights = ""  # folder of the backends' weights (python -m lewm_core.runner.download)
 paper_backends = False  # on real data: the paper's backends or an error; False: classical where weights are missing
 min_length = 15  # frames; the paper's
 max_length = 40  # frames; the paper's
@@ -60,13 +60,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import charts, curation, paper, pictures, plots, tiles
-from lewm_core.bad_episodes import BadEpisodes
-from lewm_core.browser import curation_browser
-from lewm_core.errors import InputError
-from lewm_core.files import digest, write_csv
-from lewm_core.provenance import code_digest, collect
-from lewm_core.selection import (
+from lewm_core.curation import score
+from lewm_core.curation.bad_episodes import BadEpisodes
+from lewm_core.curation.selection import (
     FLAGS,
     FULL_BY,
     PILOT_BY,
@@ -78,12 +74,19 @@ from lewm_core.selection import (
     write_selection,
 )
 from lewm_core.signals import check, identity
-from lewm_core.sources import SourceSpec, edited, packet, packets, write_editable
-from lewm_core.workspace import Workspace, relative
+from lewm_core.signals.pipeline import SourceSpec, edited, packet, packets, write_editable
+from lewm_core.stats import paper
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import digest, write_csv
+from lewm_core.utils.provenance import code_digest, collect
+from lewm_core.utils.workspace import Workspace, relative
+from lewm_core.viz import data_figures, paper_figures, tiles
+from lewm_core.viz import images as pictures
+from lewm_core.viz.curation_browser import curation_browser
 
 started = time.time()
 workspace = Workspace(output, figures)
-rules = curation.Criteria.of(criteria, min_length=min_length, max_length=max_length)
+rules = score.Criteria.of(criteria, min_length=min_length, max_length=max_length)
 choice = Choice(n_top, n_full, n_pilot, pilot_by, full_by, full_seed)
 ticks = hand_picked(workspace.selection) if pilot_by == "hand" else []
 spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth_backend, tracks_backend, mask_backend,
@@ -102,7 +105,7 @@ display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna
 # %%
 bad, index = BadEpisodes(workspace.bad_episodes, max_bad_share), workspace.cache / "index"
 infos = {info.id: info for info in bad.watch("metadata", lambda on_error: source.infos(on_error, index))}
-candidates = curation.metadata_filter(infos.values(), rules)
+candidates = score.metadata_filter(infos.values(), rules)
 passed = candidates[candidates.accepted]
 reasons = candidates[~candidates.accepted].reason.value_counts()
 display(Markdown("\n".join([f"{len(candidates)} candidates, {len(passed)} pass.", "",
@@ -131,9 +134,9 @@ views = tiles.cameras(spec, 112)
 if len(views) > 1 and n_shown:
     looks, blank = zip(*(tiles.camera_tile(views, id, 112) for id in to_show.episode), strict=True)
     look = collect(profile=profile, data=data, fingerprint=source.fingerprint, source=spec.public())
-    figure = pictures.contact_sheet(looks, to_show.episode + "\n" + to_show.task, 5, plots.caption(look))
+    figure = pictures.contact_sheet(looks, to_show.episode + "\n" + to_show.task, 5, paper_figures.caption(look))
     seen = to_show.assign(cameras=len(views) - pd.Series([len(b) for b in blank], to_show.index))
-    plots.save_figure(figure, workspace.figures / "all_cameras", plots.tidy(seen, "cameras", "cameras with pictures"),
+    paper_figures.save_figure(figure, workspace.figures / "all_cameras", paper_figures.tidy(seen, "cameras", "cameras with pictures"),
                       look)
     display(figure)
     absent = pd.Series([line for lines in blank for line in lines], dtype=object).value_counts()
@@ -148,10 +151,10 @@ if len(views) > 1 and n_shown:
 # %%
 cache = workspace.cache / "signals"
 key = digest(source.fingerprint, *identity(spec.backends, spec.settings), code_digest("signals", "curation"))
-known = curation.read_measurements(store := workspace.cache / f"measurements-{key}.csv")
+known = score.read_measurements(store := workspace.cache / f"measurements-{key}.csv")
 new = passed.episode[~passed.episode.isin(known.episode)]
 extracted = bad.watch("signals", lambda on_error: packets(spec, new, cache, jobs, on_error, "signals"))
-known = curation.add_measurements(store, (curation.measure(infos[e.id], s, image_size) for e, s in extracted))
+known = score.add_measurements(store, (score.measure(infos[e.id], s, image_size) for e, s in extracted))
 measurements = known[known.episode.isin(passed.episode)]
 display(Markdown(f"{len(measurements)} episodes measured, {measurements.episode.isin(new).sum()} of them in this run."))
 if bad.rows and measurements.empty and (len(passed) or not infos):
@@ -160,7 +163,7 @@ if bad.rows and measurements.empty and (len(passed) or not infos):
 if bad.rows:
     display(Markdown(f"{len(bad.rows)} episodes cannot be read and are left out; all are listed in "
                      f"`{relative(bad.path)}`. The first: {bad.table.reason.iloc[0]}"))
-scores = curation.score(measurements, rules)
+scores = score.score(measurements, rules)
 selection = kept if keep and len(scores) else select(scores, choice, ticks=ticks, candidates=candidates)
 parts = [c for c in scores if c.startswith("part_") and scores[c].notna().any()]
 absent = [c.removeprefix("part_") for c in scores if c.startswith("part_") and c not in parts]
@@ -214,10 +217,10 @@ scored = everything[everything.score.notna()]
 public = {"data": data, "layout": source.name, "fingerprint": source.fingerprint, "source": spec.public(),
           "criteria": asdict(rules), "selection": chosen, "bad_episodes": len(bad.rows)}
 provenance = collect(profile=profile, **public, duration_s=round(time.time() - started, 1))
-caption = plots.caption(provenance)
-figure = charts.score_distributions(scored[["score", *parts, "selected"]], caption, "selected")
+caption = paper_figures.caption(provenance)
+figure = data_figures.score_distributions(scored[["score", *parts, "selected"]], caption, "selected")
 long = scored.melt(["episode", "selected"], ["score", *parts], "metric")
-plots.save_figure(figure, workspace.figures / "curation_scores", plots.tidy(long, "value", "part"), provenance)
+paper_figures.save_figure(figure, workspace.figures / "curation_scores", paper_figures.tidy(long, "value", "part"), provenance)
 display(figure)
 
 # %% [markdown]
@@ -254,7 +257,7 @@ images = [image for image in images if image is not None]
 figure = pictures.contact_sheet(images, [words(row) for _, row in sheet.iterrows()], n, caption,
                                 sheet.selected.tolist())
 shown = sheet[["episode", "task", "length", "selected", "reason", "score", *parts]]
-plots.save_figure(figure, workspace.figures / "curation_contact_sheet", plots.tidy(shown, "score", "score"), provenance)
+paper_figures.save_figure(figure, workspace.figures / "curation_contact_sheet", paper_figures.tidy(shown, "score", "score"), provenance)
 display(figure)
 
 # %% [markdown]
@@ -272,8 +275,8 @@ seen = seen.reindex(columns=[*seen, *({motion} - set(seen))]).assign(
 if len(seen):
     lines = [f"{row.task}\nway {row[motion]:.0f} px, mask {row.coverage:.1%}" for _, row in seen.iterrows()]
     figure = pictures.contact_sheet(found, lines, 5, caption)
-    plots.save_figure(figure, workspace.figures / "signals_sheet",
-                      plots.tidy(seen[["episode", "task", motion, "coverage"]], "coverage", "mean mask coverage"),
+    paper_figures.save_figure(figure, workspace.figures / "signals_sheet",
+                      paper_figures.tidy(seen[["episode", "task", motion, "coverage"]], "coverage", "mean mask coverage"),
                       provenance)
     display(figure)
 

@@ -40,11 +40,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import charts, controls, dataset, paper, pictures, plots, widgets
-from lewm_core.errors import InputError, pick
-from lewm_core.files import write_csv
-from lewm_core.provenance import collect
-from lewm_core.selection import chosen_by, read_selection
+from lewm_core import dataset
+from lewm_core.curation.selection import chosen_by, read_selection
+from lewm_core.dataset.targets import displacements
+from lewm_core.experiments import controls
 from lewm_core.signals import (
     CLASSICAL,
     FOREGROUND_SHARE,
@@ -56,10 +55,14 @@ from lewm_core.signals import (
     quality,
     with_weights,
 )
-from lewm_core.sources import SourceSpec, packets
-from lewm_core.tabletop import Tabletop
-from lewm_core.targets import displacements
-from lewm_core.workspace import Workspace, relative
+from lewm_core.signals.pipeline import SourceSpec, packets
+from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.stats import paper
+from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.files import write_csv
+from lewm_core.utils.provenance import collect
+from lewm_core.utils.workspace import Workspace, relative
+from lewm_core.viz import data_figures, images, paper_figures, widgets
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -145,8 +148,8 @@ else:
 episode, signals = kept[pilot[0]]
 provenance = collect(profile=profile, data=data, fingerprint=source.fingerprint, source=spec.public(),
                      selection=chosen, backends=asdict(spec.backends), duration_s=round(time.time() - started, 1))
-caption = plots.caption(provenance)
-figure = pictures.packet_view(episode, signals, caption=caption)
+caption = paper_figures.caption(provenance)
+figure = images.packet_view(episode, signals, caption=caption)
 per_frame = {}
 if signals.depth is not None:
     per_frame["median depth"] = np.median(signals.depth, (1, 2))
@@ -155,7 +158,7 @@ if signals.mask is not None:
     if signals.tracks_fg is not None:
         per_frame["visible tracks on the object"] = on_object(signals.tracks_fg, signals.visible_fg, signals.mask)
 long = pd.DataFrame(per_frame).rename_axis("frame").reset_index().melt("frame", var_name="metric")
-plots.save_figure(figure, workspace.figures / "packet_view", plots.tidy(long, "value", "", episode=episode.id),
+paper_figures.save_figure(figure, workspace.figures / "packet_view", paper_figures.tidy(long, "value", "", episode=episode.id),
                   provenance)
 display(figure)
 
@@ -230,10 +233,10 @@ display(quality_table.T.style.format("{:.3f}", na_rep="–"))
 simulated_provenance = provenance | {"data": simulated.name, "fingerprint": simulated.fingerprint,
                                      "source": {"episodes": good, "image_size": quality_size},
                                      "backends": [asdict(backends) for backends in candidates]}
-figure = charts.track_quality(points, plots.caption(simulated_provenance)
+figure = data_figures.track_quality(points, paper_figures.caption(simulated_provenance)
                               + f" · {len(good)} simulated episodes of {quality_size} px")
-numbers = plots.tidy(per_episode, "value", "", data=simulated.name)
-plots.save_figure(figure, workspace.figures / "track_quality", numbers, simulated_provenance)
+numbers = paper_figures.tidy(per_episode, "value", "", data=simulated.name)
+paper_figures.save_figure(figure, workspace.figures / "track_quality", numbers, simulated_provenance)
 display(figure)
 
 # %%
@@ -269,9 +272,9 @@ else:
             n = on_object(full_set[tracks][frames], full_set[visible][frames].astype(bool), mask)
             counts.append(pd.DataFrame({"episode": id, "frame": range(len(n)), "layout": layout, "count": n}))
     counts = pd.concat(counts)
-    figure = charts.on_object_counts(counts, caption)
-    plots.save_figure(figure, workspace.figures / "on_object_tracks",
-                      plots.tidy(counts, "count", "visible tracks on the object", scale="full"), provenance)
+    figure = data_figures.on_object_counts(counts, caption)
+    paper_figures.save_figure(figure, workspace.figures / "on_object_tracks",
+                      paper_figures.tidy(counts, "count", "visible tracks on the object", scale="full"), provenance)
     display(figure)
     mean, inside = counts.groupby("layout")["count"].mean(), FOREGROUND_SHARE * GRID**2
     display(Markdown(

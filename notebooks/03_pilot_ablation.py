@@ -45,13 +45,16 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import base as bases
-from lewm_core import charts, dataset, leak, measure_charts, metrics, paper, plots, power, statistics
-from lewm_core.files import write_csv
-from lewm_core.provenance import collect
-from lewm_core.sweep import curves, plan, result, sweep
+from lewm_core import dataset
+from lewm_core.diagnostics import leakage, metrics
+from lewm_core.experiments import base as bases
+from lewm_core.experiments.sweep import curves, plan, result, sweep
+from lewm_core.stats import paired, paper, power
 from lewm_core.train import Recipe
-from lewm_core.workspace import Workspace
+from lewm_core.utils.files import write_csv
+from lewm_core.utils.provenance import collect
+from lewm_core.utils.workspace import Workspace
+from lewm_core.viz import data_figures, diagnostic_figures, paper_figures
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -103,15 +106,15 @@ display(Markdown(f"A beats the static prediction on held-out episodes in **{belo
 # ## Figure 1
 
 # %%
-changes = statistics.paired_change(results, split=["episode", "window"])
-summary = statistics.summarise(changes, np.random.default_rng(0))
+changes = paired.paired_change(results, split=["episode", "window"])
+summary = paired.summarise(changes, np.random.default_rng(0))
 provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, selection=pilot.made.get("selection"),
                      seeds=list(range(pilot_seeds)), base=start.name, base_hash=start.hash, recipe=recipe.__dict__,
                      model=start.model,
                      duration_s=round(time.time() - started, 1))
-caption = plots.caption(provenance)
-figure = plots.figure1(changes, summary, caption, skipped)
-plots.save_figure(figure, workspace.figures / "figure1", plots.study_table(changes, summary, 1, skipped), provenance)
+caption = paper_figures.caption(provenance)
+figure = paper_figures.figure1(changes, summary, caption, skipped)
+paper_figures.save_figure(figure, workspace.figures / "figure1", paper_figures.study_table(changes, summary, 1, skipped), provenance)
 figure
 
 # %% [markdown]
@@ -123,9 +126,9 @@ figure
 reported = paper.reported(1)
 able = power.power_table(changes)
 told = {row.condition: power.can_show(row) for row in able[able.split == "episode"].itertuples()}
-lines = [f"{statistics.describe(row, reported.get(row.condition))}. {told[row.condition].capitalize()}."
+lines = [f"{paired.describe(row, reported.get(row.condition))}. {told[row.condition].capitalize()}."
          for row in summary[summary.split == "episode"].itertuples()]
-display(Markdown("On held-out **episodes**. " + statistics.power_note(pilot_seeds) + "\n\n"
+display(Markdown("On held-out **episodes**. " + paired.power_note(pilot_seeds) + "\n\n"
                  + "\n".join(f"- {line}" for line in lines)))
 
 # %% [markdown]
@@ -137,8 +140,8 @@ display(Markdown("On held-out **episodes**. " + statistics.power_note(pilot_seed
 
 # %%
 here = able[able.split == "episode"]
-figure = measure_charts.power_chart(here, summary[summary.split == "episode"], caption)
-plots.save_figure(figure, workspace.figures / "control_power", plots.tidy(here, "mde", "smallest change detected (%)"),
+figure = diagnostic_figures.power_chart(here, summary[summary.split == "episode"], caption)
+paper_figures.save_figure(figure, workspace.figures / "control_power", paper_figures.tidy(here, "mde", "smallest change detected (%)"),
                   provenance)
 display(figure)
 display(here.set_index("condition")[["n", "sd", "mde", "mde_low", "mde_high", "seeds", "seeds_low", "seeds_high"]]
@@ -161,16 +164,16 @@ display(Markdown(
 # differ; what A differs by beyond that is the leak.
 
 # %%
-windows_of_A = leak.leak_table(results, workspace.runs, pilot, start)
-seen, by_shared = leak.leak_summary(windows_of_A), leak.error_by_shared(windows_of_A)
+windows_of_A = leakage.leak_table(results, workspace.runs, pilot, start)
+seen, by_shared = leakage.leak_summary(windows_of_A), leakage.error_by_shared(windows_of_A)
 write_csv(workspace.measured("leak"), seen)
-figure = measure_charts.leak_chart(by_shared, seen, caption)
-plots.save_figure(figure, workspace.figures / "control_leak",
-                  plots.tidy(by_shared, "mse_over_static", "MSE over static MSE"), provenance)
+figure = diagnostic_figures.leak_chart(by_shared, seen, caption)
+paper_figures.save_figure(figure, workspace.figures / "control_leak",
+                  paper_figures.tidy(by_shared, "mse_over_static", "MSE over static MSE"), provenance)
 display(figure)
 two = changes.groupby(["condition", "split"]).change.mean().unstack("split")
-differ = statistics.in_order(c for c in two.index if np.sign(two.loc[c]).nunique() > 1)
-lines = [*leak.describe_leak(seen), f"The sign of the mean effect differs between the splits for {len(differ)} of "
+differ = paired.in_order(c for c in two.index if np.sign(two.loc[c]).nunique() > 1)
+lines = [*leakage.describe_leak(seen), f"The sign of the mean effect differs between the splits for {len(differ)} of "
          f"{len(two)} conditions" + (f" ({', '.join(differ)})" if differ else "") + "; Figure 1 shows both."]
 display(Markdown("\n".join(f"- {line}" for line in lines)))
 
@@ -189,18 +192,18 @@ if study == "controls":
     results = pd.concat([results, metrics.metric_table(results, workspace.runs, pilot, start)], ignore_index=True)
     write_csv(workspace.results("pilot"), results)
 measured = [m for m in (*metrics.ERRORS, "target_variance", *metrics.SPECTRUM) if m in set(results.metric)]
-by_metric = statistics.paired_change(results, measured, ["episode", "window"])
-over_metrics = statistics.summarise(by_metric, np.random.default_rng(0))
+by_metric = paired.paired_change(results, measured, ["episode", "window"])
+over_metrics = paired.summarise(by_metric, np.random.default_rng(0))
 drawn = [*metrics.ERRORS, "latent_variance", "effective_rank"] if study == "controls" else measured
-figure = measure_charts.metric_panels(over_metrics[over_metrics.metric.isin(drawn)], caption)
-plots.save_figure(figure, workspace.figures / "control_metrics",
-                  plots.tidy(over_metrics, "mean", "change %").assign(statistic="mean"), provenance)
+figure = diagnostic_figures.metric_panels(over_metrics[over_metrics.metric.isin(drawn)], caption)
+paper_figures.save_figure(figure, workspace.figures / "control_metrics",
+                  paper_figures.tidy(over_metrics, "mean", "change %").assign(statistic="mean"), provenance)
 display(figure)
 
 # %%
 episode = over_metrics[over_metrics.split == "episode"]
 table = episode.pivot(index="condition", columns="metric", values="mean")[measured]
-table = table.reindex(statistics.in_order(table.index))
+table = table.reindex(paired.in_order(table.index))
 display(table.style.format("{:+.1f}").set_caption("mean change against A (%), held-out episodes"))
 sure = episode[episode.metric.isin(metrics.ERRORS) & ((episode.low > 0) | (episode.high < 0))]
 errors, lines = [m for m in metrics.ERRORS if m in measured], []
@@ -218,7 +221,7 @@ display(Markdown("\n".join(lines)))
 # %%
 steps = result(workspace.runs, results["run"].iloc[0])["steps"]
 curve = curves(results, workspace.runs)
-charts.learning_curves(curve.assign(step=curve.epoch * steps // epochs, value=curve.pred), caption,
+data_figures.learning_curves(curve.assign(step=curve.epoch * steps // epochs, value=curve.pred), caption,
                        "next-latent MSE on training batches", ["A", "B", "D", "E"])
 
 # %% [markdown]
@@ -232,7 +235,7 @@ heads = curve.melt(["condition", "seed", "epoch"], [c for c in curve if c.starts
 ends = heads.groupby(["condition", "head", "epoch"]).value.mean().unstack("epoch").iloc[:, [0, -1]]
 ends.columns = ["first epoch", "last epoch"]
 ends["change"] = 100 * (ends["last epoch"] / ends["first epoch"] - 1)
-ends = ends.reindex(statistics.in_order(ends.index.get_level_values(0)), level=0)
+ends = ends.reindex(paired.in_order(ends.index.get_level_values(0)), level=0)
 display(ends.style.format({"first epoch": "{:.4f}", "last epoch": "{:.4f}", "change": "{:+.1f} %"}))
 display(Markdown(f"Over {steps} optimizer steps (the paper's pilot has about 340) the head losses change by "
                  f"between {ends.change.min():+.0f} % and {ends.change.max():+.0f} %.") if len(ends) else

@@ -43,29 +43,22 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import (
-    arm_charts,
-    checkpoint,
-    contrasts,
-    control_charts,
-    controls,
-    dataset,
-    hub,
-    mask_sweep,
-    paper,
-    plots,
-    statistics,
-)
-from lewm_core import base as bases
+from lewm_core import dataset
+from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import CONDITIONS, condition
-from lewm_core.files import write_csv
+from lewm_core.diagnostics import mask_normalisation
+from lewm_core.diagnostics.retrieval import Corpus
+from lewm_core.experiments import base as bases
+from lewm_core.experiments import controls
+from lewm_core.experiments.sweep import load_model, result, sweep
 from lewm_core.heads import build_heads
-from lewm_core.provenance import collect
-from lewm_core.retrieval import Corpus
-from lewm_core.sweep import load_model, result, sweep
+from lewm_core.stats import contrasts, paired, paper
+from lewm_core.stats.verdicts import all_of
 from lewm_core.train import Recipe
-from lewm_core.verdicts import all_of
-from lewm_core.workspace import Workspace
+from lewm_core.utils.files import write_csv
+from lewm_core.utils.provenance import collect
+from lewm_core.utils.workspace import Workspace
+from lewm_core.viz import arm_figures, control_figures, paper_figures
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -83,7 +76,7 @@ display(skipped) if len(skipped) else print("no condition of the family was skip
 # On the 56 × 56 grid on which the loss is computed, over all frames of the pilot. C4 reads the whole frame.
 
 # %%
-regions = {name: mask_sweep.supervised(pilot, CONDITIONS[name]) for name in served}
+regions = {name: mask_normalisation.supervised(pilot, CONDITIONS[name]) for name in served}
 areas = {name: float(inside.mean()) for name, inside in regions.items()}
 display(pd.DataFrame({"supervised share of the frame": areas,
                       "frames with an empty region": {n: int((~r.any((1, 2))).sum()) for n, r in regions.items()}}))
@@ -92,17 +85,17 @@ display(pd.DataFrame({"supervised share of the frame": areas,
 # ## Figure 2
 
 # %%
-changes = statistics.paired_change(results[results.condition.isin(["A", *family])], split=["episode", "window"])
-summary = statistics.summarise(changes, np.random.default_rng(0))
+changes = paired.paired_change(results[results.condition.isin(["A", *family])], split=["episode", "window"])
+summary = paired.summarise(changes, np.random.default_rng(0))
 of_pilot = result(workspace.runs, results["run"].iloc[0])
 seeds = sorted(int(s) for s in results.seed.unique())
 provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, selection=pilot.made.get("selection"),
                      seeds=seeds, base=of_pilot["base"],
                      base_hash=of_pilot["base_hash"], recipe=of_pilot["recipe"],
                      duration_s=round(time.time() - started, 1))
-caption = plots.caption(provenance)
-figure = plots.figure2(changes, summary, caption, skipped)
-plots.save_figure(figure, workspace.figures / "figure2", plots.study_table(changes, summary, 2, skipped, areas),
+caption = paper_figures.caption(provenance)
+figure = paper_figures.figure2(changes, summary, caption, skipped)
+paper_figures.save_figure(figure, workspace.figures / "figure2", paper_figures.study_table(changes, summary, 2, skipped, areas),
                   provenance)
 figure
 
@@ -110,10 +103,10 @@ figure
 # ## Benefit against supervised area
 
 # %%
-area_figure = plots.benefit_against_area(summary, areas, caption) if areas else None
+area_figure = paper_figures.benefit_against_area(summary, areas, caption) if areas else None
 if area_figure is not None:
-    plots.save_figure(area_figure, workspace.figures / "figure2_area",
-                      plots.study_table(changes, summary, 2, skipped, areas), provenance)
+    paper_figures.save_figure(area_figure, workspace.figures / "figure2_area",
+                      paper_figures.study_table(changes, summary, 2, skipped, areas), provenance)
 area_figure
 
 # %%
@@ -122,11 +115,11 @@ order = sorted((c for c in served if c != "C4"), key=areas.get)
 if order:
     display(Markdown(
         "Ordered by supervised area, on held-out episodes:\n\n"
-        f"- ours: {statistics.describe_order(ours[order])}\n"
-        f"- the paper: {statistics.describe_order(paper.reported(2)[order])}\n\n"
-        + "\n".join(f"- {statistics.describe(row, paper.reported(2).get(row.condition))}"
+        f"- ours: {paired.describe_order(ours[order])}\n"
+        f"- the paper: {paired.describe_order(paper.reported(2)[order])}\n\n"
+        + "\n".join(f"- {paired.describe(row, paper.reported(2).get(row.condition))}"
                     for row in summary[summary.split == "episode"].itertuples())
-        + "\n\n" + statistics.power_note(len(seeds))))
+        + "\n\n" + paired.power_note(len(seeds))))
 else:
     display(Markdown("This dataset has no depth: nothing can be said of masked depth here."))
 
@@ -140,7 +133,7 @@ else:
 
 # %%
 instability = pd.DataFrame([
-    {"condition": name, "episode": i, **mask_sweep.frame_to_frame(pilot["depth"][rows], regions[name][rows])}
+    {"condition": name, "episode": i, **mask_normalisation.frame_to_frame(pilot["depth"][rows], regions[name][rows])}
     for name in order for i, rows in enumerate(map(pilot.episode, range(len(pilot["ep_len"]))))],
     columns=["condition", "episode", "scale", "shift", "value"]).dropna()
 write_csv(workspace.measured("instability"), instability)
@@ -182,8 +175,8 @@ if testing:
     sweep([c.run for c in planned], workspace.runs, jobs or None)
     runs = controls.results(planned, workspace.runs)
     trained = dataset.load(workspace.dataset("pool")).select(planned[0].run.episodes)
-    mask_changes = statistics.paired_change(runs, split=["episode", "window"])
-    mask_summary = statistics.summarise(mask_changes, np.random.default_rng(0))
+    mask_changes = paired.paired_change(runs, split=["episode", "window"])
+    mask_summary = paired.summarise(mask_changes, np.random.default_rng(0))
     display(Markdown(f"{runs['run'].nunique()} runs, {runs.seed.nunique()} seeds a condition, {runs.steps.max()} "
                      f"steps each, on {len(trained['ep_len'])} episodes, judged by {len(planned[0].run.test)}."))
 else:
@@ -191,7 +184,7 @@ else:
 
 # %%
 if testing:
-    supervised_share = {c: float(mask_sweep.supervised(trained, condition(c)).mean()) for c in ("B", *masks)}
+    supervised_share = {c: float(mask_normalisation.supervised(trained, condition(c)).mean()) for c in ("B", *masks)}
     families = mask_summary[(mask_summary.split == "episode") & (mask_summary.condition != "C4")]
     of, _, kind = (families.condition.str.partition("-")[i] for i in range(3))
     families = families.assign(area=of.map(supervised_share),
@@ -199,13 +192,13 @@ if testing:
     here = collect(profile=profile, data=data, fingerprint=trained.fingerprint, study="masks", base=start.name,
                    base_hash=start.hash, model=start.model, recipe=planned[0].run.recipe.__dict__,
                    seeds=sorted(int(s) for s in runs.seed.unique()), duration_s=round(time.time() - started, 1))
-    control_caption = plots.caption(here)
-    figure = control_charts.area_families(families, control_caption)
+    control_caption = paper_figures.caption(here)
+    figure = control_figures.area_families(families, control_caption)
     every_area = dict(zip(families.condition, families.area, strict=True))
-    plots.save_figure(figure, workspace.figures / "control_masks",
-                      plots.study_table(mask_changes, mask_summary, 2, left_out, every_area), here)
+    paper_figures.save_figure(figure, workspace.figures / "control_masks",
+                      paper_figures.study_table(mask_changes, mask_summary, 2, left_out, every_area), here)
     display(figure, Markdown("On held-out episodes:\n\n" + "\n".join(
-        f"- {statistics.describe(row)}" for row in mask_summary[mask_summary.split == "episode"].itertuples())))
+        f"- {paired.describe(row)}" for row in mask_summary[mask_summary.split == "episode"].itertuples())))
 
 # %% [markdown]
 # ### The noise, without training
@@ -224,7 +217,7 @@ if testing:
     encoder, _ = load_model(runs, workspace.runs, "B", 0)
     heads = build_heads(("depth",), encoder.config.dim, 0)
     checkpoint.load_heads(hub.find(workspace.runs / run), heads)
-    normal, gradient = mask_sweep.noise_by_episode(trained, Corpus.of(encoder, trained).emb, heads["depth"].eval(),
+    normal, gradient = mask_normalisation.noise_by_episode(trained, Corpus.of(encoder, trained).emb, heads["depth"].eval(),
                                                    shares, np.random.default_rng(0))
     display(normal.groupby(["kind", "area"])[["shift_variance", "scale_variance", "scale_mean"]].mean().style
             .format("{:.3g}").set_caption("over the full frame's scale"))
@@ -238,10 +231,10 @@ if testing:
     drawn = noise.assign(panel=noise.metric.replace("over_draws", "gradient of the loss"), unit=noise.metric.map(units),
                          series=noise.kind + ", normalised over the " + noise.normalised, repeat=noise.episode,
                          x=noise.area)
-    figure = arm_charts.curves_by_panel(drawn, "share of the frame (log scale)", control_caption, log=True,
+    figure = arm_figures.curves_by_panel(drawn, "share of the frame (log scale)", control_caption, log=True,
                                         marks={c: supervised_share[c] for c in masks})
-    plots.save_figure(figure, workspace.figures / "control_noise",
-                      plots.tidy(noise, "value", "", scale="pilot", condition="B"), here)
+    paper_figures.save_figure(figure, workspace.figures / "control_noise",
+                      paper_figures.tidy(noise, "value", "", scale="pilot", condition="B"), here)
     display(figure)
 
 # %% [markdown]
@@ -261,8 +254,8 @@ if testing:
     told, at = paper.reported(2), np.log2([supervised_share[c] for c in masks])
     slope = contrasts.slopes(told[[*masks]].to_frame().T, at)[0]
     display(Markdown(
-        f"In the paper's own numbers B − C1 is {statistics.number(told['B'] - told['C1'])} points, and the slope from "
-        f"C1 to C3 {statistics.number(slope)} points per doubling of these areas"
+        f"In the paper's own numbers B − C1 is {paired.number(told['B'] - told['C1'])} points, and the slope from "
+        f"C1 to C3 {paired.number(slope)} points per doubling of these areas"
         + (", the wrong way for its explanation" if slope > 0 else "") + ".\n\n**What this cannot decide.** "
         + contrasts.reach(mask_changes) + " C1, C2 and C3 have nested masks of different shapes, so area is not all "
         "that varies among them; a mask elsewhere wraps around the frame's edges; and the noise is measured for B's "

@@ -42,14 +42,17 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import arm_charts, contrasts, control_charts, controls, dataset, paper, plots, scaling, statistics
-from lewm_core import base as bases
-from lewm_core.files import write_csv
-from lewm_core.provenance import collect
-from lewm_core.selection import read_selection
-from lewm_core.sweep import plan, result, sweep
+from lewm_core import dataset
+from lewm_core.curation.selection import read_selection
+from lewm_core.experiments import base as bases
+from lewm_core.experiments import controls
+from lewm_core.experiments.sweep import plan, result, sweep
+from lewm_core.stats import contrasts, paired, paper, scaling
 from lewm_core.train import Recipe
-from lewm_core.workspace import Workspace
+from lewm_core.utils.files import write_csv
+from lewm_core.utils.provenance import collect
+from lewm_core.utils.workspace import Workspace
+from lewm_core.viz import arm_figures, control_figures, paper_figures
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -112,11 +115,11 @@ provenance = collect(profile=profile, data=data, fingerprint=full.fingerprint, s
                             "full": list(range(full_seeds))},
                      base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=start.model,
                      duration_s=round(time.time() - started, 1))
-caption = plots.caption(provenance)
+caption = paper_figures.caption(provenance)
 baseline = results[(results.condition == "A") & results.metric.isin(["mse", "mse_over_variance", "mse_over_static"])]
-ratio_figure = plots.scale_bars(results, caption)
-plots.save_figure(ratio_figure, workspace.figures / "baseline_mse",
-                  plots.tidy(baseline[baseline.metric == "mse"], "value", "mse"), provenance)
+ratio_figure = paper_figures.scale_bars(results, caption)
+paper_figures.save_figure(ratio_figure, workspace.figures / "baseline_mse",
+                  paper_figures.tidy(baseline[baseline.metric == "mse"], "value", "mse"), provenance)
 display(ratio_figure)
 means = baseline.groupby(["metric", "split", "scale"]).value.mean().unstack("scale")
 means["pilot / full"] = means["pilot"] / means["full"]
@@ -130,11 +133,11 @@ display(Markdown("A beats the static prediction on held-out episodes in "
 # ## Figure 3
 
 # %%
-changes = statistics.paired_change(results, split=["episode", "window"])
-summary = statistics.summarise(changes, np.random.default_rng(0))
+changes = paired.paired_change(results, split=["episode", "window"])
+summary = paired.summarise(changes, np.random.default_rng(0))
 auxiliary = [c for c in full_conditions if c != "A"]
-figure = plots.figure3(changes, summary, caption, skipped, auxiliary)
-plots.save_figure(figure, workspace.figures / "figure3", plots.study_table(changes, summary, 3, skipped), provenance)
+figure = paper_figures.figure3(changes, summary, caption, skipped, auxiliary)
+paper_figures.save_figure(figure, workspace.figures / "figure3", paper_figures.study_table(changes, summary, 3, skipped), provenance)
 figure
 
 # %% [markdown]
@@ -157,19 +160,19 @@ for split in ("episode", "window"):
         flip = "flips" if pilot_row["mean"] < 0 <= full_row["mean"] else "does not flip from better to worse"
         sure = "both intervals exclude 0" if all(not r.low <= 0 <= r.high for r in both) else \
             "at least one of the two intervals includes 0"
-        lines.append(f"- {name}: {statistics.number(pilot_row['mean'])} % at pilot, "
-                     f"{statistics.number(full_row['mean'])} % at full scale: the mean {flip}; {sure}. "
-                     f"The paper: {statistics.number(paper.reported(3, 'pilot').get(name, float('nan')))} %, "
-                     f"{statistics.number(paper.reported(3, 'full').get(name, float('nan')))} %.")
+        lines.append(f"- {name}: {paired.number(pilot_row['mean'])} % at pilot, "
+                     f"{paired.number(full_row['mean'])} % at full scale: the mean {flip}; {sure}. "
+                     f"The paper: {paired.number(paper.reported(3, 'pilot').get(name, float('nan')))} %, "
+                     f"{paired.number(paper.reported(3, 'full').get(name, float('nan')))} %.")
 inside = summary[(summary.scale == "full") & (summary.split == "episode")]
 n_inside = (inside["mean"].abs() <= paper.FULL_SCALE_BAND).sum()
 lines.append(f"\nAt full scale, on held-out episodes, {n_inside} of {len(inside)} conditions lie within the paper's "
-             f"±{paper.FULL_SCALE_BAND} %. " + statistics.power_note(full_seeds))
+             f"±{paper.FULL_SCALE_BAND} %. " + paired.power_note(full_seeds))
 display(Markdown("\n".join(lines)))
 
 # %%
 display(Markdown("In full, on held-out episodes:\n\n" + "\n".join(
-    f"- {row.scale} {statistics.describe(row, paper.reported(3, row.scale).get(row.condition))}"
+    f"- {row.scale} {paired.describe(row, paper.reported(3, row.scale).get(row.condition))}"
     for row in summary[summary.split == "episode"].itertuples())))
 
 # %% [markdown]
@@ -209,9 +212,9 @@ if not testing:
 def of_study(name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
     """A study's results, its changes against A, their summary, and its conditions but A."""
     rows = control_results[control_results.study == name]
-    changes = statistics.paired_change(rows, split=["episode", "window"])
-    summary = statistics.summarise(changes, np.random.default_rng(0))
-    return rows, changes, summary, statistics.in_order(changes.condition)
+    changes = paired.paired_change(rows, split=["episode", "window"])
+    summary = paired.summarise(changes, np.random.default_rng(0))
+    return rows, changes, summary, paired.in_order(changes.condition)
 
 
 def made_of(rows: pd.DataFrame) -> dict[str, object]:
@@ -238,9 +241,9 @@ if testing:
     few, many = min(sizes.values()), max(sizes.values())
     crossings = {c: scaling.crossing(scale_changes, sizes, np.random.default_rng(0), c) for c in names}
     here = made_of(rows)
-    figure = control_charts.effect_against_size(crossings, scale_changes, sizes, plots.caption(here))
-    plots.save_figure(figure, workspace.figures / "control_scale", pd.concat([
-        plots.study_table(scale_changes, scale_summary, 3, left_out), scaling.crossing_table(crossings)]), here)
+    figure = control_figures.effect_against_size(crossings, scale_changes, sizes, paper_figures.caption(here))
+    paper_figures.save_figure(figure, workspace.figures / "control_scale", pd.concat([
+        paper_figures.study_table(scale_changes, scale_summary, 3, left_out), scaling.crossing_table(crossings)]), here)
     display(figure, contrasts.effects(scale_summary, sizes))
     error = rows[(rows.condition == "A") & (rows.metric == "mse") & (rows.split == "episode")]
     error = error.groupby("arm").value.mean()[[*sizes]]
@@ -253,8 +256,8 @@ else:
 # %%
 if testing:
     corners = [f"{kind} {n}" for n in (few, many) for kind in ("best", "random")]
-    figure = arm_charts.effects_by_arm(scale_changes, scale_summary, corners, plots.caption(here))
-    plots.save_figure(figure, workspace.figures / "control_curation", plots.study_table(
+    figure = arm_figures.effects_by_arm(scale_changes, scale_summary, corners, paper_figures.caption(here))
+    paper_figures.save_figure(figure, workspace.figures / "control_curation", paper_figures.study_table(
         *(t[t.scale.isin(corners)] for t in (scale_changes, scale_summary)), 3, left_out), here)
     by_scale = contrasts.lost(scale_changes, {f"{kind} episodes, {few} → {many}: lost": (f"{kind} {few}",
                                               f"{kind} {many}") for kind in ("best", "random")}, names)
@@ -271,7 +274,7 @@ if testing:
     told = paper.reported(3, "full") - paper.reported(3, "pilot")
     display(Markdown("**What this cannot decide.** " + contrasts.undecided(by_scale | by_curation) + " "
                      + contrasts.reach(scale_changes) + " The paper's own "
-                     f"differences are {', '.join(f'{c} {statistics.number(told[c])}' for c in told.index)} points. "
+                     f"differences are {', '.join(f'{c} {paired.number(told[c])}' for c in told.index)} points. "
                      "The score that ranks the episodes is ours after the paper's; its pilot was picked by hand."))
 
 # %% [markdown]
@@ -291,9 +294,9 @@ if testing:
     arms = [own["pilot"], other["full"], other["pilot"], own["full"]]  # equal numbers of steps side by side
     took = rows.groupby("arm").steps.first()
     here = made_of(rows)
-    figure = arm_charts.effects_by_arm(step_changes, step_summary, arms, plots.caption(here))
-    plots.save_figure(figure, workspace.figures / "control_steps",
-                      plots.study_table(step_changes, step_summary, 3, left_out), here)
+    figure = arm_figures.effects_by_arm(step_changes, step_summary, arms, paper_figures.caption(here))
+    paper_figures.save_figure(figure, workspace.figures / "control_steps",
+                      paper_figures.study_table(step_changes, step_summary, 3, left_out), here)
     display(figure, contrasts.effects(step_summary, arms))
     by_data = contrasts.lost(step_changes, {
         f"more data, the {size}'s {took[a]} steps: lost": (a, b)
@@ -316,8 +319,8 @@ if testing:
     unit = along.metric.map({"mse": "next-latent MSE", "mse change %": "change in next-latent MSE (%)"})
     drawn = along.assign(panel=along.condition.where(along.metric == "mse", along.condition + " against A"), unit=unit,
                          series=along.scale, repeat=along.seed, x=along.step)
-    figure = arm_charts.curves_by_panel(drawn, "optimizer step", plots.caption(here), order=arms)
-    plots.save_figure(figure, workspace.figures / "control_curves", plots.tidy(along, "value", ""), here)
+    figure = arm_figures.curves_by_panel(drawn, "optimizer step", paper_figures.caption(here), order=arms)
+    paper_figures.save_figure(figure, workspace.figures / "control_curves", paper_figures.tidy(along, "value", ""), here)
     display(figure)
 
 # %%
@@ -353,10 +356,10 @@ if testing:
 # %%
 if testing:
     here = made_of(control_results[control_results.study == "conflict"])
-    figure = control_charts.gradient_cosines(gradients, plots.caption(here))
+    figure = control_figures.gradient_cosines(gradients, paper_figures.caption(here))
     drawn = gradients.melt(["condition", "scale", "seed", "step", "head"], ["cosine", "ratio", "norm", "norm_to"],
                            "metric")
-    plots.save_figure(figure, workspace.figures / "control_gradients", plots.tidy(drawn, "value", ""), here)
+    paper_figures.save_figure(figure, workspace.figures / "control_gradients", paper_figures.tidy(drawn, "value", ""), here)
     means = gradients.groupby(["condition", "head", "scale"], sort=False)[["cosine", "ratio", "norm", "norm_to"]].mean()
     display(figure, means.unstack("scale").style.format("{:.3g}").set_caption(
         "mean along training; ratio = norm (the head's, weighted) / norm_to (the prediction's)"))
@@ -373,7 +376,7 @@ if testing:
     display(Markdown(
         "How much of it matters: a step along a head's weighted gradient moves the encoder along the prediction's by "
         "cosine × norm ratio of the prediction's own step. On average: " + "; ".join(
-            f"{statistics.number(v, 2)} % ({c}, {head} head, {scale})" for (scale, c, head), v in pull.items())
+            f"{paired.number(v, 2)} % ({c}, {head} head, {scale})" for (scale, c, head), v in pull.items())
         + ".\n\n**What this cannot decide.** " + contrasts.undecided(interferes | redundant) + " These are gradients "
         "of single batches before Adam rescales them, at a handful of steps of runs of different lengths; a ratio may "
         "fall because the prediction's gradient grows; and directions that oppose on the encoder need not make the "
@@ -394,9 +397,9 @@ if testing:
     weighed = weighed.assign(weight=weighed.scale.map(arms), scale=weighed.scale.str.partition(",")[0])
     weighed = weighed.sort_values("scale", key=lambda s: s.map({"pilot": 0, "full": 1}), kind="stable")
     here = made_of(rows)
-    figure = control_charts.weight_curve(weighed, plots.caption(here), used=recipe.head_weight)
-    table = plots.study_table(weight_changes, weight_summary, 3, left_out)
-    plots.save_figure(figure, workspace.figures / "control_weights",
+    figure = control_figures.weight_curve(weighed, paper_figures.caption(here), used=recipe.head_weight)
+    table = paper_figures.study_table(weight_changes, weight_summary, 3, left_out)
+    paper_figures.save_figure(figure, workspace.figures / "control_weights",
                       table.assign(head_weight=table.scale.map(arms)), here)
     each = weight_changes[weight_changes.split == "episode"]
     stronger = contrasts.stronger(each.assign(weight=each.scale.map(arms), size=each.scale.str.partition(",")[0]))
@@ -412,6 +415,6 @@ if testing:
     display(Markdown(
         f"Of {len(weighed)} combinations of weight, condition and scale {better} are better than A and {worse} worse "
         f"(the interval excludes 0; by chance alone about {0.05 * len(weighed):.1f} would). Lowest mean: " + "; ".join(
-            f"{r.scale}, {statistics.describe(r)} at weight {r.weight:g}" for r in best.itertuples())
+            f"{r.scale}, {paired.describe(r)} at weight {r.weight:g}" for r in best.itertuples())
         + ". (The lowest of several is too low by selection.)\n\n**What this cannot decide.** "
         + contrasts.undecided(stronger) + " " + contrasts.reach(weight_changes)))

@@ -42,30 +42,19 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lewm_core import base as bases
-from lewm_core import (
-    capacity,
-    charts,
-    claims,
-    claims_page,
-    control_charts,
-    dataset,
-    leak,
-    measure_charts,
-    metrics,
-    plots,
-    power,
-    routes,
-    statistics,
-    verdicts,
-)
-from lewm_core.probes import MAX_FEATURES, SIGNALS, probe_table
-from lewm_core.provenance import collect
-from lewm_core.study import gather
-from lewm_core.sweep import load_model, result
-from lewm_core.tokens import TOKENS, held_out, token_features, with_first_frame
+from lewm_core import dataset
+from lewm_core.diagnostics import capacity, leakage, metrics
+from lewm_core.diagnostics.probes import MAX_FEATURES, SIGNALS, probe_table
+from lewm_core.diagnostics.tokens import TOKENS, held_out, token_features, with_first_frame
+from lewm_core.experiments import base as bases
+from lewm_core.experiments.sweep import load_model, result
+from lewm_core.stats import claims, claims_report, patch_routes, power, verdicts
+from lewm_core.stats import paired as statistics
+from lewm_core.stats.study import gather
 from lewm_core.train import Recipe
-from lewm_core.workspace import SCALES, Workspace
+from lewm_core.utils.provenance import collect
+from lewm_core.utils.workspace import SCALES, Workspace
+from lewm_core.viz import control_figures, data_figures, diagnostic_figures, paper_figures
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -131,15 +120,15 @@ provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint,
                      seeds=seeds, base=start.name, base_hash=start.hash, model=start.model, scale=probe_scale,
                      held_out={str(s): [str(frames["episode_id"][i]) for i in e] for s, e in held.items()},
                      missing=missing, duration_s=round(time.time() - started, 1))
-caption = plots.caption(provenance) + "".join(f" · {name} not probed: {reason}" for name, reason in missing.items())
+caption = paper_figures.caption(provenance) + "".join(f" · {name} not probed: {reason}" for name, reason in missing.items())
 
 
 def probe_figure(rows: pd.DataFrame, stem: str):
     if rows.empty:
         return Markdown("Nothing could be probed.")
-    figure = charts.probe_bars(rows.assign(probe=rows.condition + ", " + rows.probe), caption)
-    plots.save_figure(figure, workspace.figures / stem,
-                      plots.tidy(rows, "r2", "r2", scale=probe_scale, split="episode"), provenance)
+    figure = data_figures.probe_bars(rows.assign(probe=rows.condition + ", " + rows.probe), caption)
+    paper_figures.save_figure(figure, workspace.figures / stem,
+                      paper_figures.tidy(rows, "r2", "r2", scale=probe_scale, split="episode"), provenance)
     return figure
 
 
@@ -230,9 +219,9 @@ if "tracks" not in missing:
     points = pd.concat(parts, ignore_index=True).drop_duplicates(["seed", "series", "probe", "points"])
     here = provenance | {"seeds": [first], "duration_s": round(time.time() - started, 1)}
     shown = points[points.seed == first]
-    figure = control_charts.capacity_curves(shown, plots.caption(here))
-    plots.save_figure(figure, workspace.figures / "control_capacity",
-                      plots.tidy(shown.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
+    figure = control_figures.capacity_curves(shown, paper_figures.caption(here))
+    paper_figures.save_figure(figure, workspace.figures / "control_capacity",
+                      paper_figures.tidy(shown.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
                                  split="episode"), here)
     display(figure)
     display(Markdown("\n".join(f"- {line}" for line in capacity.describe_curve(shown))))
@@ -285,16 +274,16 @@ else:
 # %%
 evidence = gather(workspace, study)
 if evidence.patches is not None and len(evidence.patches):
-    paired = routes.route_changes(evidence.patches.results)
-    table = routes.route_table(paired)
+    paired = patch_routes.route_changes(evidence.patches.results)
+    table = patch_routes.route_table(paired)
     here = provenance | {"seeds": {s: int(n) for s, n in paired.groupby("scale", sort=False).seed.nunique().items()}}
-    figure = measure_charts.patch_effects(paired, table, plots.caption(here))
-    plots.save_figure(figure, workspace.figures / "control_patches", plots.tidy(paired, "change", "mse change %"), here)
+    figure = diagnostic_figures.patch_effects(paired, table, paper_figures.caption(here))
+    paper_figures.save_figure(figure, workspace.figures / "control_patches", paper_figures.tidy(paired, "change", "mse change %"), here)
     display(figure)
     shown = table.set_index(["scale", "condition"])[["mean", "low", "high", "n", "p_holm", "mde", "seeds", "helps"]]
     display(shown.style.format("{:.2f}", subset=["mean", "low", "high", "p_holm", "mde"]).set_caption(
         "change of MSE (%), held-out episodes; mde: detected at 80 % power; seeds: needed to tell ±1.3 % from 0"))
-    display(Markdown("\n".join(f"- {line}" for line in routes.describe_routes(table, paired))))
+    display(Markdown("\n".join(f"- {line}" for line in patch_routes.describe_routes(table, paired))))
 else:
     display(Markdown("Not measured: " + ("notebook 05 left no such runs." if study == "controls" else
                                          "`study` is not `controls`.")))
@@ -317,7 +306,7 @@ else:
 # ## The claims of the paper
 #
 # Every claim, with the paper's number, ours with its 95 % interval over seeds, and a verdict by a rule written down in
-# `lewm_core/verdicts.py` and under the table. An interval that includes 0 is no evidence of anything; a claimed absence
+# `lewm_core/stats/verdicts.py` and under the table. An interval that includes 0 is no evidence of anything; a claimed absence
 # needs a test of equivalence. What these runs cannot decide is *not decided at this power*: beside it stands the
 # smallest change that they would have detected.
 #
@@ -329,15 +318,15 @@ full = dataset.load(workspace.dataset("full"))
 of_full = all_results["full"]
 more = metrics.metric_table(of_full, workspace.runs, full, start) if study == "controls" else None
 seen = pd.concat([pd.read_csv(workspace.need(workspace.measured("leak"), "03_pilot_ablation")),
-                  leak.leak_summary(leak.leak_table(of_full, workspace.runs, full, start))])
+                  leakage.leak_summary(leakage.leak_table(of_full, workspace.runs, full, start))])
 evidence = gather(workspace, study, more, probes=probes[probes.condition == "A"], capacity=points, leak=seen)
 about = collect(profile=profile, data=data, fingerprint=full.fingerprint, base=start.name, base_hash=start.hash,
                 seeds={s: int(r.seed.nunique()) for s, r in all_results.items()}, model=start.model, study=study,
                 duration_s=round(time.time() - started, 1))
 judged = claims.claims_table(evidence, provenance=about)
-claims_page.save(judged, workspace.figures)
+claims_report.save(judged, workspace.figures)
 static = evidence.results.query("condition == 'A' and metric == 'mse_over_static' and split == 'episode'")
-lines = leak.describe_leak(seen)
+lines = leakage.describe_leak(seen)
 for scale, rows in static[static.scale.isin(SCALES)].groupby("scale", sort=False):
     lines.append(f"{scale}: {result(workspace.runs, rows['run'].iloc[0])['steps']} optimizer steps; A beats the static "
                  f"prediction on unseen episodes in {(rows.value < 1).sum()} of {len(rows)} seeds.")
@@ -348,9 +337,9 @@ display(Markdown("What these runs are:\n\n" + "\n".join(f"- {line}" for line in 
 
 # %%
 by_metric = claims.survival(evidence, [m for m in metrics.ERRORS if m in set(evidence.results.metric)])
-figure = control_charts.survival_map(by_metric, plots.caption(about))
-plots.save_figure(figure, workspace.figures / "claims_by_metric",
-                  plots.tidy(by_metric.assign(value=by_metric.n), "value", "n"), about)
+figure = control_figures.survival_map(by_metric, paper_figures.caption(about))
+paper_figures.save_figure(figure, workspace.figures / "claims_by_metric",
+                  paper_figures.tidy(by_metric.assign(value=by_metric.n), "value", "n"), about)
 display(figure)
 
 # %%
@@ -364,4 +353,4 @@ display(Markdown(
     f"contradicted under another{': ' + ', '.join(torn) if torn else ''}. Of the "
     f"{(main[by_metric.id.unique()] == verdicts.SUPPORTED).sum()} that MSE on held-out episodes supports, {len(kept)} "
     f"are supported by every metric under both splits{': ' + ', '.join(kept) if kept else ''}."))
-display(Markdown(claims_page.markdown(judged)))
+display(Markdown(claims_report.markdown(judged)))

@@ -56,19 +56,22 @@ import pandas as pd
 import torch
 from IPython.display import HTML, Markdown, display
 
-from lewm_core import base as bases
-from lewm_core import charts, dataset, downstream, pictures, plots, retrieval, statistics, widgets
-from lewm_core.decoder import DecoderRecipe, decode, quality, train_decoder
-from lewm_core.errors import InputError
-from lewm_core.pictures import RolloutColumn
-from lewm_core.planning import CEM
-from lewm_core.provenance import collect
-from lewm_core.selection import read_selection
-from lewm_core.sources import SourceSpec
-from lewm_core.sweep import load_model, result
-from lewm_core.tokens import held_out
+from lewm_core import dataset
+from lewm_core.curation.selection import read_selection
+from lewm_core.diagnostics import planning, retrieval
+from lewm_core.diagnostics.cem import CEM
+from lewm_core.diagnostics.decoder import DecoderRecipe, decode, quality, train_decoder
+from lewm_core.diagnostics.tokens import held_out
+from lewm_core.experiments import base as bases
+from lewm_core.experiments.sweep import load_model, result
+from lewm_core.signals.pipeline import SourceSpec
+from lewm_core.stats import paired
 from lewm_core.train import Recipe, default_device
-from lewm_core.workspace import Workspace
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.provenance import collect
+from lewm_core.utils.workspace import Workspace
+from lewm_core.viz import data_figures, images, paper_figures, widgets
+from lewm_core.viz.images import RolloutColumn
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -127,7 +130,7 @@ provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint,
                      base_hash=result(workspace.runs, run["run"].iloc[0])["base_hash"], scale=rollout_scale,
                      conditions=compared, steps=steps, history=history, held_out=[ids[e] for e in held],
                      duration_s=round(time.time() - started, 1))
-caption = plots.caption(provenance)
+caption = paper_figures.caption(provenance)
 
 
 def numbers(rows: pd.DataFrame, *drawn: str) -> pd.DataFrame:
@@ -135,15 +138,15 @@ def numbers(rows: pd.DataFrame, *drawn: str) -> pd.DataFrame:
     rows = rows.assign(seed=rollout_seed, retrieved_episode=[ids[e] for e in corpus.episode[rows.frame]],
                        retrieved_frame=corpus.frame[rows.frame], episode=[ids[e] for e in rows.episode])
     labels = ["seed", "episode", "start", "step", "space", "model", "scope", "retrieved_episode", "retrieved_frame"]
-    return plots.tidy(rows.melt(labels, drawn, "metric", "value"), "value", "", "model", scale=rollout_scale,
+    return paper_figures.tidy(rows.melt(labels, drawn, "metric", "value"), "value", "", "model", scale=rollout_scale,
                       split="episode")
 
 
 relative = table.groupby(["episode", "start", "step", "model"], sort=False).relative.mean().reset_index()
-figure = charts.rollout_distance(relative.rename(columns={"relative": "distance"}),
+figure = data_figures.rollout_distance(relative.rename(columns={"relative": "distance"}),
                                  caption + " · static: mean over the models' latent spaces",
                                  "distance to the true latent ÷ corpus spread")
-plots.save_figure(figure, workspace.figures / "rollout_distance", numbers(table, "relative"), provenance)
+paper_figures.save_figure(figure, workspace.figures / "rollout_distance", numbers(table, "relative"), provenance)
 display(figure)
 
 # %% [markdown]
@@ -157,7 +160,7 @@ per_episode = ratios.groupby(["model", "episode"], sort=False).ratio.mean().unst
 lines = []
 for name, values in per_episode.iterrows():
     values = values.dropna().to_numpy()
-    low, high = statistics.interval(values)
+    low, high = paired.interval(values)
     text = f"- **{name}**: {values.mean():.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else "")
     lines.append(f"{text} over {len(values)} episode(s); below 1 in {(values < 1).sum()}.")
 for name in compared:
@@ -246,13 +249,13 @@ order = ["ground truth", *[f"{c} retrieval" for c in compared], *[f"{c} decoder"
 show = sorted({1, *np.linspace(1, steps, min(4, steps)).round().astype(int).tolist()})
 headline = (f"{ids[episode]}: {frames['task'][episode] or 'no task text'} · predicted from frames {start} to "
             f"{start + history - 1}, held out")
-figure4 = pictures.rollout_strip([chosen[c] for c in order], at_steps, show, headline, caption)
+figure4 = images.rollout_strip([chosen[c] for c in order], at_steps, show, headline, caption)
 shown = table[(table.episode == episode) & (table.start == start)]
-plots.save_figure(figure4, workspace.figures / "figure4", numbers(shown, "distance", "retrieval_distance"), provenance)
+paper_figures.save_figure(figure4, workspace.figures / "figure4", numbers(shown, "distance", "retrieval_distance"), provenance)
 display(figure4)
 
 # %%
-animation = pictures.rollout_animation([chosen[c] for c in order], at_steps, workspace.figures / "figure4.gif")
+animation = images.rollout_animation([chosen[c] for c in order], at_steps, workspace.figures / "figure4.gif")
 picture = base64.b64encode(animation.read_bytes()).decode()  # as HTML, since exports drop image/gif
 display(HTML(f'<img alt="Figure 4 as an animation" src="data:image/gif;base64,{picture}">'))
 
@@ -262,9 +265,9 @@ display(HTML(f'<img alt="Figure 4 as an animation" src="data:image/gif;base64,{p
 # %%
 order = ["ground truth", "static", *[f"{c} retrieval" for c in compared],
          *[f"{c} retrieval, same episode" for c in compared]]
-scopes_figure = pictures.rollout_strip([chosen[c] for c in order], at_steps, show, headline, caption)
+scopes_figure = images.rollout_strip([chosen[c] for c in order], at_steps, show, headline, caption)
 both = pd.concat([t[(t.episode == episode) & (t.start == start)] for t in tables.values()])
-plots.save_figure(scopes_figure, workspace.figures / "rollout_scopes", numbers(both, "retrieval_distance"), provenance)
+paper_figures.save_figure(scopes_figure, workspace.figures / "rollout_scopes", numbers(both, "retrieval_distance"), provenance)
 display(scopes_figure)
 
 # %% [markdown]
@@ -288,7 +291,7 @@ display(steadiness.style.format({"same_episode": "{:.0f} %", "switches": "{:.1f}
 # ## Tags
 #
 # Each rollout gets the dashboard's automatic tags. Its thresholds are not published; ours are constants of
-# `lewm_core.retrieval`, on the ratio to the static prediction.
+# `lewm_core.diagnostics.retrieval`, on the ratio to the static prediction.
 
 # %%
 tagged = {key: retrieval.tags(dict(zip(g.model, g.ratio, strict=True)))
@@ -328,7 +331,7 @@ if spec.data != "tabletop":
                      f"{spec.data}."))
 elif plan_tasks:
     selected = read_selection(workspace.need(workspace.selection)).episode
-    tasks = downstream.draw_tasks(spec.open(), set(selected) - trained, plan_tasks, plan_ahead, history,
+    tasks = planning.draw_tasks(spec.open(), set(selected) - trained, plan_tasks, plan_ahead, history,
                                   np.random.default_rng(rollout_seed))
     kinds = pd.Series([task.kind for task in tasks], dtype=str).value_counts()
     display(Markdown(f"{len(tasks)} tasks{', of them ' * bool(tasks)}"
@@ -347,13 +350,13 @@ if tasks:
     start_model, start_scale = began.load(rollout_seed)
     planners = {"base": (start_model.to(device), start_scale or worlds["A"].action_scale),
                 **{name: (world.model, world.action_scale) for name, world in worlds.items()}}
-    tries = downstream.attempts(tasks, planners, actions, settings, plan_every, random_repeats, rollout_seed)
-    summary = downstream.summarise(tries)
-    made = provenance | {"tasks": [(t.recording.id, t.start, t.kind) for t in tasks], "near": downstream.NEAR,
+    tries = planning.attempts(tasks, planners, actions, settings, plan_every, random_repeats, rollout_seed)
+    summary = planning.summarise(tries)
+    made = provenance | {"tasks": [(t.recording.id, t.start, t.kind) for t in tasks], "near": planning.NEAR,
                          "cem": asdict(settings), "every": plan_every, "duration_s": round(time.time() - started, 1)}
-    figure = charts.planning(summary, caption)
-    plots.save_figure(figure, workspace.figures / "planning",
-                      plots.tidy(summary, "value", "", "method", scale=rollout_scale, seed=rollout_seed,
+    figure = data_figures.planning(summary, caption)
+    paper_figures.save_figure(figure, workspace.figures / "planning",
+                      paper_figures.tidy(summary, "value", "", "method", scale=rollout_scale, seed=rollout_seed,
                                  split="episode"), made)
     display(figure)
 
@@ -365,15 +368,15 @@ if tasks:
 
 # %%
 if tasks:
-    success = downstream.reached(tries).unstack("method", sort=False)
+    success = planning.reached(tries).unstack("method", sort=False)
     end = summary[summary.step == 2 * plan_ahead].pivot(index="method", columns="metric", values="value")
     share = summary[(summary.metric == "success") & (summary.factor == 1)]
     outcomes = share.pivot(index="method", columns="kind", values="value").reindex(success.columns).join(end)
     for name, known in planners.items():  # is it the cost or the search?
-        preferred = downstream.prefers_recorded(*known, tasks, actions, plan_samples, np.random.default_rng(0))
+        preferred = planning.prefers_recorded(*known, tasks, actions, plan_samples, np.random.default_rng(0))
         outcomes.loc[name, "prefers recorded"] = preferred.mean()
     display(outcomes.style.format("{:.2f}", na_rep="–"))
-    planned = ["- " + downstream.compare(success, name, other)
+    planned = ["- " + planning.compare(success, name, other)
                for name in planners for other in ("random", "static")]
     display(Markdown("\n".join(planned)))
 
@@ -389,21 +392,21 @@ lines = [f"- On average over held-out episodes, {', '.join(f'{n} is at {v:.2f}' 
 if len(compared) == 2:
     a, b = compared
     difference = (per_episode.loc[b] - per_episode.loc[a]).dropna().to_numpy()
-    low, high = statistics.interval(difference)
-    lines.append(f"- {b} against {a}, in that ratio: {statistics.number(difference.mean(), 3)}"
-                 + (f" [{statistics.number(low, 3)}, {statistics.number(high, 3)}] over {len(difference)} episodes, an "
+    low, high = paired.interval(difference)
+    lines.append(f"- {b} against {a}, in that ratio: {paired.number(difference.mean(), 3)}"
+                 + (f" [{paired.number(low, 3)}, {paired.number(high, 3)}] over {len(difference)} episodes, an "
                     f"interval that {'includes' if low <= 0 <= high else 'excludes'} 0" if len(difference) > 1 else "")
                  + ". This is one run of each; notebooks 03 and 05 have the seeds.")
 lines += [f"- {name}: {row.same_episode:.0f} % of the retrieved frames are from the episode itself and "
           f"{row.repeated:.0f} % of the transitions stay on one frame." for name, row in global_rows.iterrows()]
 gain = psnr.xs("held out", level="episodes").gain
 lines.append("- Against the mean image, the decoders stand at "
-             + ", ".join(f"{statistics.number(g)} dB ({n})" for n, g in gain.items())
+             + ", ".join(f"{paired.number(g)} dB ({n})" for n, g in gain.items())
              + " on held-out episodes. The paper calls its decoder's quality insufficient and gives no number.")
 if tasks:
     lines.append("- Goals reached on the tabletop: " + ", ".join(
         f"{name} {100 * rate:.0f} %" for name, rate in success.mean().items()) + f" of {len(tasks)} tasks (near: "
-        f"gripper {100 * downstream.NEAR['gripper']:.0f} cm, object {100 * downstream.NEAR['object']:.0f} cm).")
+        f"gripper {100 * planning.NEAR['gripper']:.0f} cm, object {100 * planning.NEAR['object']:.0f} cm).")
     lines += planned
     lines.append("- The cost puts the recorded actions before " + ", ".join(
         f"{100 * v:.0f} % ({name})" for name, v in outcomes["prefers recorded"].dropna().items())

@@ -1,4 +1,4 @@
-"""Small synthetic episodes that the tests of dataset, training and sweep share: a square that its actions move."""
+"""Small synthetic episodes that the tests share: a square that its actions move, and four points on grey."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from lewm_core import dataset
-from lewm_core.base import Base
-from lewm_core.episodes import Episode
+from lewm_core.experiments.base import Base
 from lewm_core.model import MODELS, LeWM
-from lewm_core.signals import Signals, geometry, grid_queries
+from lewm_core.signals import ARRAYS, Signals, geometry, grid_queries
+from lewm_core.sources.episode import Episode
 from lewm_core.train import Recipe
 
 SIZE, SIDE = 32, 8  # px: the frame, the square in it
@@ -77,3 +77,23 @@ def acting_model() -> LeWM:
             weight = block.adaLN_modulation[-1].weight
             weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
     return model
+
+
+def four_points(name="e0", length=10, missing=()):
+    """A grey episode with four points: two on the object (one is lost in frame 5), one beside it, one that leaves."""
+    frames = np.full((length, 56, 56, 3), 100, np.uint8)
+    frames += np.arange(length, dtype=np.uint8)[:, None, None, None]
+    episode = Episode(name, frames, np.zeros((length, 7), np.float32), np.zeros((length, 7), np.float32), "push <it>")
+    mask = np.zeros((length, 56, 56), bool)
+    mask[:, 20:32, 20:32] = True
+    tracks = np.zeros((length, 4, 2), np.float32)
+    tracks[:, 0] = 22, 22
+    tracks[:, 1] = 28, 28
+    tracks[:, 2] = np.stack([5 + np.arange(length), np.full(length, 40)], 1)
+    tracks[:, 3] = np.stack([50 + 2 * np.arange(length), np.full(length, 8)], 1)
+    visible = np.ones((length, 4), bool)
+    visible[5:6, 1] = False
+    arrays = {"mask": mask, "tracks": tracks, "visible": visible, "tracks_fg": tracks + 1, "visible_fg": visible}
+    arrays |= {name: None for name in missing}
+    reasons = {name: f"No {name}, for a reason." for name in missing}
+    return episode, Signals(name, **dict.fromkeys(ARRAYS) | arrays, made_by={}, missing=reasons)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from lewm_core import checkpoint
+from lewm_core.checkpoints import checkpoint
+from lewm_core.diagnostics.cem import goal_cost
 from lewm_core.heads import HEADS, build_heads
 from lewm_core.losses import prediction_loss, sigreg
 from lewm_core.model import LeWM, LeWMConfig
-from lewm_core.planning import goal_cost
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 TOLERANCE = 5e-6

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lewm_core.conditions import CONDITIONS, condition
-from lewm_core.errors import InputError
 from lewm_core.losses import (
     depth_loss,
     draw_directions,
@@ -18,6 +17,7 @@ from lewm_core.losses import (
     track_loss,
     vector_loss,
 )
+from lewm_core.utils.errors import InputError
 
 
 @pytest.fixture

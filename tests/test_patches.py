@@ -6,18 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import TINY, random_base, write_squares
 
-from lewm_core import checkpoint, dataset, targets
+from lewm_core import dataset
+from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONTROLS, condition
-from lewm_core.errors import InputError
+from lewm_core.dataset import targets
+from lewm_core.experiments.sweep import Run, execute, load_model, rows
 from lewm_core.heads import POINTS, build_heads
 from lewm_core.losses import track_loss, visibility_loss
 from lewm_core.model import MODELS, LeWM, normalise
 from lewm_core.patch_predictor import PatchLeWM
-from lewm_core.sweep import Run, execute, load_model, rows
 from lewm_core.terms import VISIBILITY_WEIGHT
 from lewm_core.train import Frames, check, encode_frames, evaluate, split_of, train
+from lewm_core.utils.errors import InputError
+from tests.helpers import TINY, random_base, write_squares
 
 NANO = MODELS["nano"]
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import acting_model
 from torch import nn
 
-from lewm_core.errors import InputError
+from lewm_core.diagnostics.cem import goal_cost
 from lewm_core.model import LeWM
-from lewm_core.planning import goal_cost
+from lewm_core.utils.errors import InputError
+from tests.helpers import acting_model
 
 OURS = Path(__file__).parent / "golden" / "rollout_nano.npz"
 HISTORIES, HORIZONS = (1, 2, 3), (1, 2, 5, 8)

@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import TINY, write_squares
 
 from lewm_core import dataset, losses
 from lewm_core import train as module
 from lewm_core.conditions import CONDITIONS, condition
 from lewm_core.dataset import WINDOW
-from lewm_core.errors import InputError
 from lewm_core.heads import build_heads
 from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise
 from lewm_core.train import ActionScale, Frames, Recipe, evaluate, learning_rate, loss_terms, split_of, train, windows
+from lewm_core.utils.errors import InputError
+from tests.helpers import TINY, write_squares
 
 NANO = MODELS["nano"]
 

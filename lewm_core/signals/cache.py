@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm_core.files import digest, replacing
+from lewm_core.utils.files import digest, replacing
 
 SIGNALS_VERSION = 1  # raise it when signals change for a reason that this package's files do not show
-_CODE = ("__init__.py", "geometry.py", "simulator.py", "classical.py", "upstream.py")  # decide any entry's content
+_CODE = ("extraction.py", "geometry.py", "simulator.py", "classical.py", "weights.py")  # decide any entry's content
 
 
 def path(folder: Path, episode: str, *decides: str, code: tuple[str, ...] = ()) -> Path:

@@ -6,8 +6,8 @@ Lengths in the constants are pixels of a 224-pixel image; they are scaled to the
 import cv2
 import numpy as np
 
-from lewm_core.episodes import Episode
 from lewm_core.signals.geometry import REFERENCE_SIZE
+from lewm_core.sources.episode import Episode
 
 WINDOW, MIN_WINDOW = 21, 7  # side of the Lucas-Kanade window, and the least that it has in real pixels
 PATCH, MIN_PATCH = 5, 3  # side of the patch that tells whether a point has moved

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lewm_core.episodes import Episode
-from lewm_core.signals.upstream import NEEDS, Settings, fill, load_code, load_state
+from lewm_core.signals.weights import NEEDS, Settings, fill, load_code, load_state
+from lewm_core.sources.episode import Episode
 
 NAME = "cotracker3"
 WINDOW_LEN = 60  # frames of upstream's time embedding, as its hub entry `cotracker3_offline` has it

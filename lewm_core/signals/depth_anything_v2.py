@@ -5,11 +5,11 @@ The model sees single frames, so the scale and shift of its inverse depth jump f
 
 import numpy as np
 
-from lewm_core import _torchvision
-from lewm_core.episodes import Episode
 from lewm_core.signals.classical import unchanged
 from lewm_core.signals.geometry import relative_depth
-from lewm_core.signals.upstream import NEEDS, Settings, from_folder
+from lewm_core.signals.weights import NEEDS, Settings, from_folder
+from lewm_core.sources.episode import Episode
+from lewm_core.utils import torchvision_compat
 
 NAME = "depth-anything-v2"
 LEAST_STATIC = 0.05  # share of the frame; with fewer static pixels there is nothing to hold on to
@@ -20,7 +20,7 @@ class DepthAnythingV2:
     """A depth backend. InputError where the weights are not what they should be."""
 
     def __init__(self, settings: Settings):
-        _torchvision.ensure()
+        torchvision_compat.ensure()
         import torch
         from transformers import AutoImageProcessor, DepthAnythingForDepthEstimation
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from lewm_core.errors import InputError
 from lewm_core.signals import RELATIVE_DEPTH, Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
+from lewm_core.utils.errors import InputError
 
 THRESHOLDS = (1, 2, 4, 8, 16)  # px at 224 (TAP-Vid counts them at 256)
 MOVING = 2.0  # px at 224: points whose true position ever gets this far from frame 0 are called moving

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lewm_core import _torchvision
-from lewm_core.episodes import Episode
 from lewm_core.signals.geometry import REFERENCE_SIZE
-from lewm_core.signals.upstream import NEEDS, Settings, from_folder
+from lewm_core.signals.weights import NEEDS, Settings, from_folder
+from lewm_core.sources.episode import Episode
+from lewm_core.utils import torchvision_compat
 
 NAME = "sam3"
 PROMPT = "object being grabbed by robotic arm"  # the paper's
@@ -19,7 +19,7 @@ class Sam3:
     """A mask backend. InputError where the weights are not what they should be."""
 
     def __init__(self, settings: Settings):
-        _torchvision.ensure()
+        torchvision_compat.ensure()
         import torch
         from transformers import Sam3VideoModel, Sam3VideoProcessor
         from transformers.models.sam3_video import modeling_sam3_video

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from lewm_core.episodes import Episode, Truth
-from lewm_core.errors import InputError
 from lewm_core.signals.geometry import at_pixels, project, unproject
+from lewm_core.sources.episode import Episode, Truth
+from lewm_core.utils.errors import InputError
 
 DEPTH_TOLERANCE = 0.02  # of the depth: a tracked point further behind the seen surface than this is hidden by it
 

@@ -8,9 +8,9 @@ from contextlib import redirect_stderr
 
 import numpy as np
 
-from lewm_core.episodes import Episode
 from lewm_core.signals.geometry import relative_depth
-from lewm_core.signals.upstream import NEEDS, Settings, fill, load_code, load_state
+from lewm_core.signals.weights import NEEDS, Settings, fill, load_code, load_state
+from lewm_core.sources.episode import Episode
 
 NAME = "video-depth-anything"
 INPUT_SIZE = 518  # px, upstream's

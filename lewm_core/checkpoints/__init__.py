@@ -1,0 +1,1 @@
+"""Public LeWM weights in and out: files, hub, config.json, export."""

@@ -1,0 +1,1 @@
+"""Which episodes a study is about: score, selection, bad episodes."""

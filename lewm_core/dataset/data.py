@@ -1,0 +1,142 @@
+"""The dataset file in use: what it holds is `contract`, how it is written `packing`, how a run splits it `splits`."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lewm_core.dataset.contract import COLUMNS, Column, made, missing, validate
+from lewm_core.sources.episode import Episode
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import digest
+from lewm_core.utils.provenance import usable_memory
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset in memory: columns by name, and what the file says of itself.
+
+    nan_actions: how many action values were NaN and became 0, as in the public recipe.
+    fingerprint: digest of the columns and of what the file says of itself.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    made: Mapping[str, object] = field(default_factory=dict)
+    fingerprint: str = ""
+    nan_actions: int = 0
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def episode(self, i: int) -> slice:
+        """The frames of episode i along the first axis."""
+        start = int(self["ep_offset"][i])
+        return slice(start, start + int(self["ep_len"][i]))
+
+    def numbers(self, ids: Sequence[str]) -> np.ndarray:
+        """(n,) the numbers of the episodes called `ids`; InputError for one that is unknown or named twice."""
+        known = {id: i for i, id in enumerate(self.columns.get("episode_id", ()))}
+        if wrong := [id for id in ids if id not in known] or [id for i, id in enumerate(ids) if id in ids[:i]]:
+            raise InputError("episodes", f"{len(wrong)} that are unknown or named twice (first: {wrong[0]!r})",
+                             f"names among the dataset's {len(known)}, each once")
+        return np.array([known[id] for id in ids], np.int64)
+
+    def select(self, ids: Sequence[str]) -> "Data":
+        """The episodes called `ids` alone, in that order. The fingerprint is derived from the file's and from `ids`;
+        `nan_actions` stays the whole file's."""
+        if not len(ids):
+            raise InputError("episodes", "none", "at least one")
+        chosen = self.numbers(ids)
+        frames = np.concatenate([np.arange(len(self["action"]))[self.episode(i)] for i in chosen])
+        per_episode = {c.name for c in COLUMNS.values() if c.axis == "E" or c.dtype == "str"}
+        columns = {name: value[chosen if name in per_episode else frames] for name, value in self.columns.items()}
+        columns["ep_offset"] = np.cumsum(columns["ep_len"]) - columns["ep_len"]
+        return replace(self, columns=columns, fingerprint=digest(self.fingerprint, *map(str, ids)))
+
+    def first_frames(self) -> np.ndarray:
+        """(N,) the index of the first frame of each frame's episode."""
+        return np.repeat(self["ep_offset"], self["ep_len"])
+
+    def missing(self, columns: Iterable[str]) -> dict[str, str]:
+        """Those of `columns` that the file lacks, with the reason; see contract.missing."""
+        return missing(columns, self.columns, self.made)
+
+
+def load(path: str | Path, episodes: int | None = None) -> Data:
+    """Read a validated dataset, or only its first `episodes`, into memory. NaN actions become 0 and are counted.
+
+    Grey pixels become RGB with three equal channels. InputError: all violations of the contract together, or more than
+    the free memory holds (counting the pixels twice, since training lays them out anew).
+    """
+    _need(path)
+    if episodes is not None and episodes < 1:
+        raise InputError("episodes", str(episodes), "a number of at least 1, or None for all")
+    with h5py.File(path, "r") as f:
+        length, offset = (f[name][:episodes].astype(np.int64) for name in ("ep_len", "ep_offset"))
+        _check_memory(path, f, length)
+        columns = {c.name: _column(f[c.name], c, length, offset) for c in COLUMNS.values() if c.name in f}
+        about = made(f)
+    nan = np.isnan(columns["action"])
+    columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
+    return Data(columns, about, _fingerprint(columns, about), int(nan.sum()))
+
+
+def read_episodes(path: str | Path) -> Iterator[Episode]:
+    """The episodes of a dataset without their signals, one at a time; no more than one is held in memory."""
+    _need(path)
+    with h5py.File(path, "r") as f:
+        for i, (length, offset) in enumerate(zip(f["ep_len"][:], f["ep_offset"][:], strict=True)):
+            own = {name: _column(f[name], COLUMNS[name], np.array([length]), np.array([offset]))
+                   for name in ("pixels", "action", "observation", "episode_id", "task") if name in f}
+            text = {name: str(own[name][0]) if name in own else "" for name in ("episode_id", "task")}
+            yield Episode(text["episode_id"] or f"episode-{i:06d}", own["pixels"], own["action"], own["observation"],
+                          text["task"])
+
+
+def _need(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise InputError(path, "no such file", "a dataset", "Run notebook 02_extraction first, or give another path.")
+    if problems := validate(path):
+        raise InputError(path, "; ".join(problems), "a dataset that keeps the contract",
+                         "lewm_core.dataset.contract.COLUMNS is the contract.")
+
+
+def _column(data: h5py.Dataset, column: Column, length: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The part of a column that belongs to consecutive episodes; text, which stands at every frame, once for each."""
+    if column.axis == "E":
+        return data[: len(length)].astype(column.dtype, copy=False)
+    start, stop = int(offset[0]), int(offset[-1] + length[-1])
+    try:
+        if column.dtype == "str":
+            return data.asstr("utf-8", "replace")[start:stop][offset - start]
+        values = data[start:stop].astype(column.dtype, copy=False)
+    except (OSError, RuntimeError) as error:  # a damaged block, or a compression that is not registered
+        raise InputError(f"{data.file.filename}, column {column.name}", f"data that cannot be read ({error})",
+                         "an undamaged file", "Copy or make the file again.") from None
+    return np.repeat(values, 3, axis=-1) if column.name == "pixels" and values.shape[-1] == 1 else values
+
+
+def _check_memory(path: str | Path, f: h5py.File, length: np.ndarray) -> None:
+    """InputError if the frames of episodes of these lengths do not fit into the free memory."""
+    a_frame = {c.name: np.dtype(c.dtype).itemsize * int(np.prod(f[c.name].shape[1:])) for c in COLUMNS.values()
+               if c.axis == "N" and c.dtype != "str" and c.name in f}
+    size = sum(a_frame.values()) + a_frame["pixels"] * (1 if f["pixels"].shape[-1] == 3 else 5)  # grey is tripled
+    needed, free = np.cumsum(length) * size, usable_memory()
+    if needed[-1] > free:
+        fit = int((needed <= free).sum())
+        raise InputError(path, f"{len(length)} episodes that need {needed[-1] / 1e9:.1f} GB of memory",
+                         f"at most the {free / 1e9:.1f} GB that are free",
+                         f"Load the first {fit} only: episodes={fit}." if fit else "Not even one episode fits.")
+
+
+def _fingerprint(columns: Mapping[str, np.ndarray], about: Mapping[str, object]) -> str:
+    """Digest of what was read: the same for the same content, however the file is compressed or was put together."""
+    parts = [json.dumps(about, sort_keys=True)]
+    for name, values in columns.items():
+        text = values.dtype == object
+        parts += [name, repr((values.shape, str(values.dtype))),
+                  json.dumps(values.tolist()) if text else np.ascontiguousarray(values).data.cast("B")]
+    return digest(*parts)

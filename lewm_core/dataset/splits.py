@@ -1,0 +1,55 @@
+"""Windows of a dataset, and which of them a run trains on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lewm_core.utils.errors import InputError
+
+WINDOW = 4  # three context frames and the one to predict
+
+
+def window_starts(ep_len: np.ndarray, ep_offset: np.ndarray, length: int = WINDOW) -> np.ndarray:
+    """The first frame of every run of `length` frames inside one episode, in order; (n,) int64."""
+    runs = [offset + np.arange(n - length + 1) for n, offset in zip(ep_len, ep_offset, strict=True) if n >= length]
+    return np.concatenate(runs).astype(np.int64) if runs else np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Window starts to train on and, by name, to validate on.
+
+    `window` holds windows drawn at random from the training episodes: the paper's split, which leaks, since windows
+    overlap by up to three frames. `episode` holds all windows of episodes that training never sees.
+    """
+
+    train: np.ndarray
+    val: Mapping[str, np.ndarray]
+
+
+def split(ep_len: np.ndarray, ep_offset: np.ndarray, rng: np.random.Generator, val_windows: float = 0.1,
+          val_episodes: float = 0.15, held: np.ndarray | None = None) -> Split:
+    """Hold out a share of the episodes, and a share of the remaining episodes' windows; one model serves both splits.
+
+    Episodes shorter than a window take no part. held: the numbers of the episodes to hold out, instead of a share.
+    A share of 0 leaves that split out (val_episodes=0 is the paper's split exactly). Otherwise each has at least one
+    member. InputError if nothing is left to train on.
+    """
+    order = rng.permutation(np.flatnonzero(ep_len >= WINDOW))
+    if held is None:
+        held = order[: max(1, round(val_episodes * len(order)))] if val_episodes > 0 else order[:0]
+    held = np.sort(held)
+    kept = np.setdiff1d(order, held)
+    starts = window_starts(ep_len[kept], ep_offset[kept])
+    shuffled = rng.permutation(starts)
+    n_val = max(1, round(val_windows * len(starts))) if val_windows > 0 else 0
+    val = {"window": np.sort(shuffled[:n_val])} if n_val else {}
+    if len(held):
+        val["episode"] = window_starts(ep_len[held], ep_offset[held])
+    train = np.sort(shuffled[n_val:])
+    if not len(train) or any(not len(starts) for starts in val.values()) or not val:
+        raise InputError("split", f"{len(train)} training windows and " + ", ".join(f"{len(v)} {k}" for k, v in
+                         val.items()) + f" validation windows from {len(ep_len)} episodes", "at least one of each",
+                         f"Episodes need {WINDOW} frames or more, and there must be two of them.")
+    return Split(train, val)

@@ -1,0 +1,175 @@
+"""How many points fit through one token: the capacity curve (paper 4.4).
+
+Does regressing more points at once cost accuracy, and does it cost the CLS token more than the patch tokens? The error
+is always that of the same few points; what varies is how many are regressed with them, from which tokens, and by which
+probe. What bounds it from below is the same probe on the low-dimensional state, from above two predictions that
+look at nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lewm_core.conditions import condition
+from lewm_core.dataset import Data, targets
+from lewm_core.diagnostics.probes import (
+    Problem,
+    Target,
+    attention_probe,
+    build_target,
+    linear_probe,
+    mlp_probe,
+    pose,
+    prepare,
+    scaled,
+)
+from lewm_core.diagnostics.tokens import episode_index, held_out
+from lewm_core.losses import track_loss
+from lewm_core.stats.paired import number
+from lewm_core.utils.errors import InputError, pick
+
+PROBES = ("linear", "mlp", "attention")
+POINT_COUNTS = (1, 4, 16, 64, 100, 400)
+ANCHORS = 8  # points whose error is compared while more and more are regressed with them
+FLOORS = ("training mean", "no motion")
+CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
+STATE, STATE_FIRST = "state", "state + first frame"
+
+
+def token_sets(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `tokens.token_features` returns, as (N, T, D): CLS (T = 1), patch (T = P) and both (T = 1 + P)."""
+    cls = features["CLS"][:, None]
+    patch = features["patch"].reshape(len(cls), -1, cls.shape[2])
+    return {"CLS": cls, "patch": patch, "both": np.concatenate([cls, patch], 1)}
+
+
+def state_columns(data: Data) -> list[str]:
+    """The columns of low-dimensional state that a dataset has: the robot's own, and the object's centroid if known.
+
+    On the tabletop the observation is the true gripper pose and opening; the centroid is as true as what made it
+    (`data.made["made_by"]`).
+    """
+    return ["observation", *(["centroid"] if not data.missing(["centroid", "centroid_valid"]) else [])]
+
+
+def states(data: Data) -> dict[str, np.ndarray]:
+    """The ceiling's features (N, 1, S): the state of each frame, and beside it what has changed since the first frame.
+
+    The change rather than the first frame's state, which says the same: displacements are changes, and a probe would
+    have to learn the difference from a few episodes. NaN becomes 0, and a centroid that is not valid becomes 0 with
+    its mark beside it.
+    """
+    parts = [np.nan_to_num(data["observation"])]
+    if "centroid" in state_columns(data):
+        valid = data["centroid_valid"].astype(np.float32)[:, None]
+        parts += [np.nan_to_num(data["centroid"]) * valid, valid]
+    state = np.concatenate(parts, 1).astype(np.float32)
+    return {STATE: state[:, None], STATE_FIRST: np.concatenate([state, state - state[data.first_frames()]], 1)[:, None]}
+
+
+def anchor_points(data: Data, train_frames: np.ndarray, count: int) -> np.ndarray:
+    """Grid points (count,), spread evenly over the quarter of the grid that moves most in the training frames.
+
+    Not simply those that move most, which would be points that move less in other episodes. Points visible in less
+    than half of the frames come last.
+    """
+    visible = data["visible"][train_frames].astype(bool)
+    squared = (np.nan_to_num(targets.displacements(data, "tracks"))[train_frames] ** 2).sum(-1)
+    moved = (squared * visible).sum(0) / np.maximum(visible.sum(0), 1)
+    order = np.argsort(-np.where(visible.mean(0) >= 0.5, moved, -1), kind="stable")
+    return order[np.linspace(0, len(order) // 4 - 1, count).round().astype(int)]
+
+
+def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int],
+                   counts: Sequence[int] = POINT_COUNTS, probes: Sequence[str] = PROBES,
+                   seed: int = 0) -> pd.DataFrame:
+    """The error on the same anchor points while k points are regressed at once.
+
+    For k below the number of anchors these are dealt into heads of k points each; above it, one head regresses the
+    anchors and k − ANCHORS further points drawn from `seed`.
+
+    Args:
+        features: name -> (N, T, D), T tokens of each frame, as `token_sets` and `states` return them. The linear and
+            the MLP probe read them side by side, the attention probe as tokens.
+        test_episodes: scored on; the probes learn on all others.
+
+    Returns:
+        Columns series (name of the features, or one of FLOORS, which look at nothing), probe ("" for these), points,
+        error: root mean squared distance (px at 224) between predicted and true displacement over the frames in which
+        an anchor is visible. (What the probes are fitted by. By the mean distance 'no motion' would beat all of them,
+        since most points stand still most of the time.)
+    """
+    groups = episode_index(data)
+    train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
+    tracks = build_target("tracks", data, train_frames)
+    anchors, n_points = anchor_points(data, train_frames, ANCHORS), data["tracks"].shape[1]
+    if wrong := [k for k in counts if not 1 <= k <= n_points]:
+        raise InputError("number of points", ", ".join(map(str, wrong)), f"1 to {n_points}")
+    rest = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(n_points), anchors))
+    start = np.nan_to_num(data["tracks"][data.first_frames()]) / data["pixels"].shape[1]  # (N, 400, 2), image sides
+    flat = {name: prepare(x.reshape(len(x), -1), train_frames) for name, x in features.items()}
+    tokens = {name: scaled(x, train_frames) for name, x in features.items()} if "attention" in probes else {}
+
+    def problem(x: np.ndarray, points: np.ndarray) -> Problem:
+        columns = (2 * points[:, None] + [0, 1]).ravel()
+        return pose(x, Target(tracks.values[:, columns], tracks.valid[:, columns]), groups, test_episodes)
+
+    def distances(posed: Problem, pred: np.ndarray) -> np.ndarray:
+        """Of the anchors only, which come first."""
+        off = np.linalg.norm((posed.y[posed.test] - pred).reshape(len(posed.test), -1, 2), axis=2)
+        return off[:, : len(anchors)][posed.valid[posed.test][:, ::2][:, : len(anchors)]]
+
+    run = {"linear": lambda p, name, points: linear_probe(p), "mlp": lambda p, name, points: mlp_probe(p, seed),
+           "attention": lambda p, name, points: attention_probe(p, tokens[name], start[:, points], seed)}
+    chosen = {probe: pick(run, probe, "probe") for probe in probes}
+    rows = []
+    for k in counts:
+        deal = np.split(anchors, range(k, len(anchors), k))
+        heads = deal if len(deal) > 1 else [np.concatenate([anchors, rest])[:k]]
+        for name, x in flat.items():
+            posed = [(problem(x, points), points) for points in heads]
+            rows += [(name, probe, k, np.concatenate([distances(p, predict(p, name, points)) for p, points in posed]))
+                     for probe, predict in chosen.items()]
+        for name, guess in zip(FLOORS, (lambda p: p.mean, lambda p: np.zeros_like(p.mean)), strict=True):
+            rows.append((name, "", k, np.concatenate([distances(p, guess(p)) for p, _ in posed])))
+    return pd.DataFrame([(*row, (off**2).mean() ** 0.5) for *row, off in rows],
+                        columns=["series", "probe", "points", "error"])
+
+
+def describe_curve(curve: pd.DataFrame) -> list[str]:
+    """Sentences about `capacity_curve`: each series' best against the training mean, and what more points cost.
+
+    A series whose best error is not clearly (2 %) below the training mean's recovers nothing that could be lost.
+    """
+    floor = curve[curve.series == FLOORS[0]].error.mean()
+    lines = []
+    for (series, probe), rows in curve[curve.probe != ""].groupby(["series", "probe"], sort=False):
+        error = rows.groupby("points").error.mean()
+        few, many = error.index.min(), error.index.max()
+        recovers = error.min() < CLEAR * floor
+        at_best = f"{number(100 * (error.min() / floor - 1))} % against the training mean at best"
+        lines.append(f"{series}, {probe}: {error[few]:.1f} px with {few} at once, {error[many]:.1f} px with {many}; "
+                     + (at_best if recovers else "never clearly better than the training mean"))
+    return lines
+
+
+def head_floors(results: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """The track heads' loss on held-out episodes, and that of two predictions that do not look at the frame.
+
+    results: runs of D and D-fg at one scale with their metric head_tracks, and their recipe and seed in the columns
+    recipe (a `Recipe`) and seed. Returns columns condition, scale, seed, head, no motion, training mean.
+    """
+    rows = []
+    for run in results[(results.split == "episode") & (results.metric == "head_tracks")].itertuples():
+        term, = condition(run.condition).terms
+        unseen = np.isin(episode_index(data), held_out(data, run.seed, run.recipe))
+        truth = targets.build(condition(run.condition), data, np.flatnonzero(~unseen))
+        moved, visible = truth[term.target], truth[term.valid]
+        seen, test = visible[~unseen].unsqueeze(-1), torch.from_numpy(unseen)
+        mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)
+        guesses = {FLOORS[1]: torch.zeros_like(moved[test]), FLOORS[0]: mean.expand_as(moved[test])}
+        rows.append({"condition": run.condition, "scale": run.scale, "seed": run.seed, "head": run.value}
+                    | {name: track_loss(guess, moved[test], visible[test]).item() for name, guess in guesses.items()})
+    return pd.DataFrame(rows)

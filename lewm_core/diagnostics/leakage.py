@@ -1,0 +1,118 @@
+"""How far the paper's split leaks, measured directly: which held-out frames were trained on, and what it buys.
+
+Windows of four frames overlap by three, so a window held out at random consists of frames of its neighbours, which are
+trained on. The split by episode is the same measurement with nothing shared.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lewm_core.dataset import WINDOW, Data, Split
+from lewm_core.diagnostics.metrics import Scale, finished, predicted
+from lewm_core.diagnostics.retrieval import Corpus
+from lewm_core.experiments.base import Base
+from lewm_core.model import LeWM
+from lewm_core.stats.paired import interval, number, t_p
+from lewm_core.train import default_device, windows
+from lewm_core.utils.errors import InputError
+
+
+def shared_frames(starts: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """(n,) how many of the WINDOW frames of each window at `starts` lie in a training window, 0..WINDOW."""
+    return np.isin(windows(starts), windows(train)).sum(1)
+
+
+def window_errors(model: LeWM, action_scale: Scale, data: Data, emb: torch.Tensor, split: Split) -> pd.DataFrame:
+    """One row per held-out window of one model: split, start, shared (`shared_frames`), mse and static (the MSE of
+    copying the last latent), both over the window's predicted frames, in the model's own space."""
+    parts = []
+    for name, starts in split.val.items():
+        pred_emb = predicted(model, action_scale, data, emb, starts)
+        true = emb[torch.from_numpy(windows(starts))]  # (n, WINDOW, D)
+        parts.append(pd.DataFrame({
+            "split": name, "start": starts, "shared": shared_frames(starts, split.train),
+            "mse": (pred_emb - true[:, 1:]).square().mean((1, 2)).numpy(),
+            "static": (true[:, :-1] - true[:, 1:]).square().mean((1, 2)).numpy()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def leak_table(results: pd.DataFrame, folder: Path, data: Data, base: Base, condition: str = "A") -> pd.DataFrame:
+    """`window_errors` of every run of `condition`, and of the base before fine-tuning on the same windows.
+
+    The base saw none of these frames, so what it shows between the splits is that their windows differ, not a leak.
+    Columns condition ("base" for the base), scale, seed and those of `window_errors`.
+    """
+    model, own_scale = base.load(0)
+    model.to(default_device())
+    base_emb, parts = Corpus.of(model, data).emb, []
+    for run in finished(results[results.condition == condition], folder, data):
+        of_base = window_errors(model, own_scale or run.action_scale, data, base_emb, run.split)
+        of_run = window_errors(run.model, run.action_scale, data, run.emb, run.split)
+        parts += [table.assign(condition=name, scale=run.scale, seed=run.seed)
+                  for name, table in ((condition, of_run), ("base", of_base))]
+    if not parts:
+        raise InputError("results", f"no run of condition {condition}", "at least one")
+    return pd.concat(parts, ignore_index=True)
+
+
+def leak_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """What the leak is worth, per condition and scale, over seeds.
+
+    seen_window, seen_episode: share (per cent) of a held-out window's frames that were trained on. gap: how much higher
+    the MSE is on unseen episodes than on held-out windows of training episodes, in the same model, per cent.
+    gap_static: the same of MSE over static MSE, which allows for windows that move more. leak: gap beyond the
+    base's on the same windows, 100 · ((1 + gap) / (1 + gap of the base) − 1), since the base saw neither.
+    Columns condition, scale, n, measure, mean, low, high (95 % over seeds), p.
+    """
+    missing = {"window", "episode"} - set(table.split)
+    if missing:
+        raise InputError("leak table", f"no windows of split {', '.join(sorted(missing))}", "both splits of each run",
+                         "Run with val_windows and val_episodes above 0.")
+    wide = table.groupby(["condition", "scale", "seed", "split"], sort=False)[["mse", "static", "shared"]].mean()
+    wide = wide.unstack("split")
+    seen, mse, static = 100 * wide["shared"] / WINDOW, wide["mse"], wide["static"]
+    gap = mse["episode"] / mse["window"]
+    measures = pd.DataFrame({"seen_window": seen["window"], "seen_episode": seen["episode"], "gap": 100 * (gap - 1),
+                             "gap_static": 100 * (gap / (static["episode"] / static["window"]) - 1)})
+    if "base" in gap.index:
+        measures["leak"] = 100 * (gap / gap.loc["base"].reindex(gap.index.droplevel("condition")).to_numpy() - 1)
+    rows = []
+    for (condition, scale), group in measures.groupby(["condition", "scale"], sort=False):
+        for name in measures.columns if condition != "base" else measures.columns.drop("leak"):
+            values = group[name].to_numpy(float)
+            rows.append((condition, scale, len(values), name, values.mean(), *interval(values), t_p(values)))
+    return pd.DataFrame(rows, columns=["condition", "scale", "n", "measure", "mean", "low", "high", "p"])
+
+
+def error_by_shared(table: pd.DataFrame) -> pd.DataFrame:
+    """MSE of held-out windows by the number of frames they share with training: condition, scale, seed, split, shared,
+    windows, mse, mse_over_static.
+
+    In a split by window those that share fewer than four lie at the ends of episodes or beside other held-out ones,
+    where less may move; so the static MSE of the same windows is divided out in the last column.
+    """
+    keys = ["condition", "scale", "seed", "split", "shared"]
+    grouped = table.groupby(keys, sort=True)
+    means = grouped[["mse", "static"]].mean()
+    return pd.DataFrame({"windows": grouped.size(), "mse": means.mse,
+                         "mse_over_static": (means.mse / means.static).where(means.static > 0)}).reset_index()
+
+
+def describe_leak(summary: pd.DataFrame, condition: str = "A") -> list[str]:
+    """Sentences about `leak_summary`, one per scale."""
+    def value(row: pd.Series, n: int) -> str:
+        return f"{number(row['mean'])} %" + (f" [{number(row.low)}, {number(row.high)}]" if n > 1 else "")
+
+    lines = []
+    for scale, rows in summary[summary.condition == condition].groupby("scale", sort=False):
+        of, n = rows.set_index("measure"), int(rows.n.iloc[0])
+        lines.append(
+            f"{scale}, n = {n}: of the frames in windows held out at random {of.loc['seen_window', 'mean']:.0f} % were "
+            f"trained on, of those in held-out episodes {of.loc['seen_episode', 'mean']:.0f} %. The MSE on unseen "
+            f"episodes differs by {value(of.loc['gap'], n)} from that on held-out windows of training episodes"
+            + (f"; beyond what the base shows on the same windows, by {value(of.loc['leak'], n)}" if "leak" in of.index
+               else "") + ".")
+    return lines

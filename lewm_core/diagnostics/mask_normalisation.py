@@ -1,0 +1,152 @@
+"""What the size of the supervised region does to the depth loss, without training: the paper's explanation of its mask
+sweep (section 4.2), measured. Areas are shares of the 56 × 56 map; regions are drawn, nested in area, many times.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lewm_core.dataset import Data, targets
+from lewm_core.losses import depth_loss, shift_and_scale
+from lewm_core.terms import Condition
+from lewm_core.utils.errors import InputError, pick
+
+NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3 and their -ff rows
+
+
+def supervised(data: Data, condition: Condition) -> np.ndarray:
+    """(N, 56, 56) bool: where a depth condition's loss compares, in every frame of `data`; C4's is the full frame."""
+    (term,) = condition.terms
+    if term.dilation is None:
+        return np.ones(data["depth"].shape, bool)
+    return targets.build(condition, data, np.arange(len(data["pixels"])))[term.region_name].numpy()
+
+
+def _compact(side: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    y, x = np.indices(side)
+    centre = rng.uniform(0, side)
+    distance = np.hypot(y + 0.5 - centre[0], x + 0.5 - centre[1])
+    return np.argsort(distance + 1e-6 * rng.random(side), axis=None)
+
+
+def _scattered(side: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(side[0] * side[1])
+
+
+ORDERS = {"compact": _compact, "scattered": _scattered}
+
+
+def regions(n: int, side: tuple[int, int], areas: Sequence[float], kind: str, rng: np.random.Generator) -> np.ndarray:
+    """(areas, n, h, w) bool: for each of n frames one random region of every area, the smaller inside the larger.
+
+    kind: compact (the pixels nearest to a random place, as a mask is) or scattered (random pixels: as few, but from
+    all over the frame). The number of pixels is exact: area · h · w, rounded, at least 1.
+    """
+    order = pick(ORDERS, kind, "kind of region")
+    if not len(areas) or not all(0 < area <= 1 for area in areas):
+        raise InputError("areas", repr(list(areas)), "shares of the frame, above 0 and up to 1")
+    rank = np.empty((n, side[0] * side[1]), np.int64)
+    for row in rank:
+        row[order(side, rng)] = np.arange(len(row))
+    counts = [max(1, round(area * rank.shape[1])) for area in areas]
+    return np.stack([(rank < count).reshape(n, *side) for count in counts])
+
+
+def normalisation_noise(depth: np.ndarray, areas: Sequence[float], rng: np.random.Generator, draws: int = 32,
+                        kind: str = "compact") -> pd.DataFrame:
+    """How much the loss's shift and scale depend on which region of a given area they are estimated from.
+
+    depth: (n, h, w) real targets. Returns one row an area: kind, area, and the variance over `draws` regions, mean
+    over frames, of the shift and of the scale, over the squared full-frame scale: shift_variance, scale_variance;
+    scale_mean is the mean scale over the full-frame one. Frames without any depth range are left out.
+    """
+    frames = torch.from_numpy(np.ascontiguousarray(depth, dtype=np.float32))
+    _, whole = shift_and_scale(frames)
+    frames, whole = frames[whole[:, 0] > 0], whole[whole[:, 0] > 0]
+    drawn = [torch.from_numpy(regions(len(frames), frames.shape[1:], areas, kind, rng)) for _ in range(draws)]
+    rows = []
+    for a, area in enumerate(areas):
+        shift, scale = (torch.stack(values) / whole for values in zip(*(shift_and_scale(frames, r[a]) for r in drawn),
+                                                                     strict=True))  # (draws, n, 1)
+        rows.append({"kind": kind, "area": area, "shift_variance": shift.var(0).mean().item(),
+                     "scale_variance": scale.var(0).mean().item(), "scale_mean": scale.mean().item()})
+    return pd.DataFrame(rows)
+
+
+def frame_to_frame(depth: np.ndarray, inside: np.ndarray) -> dict[str, float]:
+    """How much the loss's shift and scale change from one frame of an episode to the next: little, if they are stable.
+
+    depth (n, h, w), inside (n, h, w) bool: one episode's targets and the region they are normalised over. Returns the
+    median absolute change of scale and of shift, and value, that of their sum, all over the episode's median scale:
+    so much of a pixel's normalised target changes although nothing moved there. NaN where no two frames in a row have
+    a region with any depth range.
+    """
+    found = shift_and_scale(torch.from_numpy(np.ascontiguousarray(depth, np.float32)),
+                            torch.from_numpy(np.ascontiguousarray(inside)))
+    shift, scale = (x[:, 0].double().numpy() for x in found)
+    shift, scale = (np.where(inside.any((1, 2)) & (scale > 0), x, np.nan) for x in (shift, scale))
+    steps = np.abs(np.diff([scale, shift]))
+    steps = steps[:, np.isfinite(steps).all(0)]
+    if not steps.size:
+        return dict.fromkeys(("scale", "shift", "value"), np.nan)
+    of_scale, of_shift, both = np.median([*steps, steps.sum(0)], axis=1) / np.nanmedian(scale)
+    return {"scale": float(of_scale), "shift": float(of_shift), "value": float(both)}
+
+
+def gradient_noise(depth: np.ndarray, inputs: Tensor, head: Callable[[Tensor], Tensor], areas: Sequence[float],
+                   rng: np.random.Generator, draws: int = 32, kind: str = "compact") -> pd.DataFrame:
+    """How noisy the depth loss's gradient is when only a region of each frame is supervised.
+
+    depth: (n, h, w) real targets. inputs: what `head` turns into a predicted map (n, h, w): emb (n, D) and a fixed
+    DepthHead, or a map and the identity. The gradient g of a frame's loss is taken with respect to its input.
+    Returns one row an area and way to normalise (NORMALISED): kind, area, normalised, norm (mean |g|),
+    over_draws (variance of g over regions, over its squared mean: 1 means as much noise as signal; both averaged over
+    frames; the squared mean is freed from the variance that is left in it) and over_frames (the same with the roles of
+    frames and regions exchanged: how differently the frames of one draw pull).
+    """
+    target = torch.from_numpy(np.ascontiguousarray(depth, dtype=np.float32))
+    rows, n = [], len(target)
+    drawn = [torch.from_numpy(regions(n, target.shape[1:], areas, kind, rng)) for _ in range(draws)]
+    for a, area in enumerate(areas):
+        for normalised in NORMALISED:
+            gradients = []
+            for region in (r[a] for r in drawn):
+                leaf = inputs.detach().clone().requires_grad_()
+                over = {"region": region} if normalised == "region" else {"weight": region.float()}
+                loss = n * depth_loss(head(leaf), target, **over)  # the sum over frames: each gradient is its own
+                gradients.append(torch.autograd.grad(loss, leaf)[0].flatten(1))
+            g = torch.stack(gradients)  # (draws, n, D)
+            rows.append({"kind": kind, "area": area, "normalised": normalised, "norm": g.norm(dim=-1).mean().item(),
+                         "over_draws": _noise(g), "over_frames": _noise(g.transpose(0, 1))})
+    return pd.DataFrame(rows)
+
+
+def noise_by_episode(data: Data, emb: Tensor, head: Callable[[Tensor], Tensor], areas: Sequence[float],
+                     rng: np.random.Generator, draws: int = 16, every: int = 4) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`normalisation_noise` and `gradient_noise` of each episode, both kinds of region, with a column episode.
+
+    emb: (N, D) of every frame of `data`, which `head` turns into maps; every: how many frames apart those used are. To
+    the first table it adds shift and scale: the variances over the squared mean scale of regions that large, since
+    that is what the loss divides by.
+    """
+    normal, gradient = [], []
+    for i in range(len(data["ep_len"])):
+        rows = np.arange(len(emb))[data.episode(i)][::every]
+        for kind in ORDERS:
+            normal.append(normalisation_noise(data["depth"][rows], areas, rng, draws, kind).assign(episode=i))
+            gradient.append(gradient_noise(data["depth"][rows], emb[torch.from_numpy(rows)], head, areas, rng, draws,
+                                           kind).assign(episode=i))
+    normal = pd.concat(normal, ignore_index=True)
+    squared = normal.scale_mean**2
+    return normal.assign(shift=normal.shift_variance / squared, scale=normal.scale_variance / squared), pd.concat(
+        gradient, ignore_index=True)
+
+
+def _noise(g: Tensor) -> float:
+    """Variance over the first axis over the squared mean, of vectors along the last; both averaged over the second."""
+    variance = g.var(0).sum(-1).mean()
+    signal = g.mean(0).square().sum(-1).mean() - variance / len(g)
+    return (variance / signal).item() if signal > 0 else float("inf")

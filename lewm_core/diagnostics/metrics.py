@@ -1,0 +1,156 @@
+"""Metrics of finished runs that the paper's MSE lacks: latent spectrum, a common yardstick, rollouts.
+
+MSE is measured in each model's own latent space, and the encoder is trained: a condition can lower it by shrinking or
+flattening its latents. The yardstick compares all conditions in one space, that of the frozen base encoder.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lewm_core.dataset import Data, Split
+from lewm_core.diagnostics.probes import Target, linear_probe, pose, prepare
+from lewm_core.diagnostics.retrieval import Corpus, roll_out
+from lewm_core.diagnostics.tokens import episode_index
+from lewm_core.experiments.base import Base
+from lewm_core.experiments.sweep import load_model, result
+from lewm_core.model import LeWM
+from lewm_core.train import Recipe, default_device, split_of, windows
+from lewm_core.utils.errors import InputError
+
+HORIZONS = (1, 5, 10)  # rollout steps
+ERRORS = ("mse", "mse_over_variance", "mse_over_static", "yardstick",
+          *(f"rollout_{h}" for h in HORIZONS))  # the metrics of a results table for which lower is better
+SPECTRUM = ("latent_variance", "latent_variance_least", "latent_variance_most", "effective_rank")
+Scale = Callable[[np.ndarray], np.ndarray]  # a model's own: raw actions to standardised ones
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run with the data it was trained on: model, its action scale, emb (N, D) of every frame, its split."""
+
+    condition: str
+    scale: str
+    seed: int
+    run: str
+    model: LeWM
+    action_scale: Scale
+    emb: Tensor
+    split: Split
+
+
+def finished(results: pd.DataFrame, folder: Path, data: Data) -> Iterator[Finished]:
+    """Every run in a results table, one at a time, loaded and with all frames of `data` encoded.
+
+    Raises InputError if a run was trained on another dataset.
+    """
+    for row in results.drop_duplicates(["run", "scale"]).itertuples():
+        record = result(folder, row.run)
+        if record["dataset"] != data.fingerprint:
+            raise InputError(f"run {row.run} of {row.condition}, {row.scale}", f"dataset {record['dataset']}",
+                             f"{data.fingerprint}, the one given", "Give each scale's runs with their own dataset.")
+        model, action_scale = load_model(results[results.run == row.run], folder, row.condition, row.seed)
+        model.to(default_device())
+        split = split_of(data, Recipe(**record["recipe"]), row.seed)
+        yield Finished(row.condition, row.scale, row.seed, row.run, model, action_scale, Corpus.of(model, data).emb,
+                       split)
+
+
+def spectrum(emb: Tensor) -> dict[str, float]:
+    """Variance per dimension and effective rank of latents (n, D).
+
+    latent_variance: mean over dimensions, with the least and the most varying one beside it. effective_rank: the
+    exponential of the entropy of the covariance's eigenvalues, normalised to sum 1 (Roy and Vetterli, The effective
+    rank, EUSIPCO 2007): D where all directions vary alike, 1 where only one does. NaN where nothing varies.
+    """
+    centred = emb.double() - emb.double().mean(0)
+    variance = centred.square().mean(0)
+    share = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
+    rank = torch.special.entr(share / share.sum()).sum().exp().item() if share.sum() > 0 else np.nan
+    values = (variance.mean().item(), variance.min().item(), variance.max().item(), rank)
+    return dict(zip(SPECTRUM, values, strict=True))
+
+
+@torch.no_grad()
+def predicted(model: LeWM, action_scale: Scale, data: Data, emb: Tensor, starts: np.ndarray) -> Tensor:
+    """pred_emb (n, H, D) on the CPU for the windows at `starts`: [:, t] predicts frame start + t + 1. Eval mode."""
+    model.eval()
+    device, index = next(model.parameters()).device, windows(starts)[:, : model.config.history]
+    actions = torch.from_numpy(action_scale(data["action"][index])).to(device)
+    return model.predict(emb[torch.from_numpy(index)].to(device), model.action_encoder(actions)).float().cpu()
+
+
+def rollout_errors(run: Finished, data: Data, starts: np.ndarray, episode_ends: np.ndarray,
+                   horizons: Sequence[int] = HORIZONS) -> dict[str, float]:
+    """rollout_h: squared error of the latent h steps after the context, over that of the static prediction.
+
+    Each horizon uses those of `starts` (n,) whose episode, which ends before `episode_ends` (n,), has room for it;
+    a horizon for which none has, or in which nothing moves, is left out.
+    """
+    history, device, out = run.model.config.history, next(run.model.parameters()).device, {}
+    for h in horizons:
+        fit = starts[starts + history + h <= episode_ends]
+        if not len(fit):
+            continue
+        context = run.emb[torch.from_numpy(fit[:, None] + np.arange(history))]
+        true = run.emb[torch.from_numpy(fit + history + h - 1)]
+        ahead = roll_out(run.model, run.action_scale, data, context.to(device), fit, h)[:, -1].cpu()
+        static = (context[:, -1] - true).square().mean().item()
+        if static > 0:
+            out[f"rollout_{h}"] = (ahead - true).square().mean().item() / static
+    return out
+
+
+def yardstick(run: Finished, data: Data, base_emb: Tensor) -> dict[str, dict[str, float]]:
+    """Of each held-out split: the error of the run's predictions in the base encoder's space, over the static one's.
+
+    The base's next latent is predicted as its last one plus a ridge map of the change that the run predicts,
+    pred_emb − emb. The map is fitted to training windows, its penalty chosen by cross-validation over their episodes.
+    base_emb: (N, D) of every frame. The static prediction copies the base's last latent: 1 is no better than that,
+    0 perfect. (A map of pred_emb itself would have to place scenes that it has never seen: between held-out
+    episodes and the quick profile's 13 it errs by several times what a step moves, whatever the run predicts.)
+    yardstick_map is the same of the run's true change, emb of the next frame − emb: what the map alone loses.
+    """
+    groups, out = episode_index(data), {name: {} for name in run.split.val}
+    for name, val in run.split.val.items():
+        starts = np.concatenate([run.split.train, val])
+        pred_emb = predicted(run.model, run.action_scale, data, run.emb, starts)
+        last = torch.from_numpy(windows(starts)[:, : pred_emb.shape[1]].reshape(-1))  # (n·H,) before the predicted one
+        true = (base_emb[last + 1] - base_emb[last]).numpy()
+        held = np.arange(len(last)) >= len(run.split.train) * pred_emb.shape[1]
+        # A held-out window counts as an episode of its own here, so that it is not fitted, whatever it overlaps.
+        owner, static = np.where(held, -1, groups[last]), (true[held] ** 2).mean()
+        if not static > 0:
+            continue
+        for metric, emb in (("yardstick", pred_emb.flatten(0, 1)), ("yardstick_map", run.emb[last + 1])):
+            change = prepare((emb - run.emb[last]).numpy(), np.flatnonzero(~held))
+            problem = pose(change, Target(true, np.ones(true.shape, bool)), owner, [-1])
+            out[name][metric] = float(((linear_probe(problem) - true[held]) ** 2).mean() / static)
+    return out
+
+
+def metric_table(results: pd.DataFrame, folder: Path, data: Data, base: Base,
+                 horizons: Sequence[int] = HORIZONS) -> pd.DataFrame:
+    """Post-hoc metrics of every run in `results`, tidy as a results table, so that `paired_change` compares them.
+
+    results: runs of one dataset, as `sweep` returns them; folder: where they are kept; data: that dataset; base: the
+    yardstick, the same for all. Metrics: SPECTRUM of the held-out frames, those of `yardstick`, rollout_h. Rollouts of
+    the window split begin where its windows do and run on into frames that training saw.
+    """
+    base_emb = Corpus.of(base.load(0)[0].to(default_device()), data).emb
+    ends = np.repeat(data["ep_offset"] + data["ep_len"], data["ep_len"])
+    rows = []
+    for run in finished(results, folder, data):
+        common = yardstick(run, data, base_emb)
+        for split, starts in run.split.val.items():
+            frames = torch.from_numpy(np.unique(windows(starts)))
+            values = spectrum(run.emb[frames]) | common[split]
+            values |= rollout_errors(run, data, starts, ends[starts], horizons)
+            rows += [(run.condition, run.scale, run.seed, split, metric, value, run.run)
+                     for metric, value in values.items()]
+    return pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "metric", "value", "run"])

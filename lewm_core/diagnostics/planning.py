@@ -1,0 +1,244 @@
+"""The downstream check: does planning with a world model bring the simulated gripper to a goal frame?
+
+A task takes a recorded episode up at a frame and asks for the state of a later frame, within a budget of steps. What
+acts sees only pictures, the gripper's own state and the goal's picture; the simulator's truth judges.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lewm_core.diagnostics.cem import CEM, goal_cost, plan
+from lewm_core.model import LeWM
+from lewm_core.sources.tabletop.env import World, object_track
+from lewm_core.sources.tabletop.source import Recording, Tabletop, actions_of
+from lewm_core.stats import paired
+from lewm_core.train import ActionScale, encode_frames
+from lewm_core.utils.errors import InputError
+
+NEAR = {"gripper": 0.04, "object": 0.03}  # m: a frame's motion of the gripper; half an object's width
+FAR = 2.0  # times NEAR: what must move at least, from a task's start to its goal
+STILL = 0.01  # m: an object that moves less is not part of the task
+FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)  # of NEAR, to show what the threshold decides
+KINDS = {"reach": "the gripper must move, the object stays", "move": "the object must move"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """Go from the state of frame `start` of a recording to that of frame `goal`.
+
+    kind: a key of KINDS. context: (H, h, w, 3) uint8, the frames up to `start`. picture: (h, w, 3) uint8, the goal.
+    gripper, object: (3,) m, where they are at the goal.
+    """
+
+    recording: Recording
+    start: int
+    goal: int
+    kind: str
+    context: np.ndarray
+    picture: np.ndarray
+    gripper: np.ndarray
+    object: np.ndarray
+
+
+# What acts: frames (B, H, h, w, 3) uint8 and observations (B, H, 7) up to now, to the next k actions (B, k, 7), raw.
+Policy = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def draw_tasks(source: Tabletop, ids: Iterable[str], n: int, ahead: int, history: int,
+               rng: np.random.Generator) -> list[Task]:
+    """At most `n` tasks, one an episode and as many of one kind as of the other as far as the episodes allow.
+
+    ids: episodes to draw from, in random order. ahead: frames from start to goal. history: H context frames.
+    A task is never done at its start: the gripper (reach) or the object (move) has FAR times NEAR to go.
+    """
+    tasks: list[Task] = []
+    for id in rng.permutation(sorted(ids)):
+        if len(tasks) == n:
+            break
+        recording = source.record(str(id))
+        gripper, thing = recording.observations[:, :3], object_track(recording)
+        starts = np.arange(history - 1, len(gripper) - ahead)
+        way = {name: np.linalg.norm(at[starts + ahead] - at[starts], axis=1)
+               for name, at in (("gripper", gripper), ("object", thing))}
+        fit = {"reach": (way["gripper"] > FAR * NEAR["gripper"]) & (way["object"] < STILL),
+               "move": way["object"] > FAR * NEAR["object"]}
+        for kind in sorted(KINDS, key=lambda k: sum(t.kind == k for t in tasks)):  # the rarer one first
+            if fit[kind].any():
+                start = int(rng.choice(starts[fit[kind]]))
+                shown = [*range(start - history + 1, start + 1), start + ahead]
+                frames = source.render(replace(recording, qpos=recording.qpos[shown],
+                                               observations=recording.observations[shown])).frames
+                tasks.append(Task(recording, start, start + ahead, kind, frames[:-1], frames[-1],
+                                  gripper[start + ahead], thing[start + ahead]))
+                break
+    return tasks
+
+
+def attempt(tasks: Sequence[Task], policy: Policy, budget: int) -> pd.DataFrame:
+    """Let `policy` act for `budget` steps in every task: a row per task and step from 0, before the first action.
+
+    Columns task, kind, step, gripper and object: how far (m) each is from where it is at the goal.
+    """
+    history, size = tasks[0].context.shape[:2]
+    worlds = [World(task.recording, task.start, size) for task in tasks]
+    frames = np.stack([task.context for task in tasks])
+    observations = np.stack([t.recording.observations[t.start - history + 1 : t.start + 1] for t in tasks])
+    rows: list[tuple] = []
+
+    def judge(step: int) -> None:
+        rows.extend((i, task.kind, step, np.linalg.norm(world.observation[:3] - task.gripper),
+                     np.linalg.norm(world.object - task.object))
+                    for i, (task, world) in enumerate(zip(tasks, worlds, strict=True)))
+
+    judge(0)
+    ahead: list[np.ndarray] = []  # the actions (B, 7) still to do
+    for step in range(1, budget + 1):
+        ahead = ahead or list(policy(frames[:, -history:], observations[:, -history:]).swapaxes(0, 1))
+        seen = [world.step(action) for world, action in zip(worlds, ahead.pop(0), strict=True)]
+        frames = np.concatenate([frames, np.stack([frame for frame, _ in seen])[:, None]], axis=1)
+        observations = np.concatenate([observations, np.stack([now for _, now in seen])[:, None]], axis=1)
+        judge(step)
+    return pd.DataFrame(rows, columns=["task", "kind", "step", "gripper", "object"])
+
+
+def attempts(tasks: Sequence[Task], planners: Mapping[str, tuple[LeWM, ActionScale]], actions: np.ndarray,
+             settings: CEM, every: int, repeats: int, seed: int) -> pd.DataFrame:
+    """`attempt` by every method, with columns method and repeat: static, random, a planner per model, recorded.
+
+    planners: name to model and its own action scale. actions: (n, 7) raw; random ones are drawn from them, `repeats`
+    times, and plans keep within their span. settings, every: as `planner` has them; the budget is twice the horizon.
+    """
+    policies = [("static", still),
+                *[("random", at_random(actions, np.random.default_rng([seed, i]))) for i in range(repeats)],
+                *[(name, planner(*known, tasks, actions, settings, every, seed)) for name, known in planners.items()],
+                ("recorded", recorded(tasks))]
+    return pd.concat([attempt(tasks, policy, 2 * settings.horizon).assign(method=name, repeat=i)
+                      for i, (name, policy) in enumerate(policies)], ignore_index=True)
+
+
+def still(frames: np.ndarray, observations: np.ndarray) -> np.ndarray:
+    """The static baseline, a Policy: no motion, the opening as it is."""
+    return np.concatenate([np.zeros((len(observations), 1, 6)), observations[:, -1:, 6:]], axis=2)
+
+
+def at_random(actions: np.ndarray, rng: np.random.Generator) -> Policy:
+    """A Policy that draws each action from the rows of `actions` (n, 7)."""
+    return lambda frames, observations: actions[rng.integers(len(actions), size=(len(frames), 1))]
+
+
+def recorded(tasks: Sequence[Task]) -> Policy:
+    """A Policy that repeats what the recorded gripper did and then holds still: how far the simulation itself goes."""
+    actions = np.stack([actions_of(t.recording.observations[t.start : t.goal + 1])[:-1] for t in tasks])
+    done = False
+
+    def act(frames: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        nonlocal done
+        if done:
+            return still(frames, observations)
+        done = True
+        return actions
+
+    return act
+
+
+def planner(model: LeWM, scale: ActionScale, tasks: Sequence[Task], actions: np.ndarray, settings: CEM, every: int,
+            seed: int) -> Policy:
+    """A Policy that plans with `model` towards the tasks' pictures and plans again, from its last plan, after `every`
+    steps.
+
+    scale: the model's own. actions: (n, 7) raw; plans keep within their smallest and largest values.
+    """
+    if not 1 <= every <= settings.horizon:
+        raise InputError("planner", f"a new plan every {every} steps", f"1 to the horizon, {settings.horizon}")
+    device = next(model.parameters()).device
+    generator, left = torch.Generator(device).manual_seed(seed), None
+    span = torch.from_numpy(scale(actions)).to(device)
+    low, high = span.amin(0), span.amax(0)
+    goal_emb = encode(model, np.stack([task.picture for task in tasks])[:, None])[:, 0]
+
+    def act(frames: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        nonlocal left
+        past = np.stack([actions_of(o)[:-1] for o in observations])
+        plans, _ = plan(model, encode(model, frames), torch.from_numpy(scale(past)).to(device), goal_emb, low, high,
+                        settings, generator, left)
+        left = plans[:, every:]
+        return scale.undo(plans[:, :every].cpu().numpy())
+
+    return act
+
+
+@torch.no_grad()
+def prefers_recorded(model: LeWM, scale: ActionScale, tasks: Sequence[Task], actions: np.ndarray, n: int,
+                     rng: np.random.Generator) -> np.ndarray:
+    """Per task, the share of `n` random action sequences that the model's cost puts behind the recorded actions.
+
+    actions: (m, 7) raw, drawn from as in `at_random`. 1: the cost knows the way; 0.5: no better than chance.
+    """
+    history = len(tasks[0].context)
+    done = np.stack([actions_of(t.recording.observations[t.start - history + 1 : t.goal + 1])[:-1] for t in tasks])
+    candidates = np.repeat(done[:, None], n + 1, axis=1)  # the first is the recorded one
+    future = candidates[:, 1:, history - 1 :]
+    future[:] = actions[rng.integers(len(actions), size=future.shape[:3])]
+    emb, goal_emb = (encode(model, np.stack(frames)) for frames in
+                     zip(*((t.context, t.picture[None]) for t in tasks), strict=True))
+    cost = goal_cost(model, emb, goal_emb[:, 0], torch.from_numpy(scale(candidates)).to(emb.device))
+    return (cost[:, 1:] > cost[:, :1]).float().mean(1).cpu().numpy()
+
+
+def encode(model: LeWM, frames: np.ndarray) -> Tensor:
+    """(B, T, h, w, 3) uint8 frames to (B, T, D) latents, on the model's device."""
+    pixels = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).flatten(0, 1)
+    return encode_frames(model, pixels.to(next(model.parameters()).device)).unflatten(0, frames.shape[:2])
+
+
+def reached(table: pd.DataFrame, factor: float = 1.0) -> pd.Series:
+    """Per (method, task), whether gripper and object were both within factor × NEAR of the goal at some step.
+
+    table: rows of `attempt` with a column method; with a column repeat, the share of the repeats.
+    """
+    near = (table.gripper <= factor * NEAR["gripper"]) & (table.object <= factor * NEAR["object"])
+    keys = ["method", "task"] + (["repeat"] if "repeat" in table else [])
+    return table.assign(near=near).groupby(keys, sort=False).near.max().groupby(["method", "task"], sort=False).mean()
+
+
+def compare(success: pd.DataFrame, name: str, other: str) -> str:
+    """One sentence on two columns of `success` (a row a task, in 0..1), paired by task, true whatever they hold."""
+    difference = 100 * (success[name] - success[other]).to_numpy()
+    text = f"Planning with {name} against {other}: {paired.number(difference.mean())} points"
+    if len(difference) < 2:
+        return text + ", one task."
+    low, high = paired.interval(difference)
+    verdict = "more" if low > 0 else "fewer" if high < 0 else "neither clearly more nor clearly fewer"
+    return f"{text} [{paired.number(low)}, {paired.number(high)}]: {verdict} goals than {other}."
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """What `charts.planning` draws. table: rows of `attempt` with columns method and repeat.
+
+    Columns method, metric, kind (of task, or "all"), factor (× NEAR), step, n (tasks), value, low, high. Metrics:
+    success (`reached`, in 0..1; with its t interval over tasks, cut to that range, at factor 1), gripper left and
+    object left: the median distance to go over that at the start, at each step; the object's over the tasks in which it
+    must move.
+    """
+    rows = []
+    kind_of = table.groupby("task", sort=False).kind.first()
+    for factor in FACTORS:
+        success = reached(table, factor).unstack("method", sort=False)
+        for kind in (*KINDS, "all"):
+            chosen = success[(kind_of[success.index] == kind) | (kind == "all")]
+            for method, values in chosen.items() if len(chosen) else ():
+                low, high = np.clip(paired.interval(values), 0, 1) if factor == 1 else (np.nan, np.nan)
+                rows.append((method, "success", kind, factor, None, len(values), values.mean(), low, high))
+    keys = ["method", "repeat", "task"]
+    for name, kind in (("gripper", "all"), ("object", "move")):
+        chosen = table[(table.kind == kind) | (kind == "all")]
+        first = chosen[chosen.step == 0].set_index(keys)[name]
+        left = chosen.set_index([*keys, "step"])[name] / first
+        rows += [(method, f"{name} left", kind, None, step, chosen.task.nunique(), value, np.nan, np.nan)
+                 for (method, step), value in left.groupby(["method", "step"], sort=False).median().items()]
+    return pd.DataFrame(rows, columns=["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])

@@ -1,0 +1,181 @@
+"""The base checkpoint that every run fine-tunes, LeWM-Cube's part in the paper: shipped, remade, random or the user's.
+
+A checkpoint of the user's may be any public LeWM: a file, a folder, or a hub id such as quentinll/lewm-cube. Its own
+config says what net it is, whatever the `model` of the study.
+
+`tabletop` is a LeWM pretrained on simulated single-cube play. For the `small` model of the quick profile it is shipped
+with the package; for any other model it is trained on first use and kept. Remake the shipped one, bit for bit on the
+same machine, with
+
+    python -m lewm_core.experiments.base small
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from lewm_core import dataset, signals
+from lewm_core.checkpoints import checkpoint, hub
+from lewm_core.conditions import condition
+from lewm_core.model import MODELS, LeWM, LeWMConfig
+from lewm_core.sources.episode import ACTION_DIM
+from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.train import ActionScale, Recipe, default_device, train
+from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.files import digest, file_digest
+from lewm_core.utils.workspace import BASES
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a base is made: play episodes and a recipe. From scratch, so a larger step and batch than in fine-tuning."""
+
+    episodes: int = 800
+    seed: int = 0
+    recipe: Recipe = Recipe(epochs=6, batch_size=64, lr=1e-3, val_windows=0, val_episodes=0.05)
+
+
+PRETRAINING = {
+    "paper": Pretraining(episodes=2000, recipe=Recipe(epochs=20, batch_size=64, lr=3e-4, val_windows=0,
+                                                      val_episodes=0.02)),
+    "small": Pretraining(recipe=replace(Pretraining().recipe, directions=256)),
+    "nano": Pretraining(episodes=4, recipe=Recipe(epochs=1, directions=64, val_windows=0, val_episodes=0.25)),
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a run starts. path: weights, None for random ones of `model`. name and hash: what figures say of it.
+
+    model: the preset of our bases; a checkpoint of the user's brings its own sizes. action_dim: of the data to come.
+    """
+
+    title: str
+    model: str
+    path: Path | None
+    hash: str
+    action_dim: int = ACTION_DIM
+
+    @property
+    def name(self) -> str:
+        """Its title; an action encoder that has to start anew is part of it, so that every figure says so."""
+        own = self.config.action_dim if self.path else self.action_dim
+        return self.title + ("" if own == self.action_dim else
+                             f" (action encoder {checkpoint.reinitialised(own, self.action_dim)})")
+
+    def load(self, seed: int) -> tuple[LeWM, ActionScale | None]:
+        """The model, for actions of that size, and the action scale its weights were trained with.
+
+        On `seed` depend random weights, and the action encoder of a checkpoint that was trained on other actions.
+        """
+        if self.path is None:
+            return LeWM(replace(self.config, action_dim=self.action_dim), seed), None
+        model, metadata = checkpoint.load(self.path, self.action_dim, seed)
+        scale = metadata.get("action_scale")
+        return model, ActionScale(**scale) if scale else None
+
+    @property
+    def config(self) -> LeWMConfig:
+        """The sizes of the model that the runs start from, with the actions it was trained on."""
+        return pick(MODELS, self.model, "model") if self.path is None else checkpoint.read_config(self.path)
+
+
+def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: None) -> Base:
+    """The base called `name` for the model preset `model`; trained now, into `cache`, if it has to be.
+
+    name: tabletop (shipped or cached), retrain (made anew in `cache`), random, or a checkpoint, as `hub.find` takes it:
+    a weights file, a folder, a hub id.
+    """
+    pick(MODELS, model, "model")
+    if name == "random":
+        return Base("random", model, None, digest("random", repr(MODELS[model])))
+    if name not in BASES:
+        return of_checkpoint(name)
+    shipped = SHIPPED / f"{model}.safetensors"
+    path = shipped if name == "tabletop" and shipped.is_file() else cache / f"base_{model}.safetensors"
+    if not path.is_file() or (path != shipped and not is_current(path, model)):
+        pretrain(model, path, on_step)
+    return Base("tabletop play", model, path, file_digest(path))
+
+
+def of_checkpoint(name: str) -> Base:
+    """The base in a checkpoint of the user's, found (or fetched) and read as a whole."""
+    if not Path(name).exists() and not hub.is_id(name):
+        raise InputError("base", f"{name!r}, no file or folder", f"one of {', '.join(BASES)}, or a checkpoint: a "
+                         "weights file, a folder with one, or a hub id such as quentinll/lewm-cube")
+    files = hub.find(name)
+    checkpoint.load(files.weights, ACTION_DIM)  # raises whatever is wrong with it now
+    parts = [file_digest(path) for path in (files.weights, files.config) if path]
+    content = parts[0] if len(parts) == 1 else digest(*parts)
+    return Base(files.name, "the base's own", files.weights.absolute(), content)
+
+
+def is_current(path: Path, model: str) -> bool:
+    """Whether the weights at `path` were made by the recipe that would make them now."""
+    try:
+        return checkpoint.load(path)[1].get("recipe_digest") == recipe_digest(model)
+    except InputError:  # damaged, or of another version
+        return False
+
+
+def recipe_digest(model: str) -> str:
+    """Changes whenever `pretrain(model, …)` would make other weights, as far as settings decide it."""
+    recipe = PRETRAINING[model]
+    return digest(repr(MODELS[model]), repr(recipe), play(model).fingerprint)
+
+
+def play(model: str) -> Tabletop:
+    """The play episodes that the base of `model` learns from."""
+    recipe = PRETRAINING[model]
+    return Tabletop(recipe.episodes, recipe.seed, MODELS[model].image_size, kind="play")
+
+
+def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dict:
+    """Train `model` from scratch on play episodes and write it to `path`; returns the metadata written with it."""
+    recipe, source = PRETRAINING[model], play(model)
+    nothing = signals.Backends(None, None, None)
+
+    def episodes() -> Iterator:
+        for info in source.infos():
+            episode = source.load(info.id)
+            yield episode, signals.extract(episode, nothing)
+
+    data_path = path.with_name(f"{path.stem}_play.h5")
+    try:
+        dataset.write(data_path, episodes(), source=source.name)
+        data = dataset.load(data_path)
+    finally:
+        data_path.unlink(missing_ok=True)
+    outcome = train(LeWM(MODELS[model], recipe.seed), condition("A"), data, recipe.recipe, recipe.seed,
+                    on_step=on_step)
+    metadata = {"action_scale": asdict(outcome.action_scale), "recipe": asdict(recipe),
+                "recipe_digest": recipe_digest(model), "source": source.fingerprint, "steps": outcome.steps,
+                "held_out": outcome.metrics["episode"]}
+    checkpoint.save(path, outcome.model, **metadata)
+    return metadata
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lewm_core.experiments.base", description="Remake a shipped base checkpoint.")
+    parser.add_argument("model", choices=PRETRAINING)
+    parser.add_argument("--output", type=Path, help="default: where the package keeps it")
+    args = parser.parse_args()
+    path = args.output or SHIPPED / f"{args.model}.safetensors"
+    if default_device() == "cpu":
+        torch.set_num_threads(1)  # the order of a sum depends on the number of threads
+
+    def report(step: int, steps: int, terms: dict[str, float]) -> None:
+        if step % 100 == 0 or step == steps:
+            print(f"step {step}/{steps} " + " ".join(f"{k} {v:.4f}" for k, v in terms.items()), flush=True)
+
+    metadata = pretrain(args.model, path, report)
+    print(path, file_digest(path, 64), metadata["held_out"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The command line of `run_all.sh`: options in, one checked Plan out, exit codes back.
+
+Only the standard library is imported until the options are known, so that `--help` answers at once anywhere.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.workspace import DATA
+
+OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+EPILOG = """\
+other commands:
+  ./run_all.sh test [PYTEST OPTION ...]    run the test suite
+  ./run_all.sh lab [JUPYTER OPTION ...]    open the notebooks in JupyterLab
+
+Executed notebooks (.ipynb, .html) and results go to runs/NAME, figures to figures/NAME, where NAME is the profile
+(with "-bridge" for that data and so on); the figures of `quick` lie in figures/ itself. Finished work is reused.
+Exit codes: 0 all done, 1 a cell failed, 2 bad options or input, 130 interrupted.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        "./run_all.sh",
+        description="Run the notebooks one after another, without a display, and regenerate every figure.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    p.add_argument("--profile", default="quick", help="smoke, quick (default) or paper: a file in notebooks/profiles")
+    some = p.add_mutually_exclusive_group()
+    some.add_argument("--only", action="append", default=[], metavar="NN[,NN]", help="only these notebooks")
+    some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
+    p.add_argument("--data", default="tabletop", choices=DATA, help="where episodes come from")
+    p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for any other --data than tabletop")
+    p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights (lewm_core.runner.download)")
+    base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"
+    p.add_argument("--base", metavar="NAME", help=base)
+    p.add_argument("--study", default="main", choices=["main", "controls"],
+                   help="controls adds what tells the paper's explanations apart")
+    setting = "set a notebook parameter (value in YAML); may be repeated"
+    p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)
+    p.add_argument("--jobs", type=int, metavar="N", help="processes of a sweep")
+    p.add_argument("--output", metavar="DIR", help="put everything there, figures in DIR/figures")
+    p.add_argument("--force", action="store_true", help="redo finished work")
+    return p
+
+
+def main(argv: list[str] | None = None, notebooks: Path | None = None) -> int:
+    """Run the notebooks as `argv` says and return the exit code.
+
+    notebooks: folder of the notebooks and their profiles/; the repository's own by default.
+    """
+    options = parser().parse_args(argv)
+    try:
+        from lewm_core.runner.execute import execute, isolated
+        from lewm_core.runner.plan import make_plan
+
+        plan = make_plan(options, notebooks)
+        with isolated(plan):
+            return OK if execute(plan) else FAILED
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished work is kept: the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""Which episodes a study is about: what notebook 01 opened, kept so that later notebooks open exactly that.
+
+Also `packets`, the one way in which notebooks read episodes with their signals: in order, in parallel processes.
+"""
+
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from lewm_core.signals import PAPER, SIMULATOR, Backends, Settings, Signals, check, choose, extract, on_gpu
+from lewm_core.sources.bridge import open_bridge
+from lewm_core.sources.episode import Episode, EpisodeInfo, Source
+from lewm_core.sources.lerobot import LeRobot
+from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.files import digest, file_digest, replacing, write_json
+from lewm_core.utils.provenance import usable_cores
+from lewm_core.utils.workspace import DATA, ROOT
+
+Packet = tuple[Episode, Signals]
+
+
+@dataclass(frozen=True)
+class First:
+    """The first `n` episodes of a source, itself a Source."""
+
+    source: Source
+    n: int
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def cameras(self) -> int:
+        return self.source.cameras
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(self.source.fingerprint, str(self.n))
+
+    def infos(
+        self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None
+    ) -> Iterator[EpisodeInfo]:
+        return islice(self.source.infos(on_error, cache), self.n)
+
+    def load(self, id: str) -> Episode:
+        return self.source.load(id)
+
+
+def _tabletop(spec: "SourceSpec") -> Source:
+    return Tabletop(spec.n_candidates, spec.seed, spec.image_size)
+
+
+def _real(kind: Callable[[Path, int, int], Source]) -> Callable[["SourceSpec"], Source]:
+    """Opens real data, a `kind(path, image_size, camera)`, and keeps the first episodes of it."""
+    def open_(spec: "SourceSpec") -> Source:
+        source = kind(ROOT / spec.data_path, spec.image_size, spec.camera)
+        return First(source, spec.n_candidates) if spec.n_candidates else source
+    return open_
+
+
+# name -> how to open it, and the backends that are preferred for it
+SOURCES: dict[str, tuple[Callable[["SourceSpec"], Source], Backends]] = {
+    "tabletop": (_tabletop, SIMULATOR),
+    "bridge": (_real(open_bridge), PAPER),
+    "lerobot": (_real(LeRobot), PAPER),
+}
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Everything that says which episodes there are. Checked when it is made; nothing is read before `open`.
+
+    data: a name in SOURCES. n_candidates: how many episodes, from the first; 0 is all (not of a simulator).
+    seed: of the simulator. image_size: px. data_path: folder of real data; relative to the repository.
+    camera: of real data, from 0.
+    depth_backend, tracks_backend, mask_backend: names in signals.REGISTRIES; "" is the data's default, see `backends`.
+    weights: folder of what backends need (signals.upstream.NEEDS); relative to the repository; "" is none.
+    paper_backends: on real data, the paper's backends or an error; False is classical where weights are missing.
+    """
+
+    data: str
+    n_candidates: int
+    seed: int
+    image_size: int
+    data_path: str = ""
+    camera: int = 0
+    depth_backend: str = ""
+    tracks_backend: str = ""
+    mask_backend: str = ""
+    weights: str = ""
+    paper_backends: bool = False
+
+    def __post_init__(self):
+        pick(SOURCES, self.data, "data")
+        Backends(self.depth_backend or None, self.tracks_backend or None, self.mask_backend or None)
+        if self.n_candidates < 0:
+            raise InputError("n_candidates", str(self.n_candidates), "a number of episodes; 0 for all")
+        if self.data != DATA[0] and not self.data_path:
+            raise InputError(f"data {self.data}", "no data_path", "the folder of the data set", "Pass --data-path DIR.")
+
+    def open(self) -> Source:
+        """The source, opened once per process."""
+        return _open(self)
+
+    @property
+    def settings(self) -> Settings:
+        """Where backends with weights find them."""
+        return Settings(self.weights)
+
+    @property
+    def backends(self) -> Backends:
+        """Those named; else the simulator's truth for simulated data, for real data the paper's where they can run."""
+        return self._choice()[0]
+
+    @property
+    def why(self) -> dict[str, str]:
+        """signal -> why that backend makes it, in one sentence."""
+        return self._choice()[1]
+
+    def _choice(self) -> tuple[Backends, dict[str, str]]:
+        named = {"depth": self.depth_backend, "tracks": self.tracks_backend, "mask": self.mask_backend}
+        return choose(SOURCES[self.data][1], named, self.settings, self.paper_backends)
+
+    def public(self) -> dict[str, object]:
+        """The settings without the folders, which say something about one machine only."""
+        return {name: value for name, value in asdict(self).items() if name not in ("data_path", "weights")}
+
+    def save(self, path: str | Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SourceSpec":
+        """What `save` wrote; InputError if the file is absent or anything else."""
+        known = {f.name: f.type for f in fields(cls)}
+        remedy = "Run notebook 01_curation again."
+        try:
+            values = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(path, f"no JSON ({error})", "what notebook 01_curation writes", remedy) from None
+        if not isinstance(values, dict) or {k: type(v) for k, v in values.items()} != known:
+            raise InputError(path, json.dumps(values)[:200], f"the fields {', '.join(known)}", remedy)
+        return cls(**values)
+
+
+@lru_cache(maxsize=1)
+def _open(spec: SourceSpec) -> Source:
+    return SOURCES[spec.data][0](spec)
+
+
+def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, jobs: int = 0,
+            on_error: Callable[[str, InputError], None] | None = None, desc: str = "episodes") -> Iterator[Packet]:
+    """Each episode with its signals, in the order of `ids`; a progress bar with frames/s goes to stderr.
+
+    A backend on a GPU works in this process alone, whatever `jobs` says: it is fast, and one copy of it is enough.
+    Episodes come without the simulator's truth, which is large and nothing after the signals asks for.
+
+    Args:
+        cache: folder of the signal cache; None keeps nothing.
+        jobs: parallel processes; 0 is one a core.
+        on_error: called with the id and the error of an episode that cannot be read or whose actions are zero
+            throughout, which is then left out. Without it, the first such error is raised.
+    """
+    ids = list(ids)
+    if not ids:
+        return
+    check(spec.backends, spec.settings)
+    jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), len(ids))
+    fingerprint = spec.open().fingerprint  # here once: of a large data set it takes long
+    tasks, frames = ((spec, id, cache, fingerprint) for id in ids), 0
+    with tqdm(total=len(ids), desc=desc, unit="episode", file=sys.stderr, mininterval=1) as bar:
+        for id, result in zip(ids, _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks), strict=True):
+            bar.update()
+            if not isinstance(result, InputError):
+                frames += len(result[0].frames)
+                bar.set_postfix_str(f"{frames / bar.format_dict['elapsed']:.0f} frames/s", refresh=False)
+                yield result
+            elif on_error is None:
+                raise result
+            else:
+                on_error(id, result)
+
+
+def packet(spec: SourceSpec, id: str, cache: Path | None = None, fingerprint: str = "") -> Packet:
+    """One episode with its signals, as `packets` yields it, for whoever wants just that one.
+
+    fingerprint: the source's, where it is known already.
+    """
+    source = spec.open()
+    episode = source.load(id)
+    signals = extract(episode, spec.backends, cache, fingerprint or source.fingerprint, spec.settings)
+    return replace(episode, truth=None), signals
+
+
+def _packet(task: tuple[SourceSpec, str, Path | None, str]) -> Packet | InputError:
+    try:
+        return packet(*task)
+    except InputError as error:
+        return error
+
+
+def _in_order(tasks: Iterable, jobs: int) -> Iterator[Packet | InputError]:
+    """`_packet` of each task in processes; only a few results are ahead of who consumes them."""
+    # spawn: a fork of a process with threads (a notebook kernel, torch) can hang.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread)
+    try:
+        waiting = deque()
+        for task in tasks:
+            waiting.append(pool.submit(_packet, task))
+            if len(waiting) > 4 * jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """One thread for this process, also in torch, if a backend imports it."""
+    cv2.setNumThreads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def edited(path: str | Path) -> bool:
+    """Whether somebody changed or made this file since `write_editable` wrote it; False where there is none."""
+    path, note = Path(path), _note(path)
+    return path.exists() and not (note.exists() and note.read_text() == file_digest(path))
+
+
+def write_editable(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Write a file that a person may edit; a hidden file beside it holds the digest of what was written."""
+    write(Path(path))
+    with replacing(_note(path)) as temporary:
+        temporary.write_text(file_digest(path))
+
+
+def _note(path: str | Path) -> Path:
+    return Path(path).with_name(f".{Path(path).name}.written")

@@ -1,0 +1,178 @@
+"""Backends that somebody else trained: where their weights and code lie, whether they can run here, and on what.
+
+All of it lies in one folder, under the names of NEEDS; `lewm_core.runner.download` fills such a folder. Code is upstream's
+own, from its repository there or installed as a package; none of it is part of this project.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from lewm_core.utils import torchvision_compat
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import digest
+from lewm_core.utils.workspace import ROOT
+
+DOWNLOAD = "python -m lewm_core.runner.download"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a backend needs. `weights` (a file or a folder) and `code` are names in the weights folder.
+
+    code: folder with a copy of upstream's repository. package: what to import from it; if that is installed, the
+    folder is not needed. others: packages that must be installed beside it.
+    """
+
+    weights: str
+    code: str = ""
+    package: str = ""
+    others: tuple[str, ...] = ()
+
+
+NEEDS = {
+    "video-depth-anything": Needs("video_depth_anything_vits.pth", "Video-Depth-Anything", "video_depth_anything",
+                                  ("einops", "easydict")),
+    "cotracker3": Needs("scaled_offline.pth", "co-tracker", "cotracker"),
+    "sam3": Needs("sam3", others=("transformers",)),
+    "depth-anything-v2": Needs("Depth-Anything-V2-Small-hf", others=("transformers",)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how backends with weights run.
+
+    weights: folder of NEEDS' files, relative to the repository; "" is none.
+    device: "cpu", "cuda", …; "" is a GPU where there is one. On a GPU they run in half precision.
+    batch: frames that a model which sees single frames is given at once.
+    window: frames that a model which sees whole clips is given at once; longer clips are cut into such pieces.
+    """
+
+    weights: str = ""
+    device: str = ""
+    batch: int = 8
+    window: int = 60
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / self.weights
+
+    @property
+    def on(self) -> str:
+        """The device, looked up where none is named."""
+        return self.device or _default_device()
+
+    @property
+    def half(self) -> bool:
+        return self.on != "cpu"
+
+
+@lru_cache
+def _default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def lacking(name: str, settings: Settings) -> str | None:
+    """Why the backend `name` (a key of NEEDS) cannot run here, in a few words; None if nothing is missing.
+
+    Only looks whether files and packages are there; reads and imports nothing.
+    """
+    needs = NEEDS[name]
+    if absent := [package for package in needs.others if find_spec(package) is None]:
+        return f"the package {', '.join(absent)} is not installed"
+    if not settings.weights:
+        return "no folder of weights was given"
+    if not (settings.folder / needs.weights).exists():
+        return f"no {needs.weights} in {settings.weights}"
+    if needs.package and find_spec(needs.package) is None and not (settings.folder / needs.code).is_dir():
+        return f"no {needs.code} in {settings.weights}, and no package {needs.package} is installed"
+    return None
+
+
+def remedy(name: str, settings: Settings) -> str:
+    """What to do about `lacking`."""
+    if absent := [package for package in NEEDS[name].others if find_spec(package) is None]:
+        return f"Install it: pip install {' '.join(absent)}."
+    folder = settings.weights or "DIR"
+    return f"Fetch it: {DOWNLOAD} --what extractors --to {folder}; then pass --weights {folder}."
+
+
+@lru_cache
+def fingerprint(name: str, settings: Settings) -> str:
+    """A digest of what decides a backend's answers: its weights and code, and the settings that show in a result.
+
+    Of large files the names, sizes and ends are read, not all of the content.
+    """
+    needs, parts = NEEDS[name], [str(settings.half), str(settings.window)]
+    for top in filter(Path.exists, (settings.folder / n for n in (needs.weights, needs.code) if n)):
+        for path in sorted(p for p in top.rglob("*.*") if p.is_file()) if top.is_dir() else [top]:
+            if path.suffix in (".py", ".json", ".txt", ".pth", ".safetensors"):
+                with open(path, "rb") as f:
+                    head = f.read(1 << 20)
+                    f.seek(max(path.stat().st_size - (1 << 20), 0))
+                    parts.append(f"{path.relative_to(top)} {path.stat().st_size} {digest(head, f.read())}")
+    return digest(*parts)
+
+
+def load_code(name: str, module: str, settings: Settings) -> ModuleType:
+    """Import `module` of a backend's upstream code, from the weights folder if it is there, else as installed.
+
+    While it is imported its folder comes first on the path. Afterwards the path is as before and the folder's modules
+    are forgotten (upstream calls one `utils`); what was imported keeps them alive.
+    """
+    torchvision_compat.ensure()
+    needs = NEEDS[name]
+    folder = settings.folder / needs.code
+    before, path = set(sys.modules), list(sys.path)
+    if settings.weights and folder.is_dir():
+        sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{name} code", str(error), f"upstream's repository in {folder} and the packages it imports",
+                         "Download it again, or install what it names.") from None  # fmt: skip
+    finally:
+        sys.path[:] = path
+        for new in set(sys.modules) - before:
+            found = sys.modules[new]
+            place = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", [])), "")
+            if needs.code and Path(place).is_relative_to(folder):
+                del sys.modules[new]
+
+
+def load_state(path: Path):
+    """A state dict from a .pth file, possibly under the key `model`; nothing in the file is executed."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds
+        raise InputError(path, f"no readable weights ({type(error).__name__})", "the .pth file as published",
+                         "Download it again.") from None  # fmt: skip
+    return state.get("model", state)
+
+
+def fill(model, state, path: Path):
+    """`model` with the weights `state`; InputError where they are another model's."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(path, str(error).splitlines()[-1].strip(), f"weights of {type(model).__name__}") from None
+    return model
+
+
+def from_folder(load: Callable, folder: Path, **options):
+    """`load(folder)` of a transformers class, from files alone, with safetensors weights."""
+    try:
+        return load(folder, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError) as error:
+        found = str(error).strip().splitlines()[0]
+        raise InputError(folder, found, "a snapshot of the model, as published", "Download it again.") from None

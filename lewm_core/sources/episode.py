@@ -1,0 +1,107 @@
+"""The Episode, the one value that every source yields, and the Source protocol.
+
+Nothing downstream asks where an episode came from. Pixel coordinates are (x, y) = (column, row) with pixel
+centres at whole numbers, as in OpenCV; the camera frame is OpenCV's (x right, y down, z forward).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lewm_core.utils.errors import InputError
+
+ACTION_DIM = 7  # delta xyz (m), delta roll-pitch-yaw (rad), gripper (0 closed .. 1 open)
+
+
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """What is known of an episode before its frames are decoded or rendered."""
+
+    id: str
+    task: str
+    length: int  # frames
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What only a simulator knows.
+
+    depth: (T, H, W) float32, metres along the optical axis (z, not ray length).
+    mask: (T, H, W) bool, the manipulated object.
+    geom: (T, H, W) int16, index into `pose` of the surface seen at each pixel.
+    pose: (T, G, 3, 4) float64, camera-from-surface rigid transforms [R | t].
+    """
+
+    depth: np.ndarray
+    mask: np.ndarray
+    geom: np.ndarray
+    pose: np.ndarray
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One manipulation episode.
+
+    id: unique in its source, stable between calls, safe as a file name.
+    frames: (T, H, W, 3) uint8 RGB.
+    actions: (T, 7) float32; actions[t] leads from frame t to frame t + 1, the last one leads nowhere.
+    observations: (T, d) float32, the robot's state at each frame.
+    task: the instruction, possibly empty.
+    intrinsics: (3, 3) float64 for these frames' size, or None where the camera is unknown.
+    truth: from a simulator only.
+    """
+
+    id: str
+    frames: np.ndarray
+    actions: np.ndarray
+    observations: np.ndarray
+    task: str
+    intrinsics: np.ndarray | None = None
+    truth: Truth | None = None
+
+    def __post_init__(self):
+        t = len(self.frames)
+        problems = []
+        if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3:
+            problems.append(f"frames {self.frames.dtype} {self.frames.shape}, not uint8 (T, H, W, 3)")
+        if self.actions.shape != (t, ACTION_DIM):
+            problems.append(f"actions {self.actions.shape}, not {(t, ACTION_DIM)}")
+        if self.observations.ndim != 2 or len(self.observations) != t:
+            problems.append(f"observations {self.observations.shape}, not ({t}, d)")
+        if np.isinf(self.actions).any():
+            problems.append("infinite actions")
+        if problems:
+            raise InputError(f"episode {self.id}", "; ".join(problems), "arrays as Episode documents them")
+
+
+def check_moves(actions: np.ndarray, where: object) -> None:
+    """InputError for (T, 7) actions that are zero throughout: no step moves the arm, and the gripper never changes.
+
+    For sources of real data, where that is a broken recording. The last action leads nowhere and does not count.
+    """
+    steps = actions[:-1]
+    if len(steps) and not steps[:, :-1].any() and (steps[:, -1] == steps[0, -1]).all():
+        raise InputError(where, f"zero actions in all {len(steps)} steps", "a robot that moves")
+
+
+class Source(Protocol):
+    """A place that episodes come from, read lazily."""
+
+    name: str  # "tabletop", "bridge", …
+    fingerprint: str  # changes whenever the episodes it yields would change
+    cameras: int  # views that it has of an episode, of which one is yielded
+
+    def infos(
+        self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None
+    ) -> Iterable[EpisodeInfo]:
+        """Every episode's metadata in a stable order, without decoding or rendering frames.
+
+        on_error: called with the id and the error of what cannot be read, which is then left out; else it is raised.
+        cache: folder where a source whose metadata take long to read may keep them.
+        """
+
+    def load(self, id: str) -> Episode:
+        """The episode of that id; InputError if there is none."""

@@ -1,0 +1,1 @@
+"""The simulated tabletop: scene, objects, policy, ray casting."""

@@ -1,0 +1,1 @@
+"""Paired tests, power, scaling, verdicts and claims. Imports no torch."""

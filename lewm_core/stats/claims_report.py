@@ -1,0 +1,108 @@
+"""How the claims table is shown: `claims.csv` and `claims.md` beside the figures, and the README's summary of them.
+
+    python -m lewm_core.stats.claims_report    # rewrites the README's block from figures/claims.csv
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE, VERDICTS
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import replacing, write_csv
+from lewm_core.utils.provenance import SIMULATED
+from lewm_core.utils.workspace import ROOT
+
+README = ROOT / "README.md"
+FOLDER = ROOT / "figures"  # those of the quick profile
+BEGIN, END = "<!-- claims: written by python -m lewm_core.stats.claims_report -->", "<!-- end of claims -->"
+HEADER = "| § | claim | paper | ours [95 %] | n | detectable | verdict |"
+
+
+def source(provenance: Mapping[str, object]) -> str:
+    """Where the data are from, in words; simulated data is called so."""
+    data = str(provenance.get("data", "unknown"))
+    return f"simulated data ({data})" if data in SIMULATED else f"{data} data"
+
+
+def heading(table: pd.DataFrame) -> str:
+    """What the table is about: its data source and profile."""
+    return f"The paper's claims on {table.data.iloc[0]}, profile {table.profile.iloc[0]}"
+
+
+ABOUT = ("A verdict is about these runs, with their data, model and training length: it carries a claim over to them "
+         "and says nothing of the paper's own runs.")
+
+
+def counts(table: pd.DataFrame) -> str:
+    """How many claims have each verdict."""
+    found = table.verdict.value_counts()
+    return ", ".join(f"{found.get(v, 0)} {v}" for v in VERDICTS)
+
+
+def rows(table: pd.DataFrame) -> list[str]:
+    """Lines of a Markdown table: each claim with its paper's number and ours, interval, seeds, power and verdict."""
+    lines = [HEADER, "|" + "---|" * (HEADER.count("|") - 1)]
+    for row in table.itertuples():
+        mde = f"{row.mde:.2g}" if np.isfinite(row.mde) else "–"
+        verdict = row.verdict + (f": {row.reason}" if row.reason else "")
+        cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), mde, verdict)
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+    return lines
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The whole table under its heading, with the rules by which its verdicts were reached.
+
+    table: as from `claims.claims_table`.
+    """
+    rules = [f"- *{rule}* ({', '.join(group.id)})" for rule, group in table.groupby("rule", sort=False)]
+    return "\n".join([f"**{heading(table)}.** {counts(table)}. {ABOUT}", "", *rows(table), "",
+                      "n: seeds, the fewest of several parts. detectable: the smallest change that they detect at 80 % "
+                      "power, in the number's unit.", "", "The rules, and the claims that each decides:", "", *rules])
+
+
+def save(table: pd.DataFrame, folder: Path) -> None:
+    """Write `claims.csv` (every column) and `claims.md` (`markdown`) in `folder`."""
+    write_csv(folder / "claims.csv", table)
+    with replacing(folder / "claims.md") as temporary:
+        temporary.write_text(f"# {heading(table)}\n\n{markdown(table)}\n")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A claims table as `save` wrote it."""
+    table = pd.read_csv(path, dtype={"section": str})
+    words = ["reason", "metric", "split"]
+    return table.assign(**{c: table[c].fillna("") for c in words})
+
+
+def summary(table: pd.DataFrame, link: str = "figures/claims.md") -> str:
+    """The README's block: what was decided, row by row, and how much was not."""
+    decided = table[table.verdict.isin([SUPPORTED, CONTRADICTED])]
+    open_, closed = (int((table.verdict == v).sum()) for v in (UNDECIDED, UNTESTABLE))
+    return "\n".join([
+        BEGIN, f"**{heading(table)}.** {len(table)} claims: {counts(table)}. {ABOUT}", "", *rows(decided), "",
+        f"The other {open_ + closed} ({open_} {UNDECIDED}, {closed} {UNTESTABLE}), each with its interval or the "
+        f"reason, and the rules of the verdicts: [`{link}`]({link}).", END])
+
+
+def update_readme(readme: Path = README, folder: Path = FOLDER) -> str:
+    """Rewrite the block between the markers in `readme` from `folder`/claims.csv, and return the new text.
+
+    InputError where the markers are not there exactly once and in order.
+    """
+    text = readme.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in before + after:
+        raise InputError(readme.name, "no single block between the markers", f"{BEGIN} … {END}")
+    text = before + summary(read(folder / "claims.csv")) + after
+    with replacing(readme) as temporary:
+        temporary.write_text(text)
+    return text
+
+
+if __name__ == "__main__":
+    update_readme()

@@ -1,0 +1,168 @@
+"""What an explanation predicts of the controls, and whether it holds: differences between arms, judged by a rule.
+
+A prediction is judged by a rule of `verdicts` that the notebook states before the numbers. An explanation that makes
+several is supported if all hold, and contradicted if one fails (`verdicts.all_of`).
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from lewm_core.stats import verdicts
+from lewm_core.stats.paired import in_order, number
+from lewm_core.stats.power import describe_power, power_table
+from lewm_core.stats.verdicts import Finding
+from lewm_core.utils.errors import InputError
+
+Findings = Mapping[tuple[str, str], Finding]  # (prediction, of what: a condition, a head) -> what was found
+
+
+def change(changes: pd.DataFrame, condition: str, arm: str, metric: str = "mse", split: str = "episode") -> pd.Series:
+    """A condition's changes in an arm, indexed by seed. changes: as from `statistics.paired_change`."""
+    rows = changes[(changes.condition == condition) & (changes.scale == arm) & (changes.metric == metric)
+                   & (changes.split == split)]
+    if rows.empty:
+        raise InputError(f"changes of {condition}, {metric}, {split}", f"no row of the arm {arm!r}",
+                         "one of " + ", ".join(dict.fromkeys(changes.scale)))
+    return rows.set_index("seed").change.astype(float).sort_index()
+
+
+def lost(changes: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], conditions: Iterable[str]) -> Findings:
+    """For each condition and each named pair of arms: is more of the benefit gone in the second? `verdicts.lost`."""
+    return {(says, c): verdicts.lost(change(changes, c, before), change(changes, c, after))
+            for c in conditions for says, (before, after) in pairs.items()}
+
+
+def together(found: Findings) -> dict[str, Finding]:
+    """The verdict on an explanation that predicts all of `found`, for each thing that it predicts something of."""
+    return {of: verdicts.all_of({says: f for (says, other), f in found.items() if other == of})
+            for of in dict.fromkeys(of for _, of in found)}
+
+
+def interferes(gradients: pd.DataFrame, small: str = "pilot", large: str = "full") -> tuple[Findings, Findings]:
+    """The paper's two ways in which an auxiliary loss loses its use with more data (4.3), for every head.
+
+    gradients: as from `controls.gradients`, averaged here along each run. First *interferes*: the cosine with the
+    prediction's gradient is below 0 at the large scale, and lower than at the small one. Then *redundant*: the norm,
+    over the prediction's, falls from the small scale to the large one (in doublings).
+    """
+    rows = gradients.assign(of=gradients.condition + ", " + gradients["head"] + " head",
+                            log_ratio=np.log2(gradients.ratio.where(gradients.ratio > 0)))
+    means = rows.groupby(["of", "scale", "seed"])[["cosine", "log_ratio"]].mean()
+    conflict, less = {}, {}
+    for of in dict.fromkeys(rows.of):
+        a, b = (means.loc[(of, scale)].dropna() for scale in (small, large))
+        conflict["cosine at full scale below 0", of] = verdicts.shrinks(b.cosine, "", 3)
+        conflict["cosine lower at full scale than at the pilot's", of] = verdicts.fell(a.cosine, b.cosine, "", 3)
+        less["norm over the prediction's falls from pilot to full scale", of] = verdicts.fell(
+            a.log_ratio, b.log_ratio, " doublings", 2)
+    return conflict, less
+
+
+def stronger(changes: pd.DataFrame) -> Findings:
+    """Auxiliary supervision as a prior: a larger weight helps more at the pilot's size and harms more at full scale.
+
+    changes: with columns condition, size (pilot or full), seed, weight, change.
+    """
+    found, rules = {}, {"pilot": ("helps more", verdicts.shrinks), "full": ("harms more", verdicts.grows)}
+    for c in in_order(changes.condition):
+        for size, (says, rule) in rules.items():
+            part = changes[(changes.condition == c) & (changes["size"] == size)]
+            wide = part.pivot(index="seed", columns="weight", values="change")
+            slope = slopes(wide, np.log10(wide.columns.to_numpy(float)))
+            found[f"{size}: a larger weight {says}", c] = rule(slope, " points per tenfold weight")
+    return found
+
+
+def unstable(normal: pd.DataFrame, gradient: pd.DataFrame, small: float) -> Findings:
+    """The paper's explanation of its mask sweep (4.2) without training: noise of the normalisation, over episodes.
+
+    normal, gradient: as from `mask_sweep.noise_by_episode`; compact regions, as masks are. The shift and the scale vary
+    less over a larger region; and the gradient is noisier if a region of area `small` is normalised over itself than if
+    it is normalised over the frame. Episodes in which a gradient has no mean above its noise are left out.
+    """
+    compact, at = (rows[rows.kind == "compact"] for rows in (normal, gradient))
+    found = {}
+    for what in ("shift", "scale"):
+        wide = compact.pivot(index="episode", columns="area", values=what)
+        slope = slopes(np.log2(wide), np.log2(wide.columns.to_numpy(float)))
+        found[f"the {what} varies less over a larger region", "noise"] = verdicts.shrinks(
+            slope, " doublings per doubling of the area")
+    noise = at[at.area == small].pivot(index="episode", columns="normalised", values="over_draws")
+    excess = np.log2(noise["region"] / noise["frame"])
+    found[f"the gradient is noisier if normalised over the region ({small:.0%} of the frame)", "noise"] = \
+        verdicts.grows(excess[np.isfinite(excess)], " doublings")
+    return found
+
+
+def unhelpful(changes: pd.DataFrame, areas: Mapping[str, float], split: str = "episode") -> tuple[Findings, Findings]:
+    """The same with training, seed by seed: what the masks' size and the normalisation do to the effect.
+
+    changes: of study `masks`. areas: supervised share of the frame of C1, C2 and C3, the smallest first. The second of
+    the two is no part of the explanation: if only the size mattered, the same masks elsewhere would do as well.
+    """
+    first, *_, last = areas
+    wide = changes[changes.split == split].pivot(index="seed", columns="condition", values="change")
+    slope = slopes(wide[[*areas]], np.log2([*areas.values()]))
+    repaired, moved = (sum(wide[f"{c}-{kind}"] - wide[c] for c in areas) / len(areas) for kind in ("ff", "rnd"))
+    return {
+        (f"the benefit grows with the area, {first} to {last}", "effect"): verdicts.shrinks(
+            slope, " points per doubling"),
+        (f"the full frame is better than the smallest mask, B − {first}", "effect"): verdicts.shrinks(
+            wide["B"] - wide[first]),
+        (f"normalising over the frame repairs them, mean of {first}-ff − {first} to {last}-ff − {last}", "effect"):
+            verdicts.shrinks(repaired),
+    }, {(f"the same masks elsewhere do as well, mean of {first}-rnd − {first} to {last}-rnd − {last} within "
+         f"±{verdicts.BAND:g} points", "place"): verdicts.within(moved, unit=" points")}
+
+
+def slopes(values: pd.DataFrame, x: np.ndarray) -> np.ndarray:
+    """The slope of each row of `values` (n, K), such as a seed or an episode, over `x` (K,); least squares."""
+    if len(x) < 2:
+        return np.full(len(values), np.nan)
+    return np.polyfit(np.asarray(x, float), values.to_numpy(float).T, 1)[0]
+
+
+def markdown(found: Findings) -> str:
+    """A table of predictions: our number, over how many seeds or episodes, what they detect at 80 %, the verdict."""
+    lines = ["| prediction | of | ours [95 %] | n | detectable | verdict |", "|---|---|---|---|---|---|"]
+    for (says, of), f in found.items():
+        cells = (says, of, f.ours, f.n or "–", f"{f.mde:.2g}" if np.isfinite(f.mde) else "–",
+                 f.verdict + (f": {f.reason}" if f.reason else ""))
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def effects(summary: pd.DataFrame, arms: Iterable[str], metric: str = "mse", split: str = "episode") -> pd.DataFrame:
+    """Text for a reader: the change against A with its interval, a row per condition, a column per arm.
+
+    summary: as from `statistics.summarise`.
+    """
+    rows = summary[(summary.metric == metric) & (summary.split == split)]
+    cells = [f"{number(r.mean, 2)} %" + (f" [{number(r.low, 2)}, {number(r.high, 2)}]" if np.isfinite(r.low) else "")
+             for r in rows.itertuples()]
+    wide = rows.assign(cell=cells).pivot(index="condition", columns="scale", values="cell")
+    return wide.reindex(index=in_order(rows.condition), columns=list(arms))
+
+
+def conclude(explanations: Mapping[str, Findings]) -> str:
+    """One line an explanation: the verdict on it for each thing that it predicts something of."""
+    return "\n".join(f"- {name}: " + "; ".join(f"{of} **{f.verdict}**" for of, f in together(found).items()) + "."
+                     for name, found in explanations.items())
+
+
+def undecided(found: Findings) -> str:
+    """How many of the predictions stay open, in a sentence."""
+    left = sum(f.verdict == verdicts.UNDECIDED for f in found.values())
+    return f"{left} of the {len(found)} predictions are not decided at this power."
+
+
+def reach(changes: pd.DataFrame, split: str = "episode") -> str:
+    """What the arms can show against A: of the one in which the seeds scatter least, and of that in which most."""
+    rows = power_table(changes[changes.split == split])
+    rows = rows[np.isfinite(rows.mde)].sort_values("mde")
+    if rows.empty:
+        return "With one seed an arm says nothing of its scatter, so nothing of its power."
+    ends = {"Least scatter": rows.iloc[0], "Most scatter": rows.iloc[-1]}
+    return " ".join(f"{which} ({row.scale}): {describe_power(row)}." for which, row in ends.items())

@@ -1,0 +1,114 @@
+"""What a number of seeds can show: the smallest effect it detects, and the seeds that an effect needs.
+
+Power is that of the paired t test whose interval `statistics.interval` is (statsmodels' TTestPower), at 5 % two-sided
+and 80 %. The deviation of the changes over seeds is itself estimated from these seeds: from three, the true one lies
+between half of it and six times of it (95 %), and so does the smallest effect. Both ends are reported.
+"""
+
+import bisect
+import functools
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.power import TTestIndPower, TTestPower
+
+from lewm_core.stats import paper
+from lewm_core.stats.paired import CONFIDENCE, FAMILY, in_order, number
+from lewm_core.utils.errors import InputError
+
+POWER = 0.8
+MOST_SEEDS = 10**6  # beyond this the number of seeds is not worth naming
+
+
+def detectable(n: int, sd: float) -> float:
+    """The smallest mean change (in sd's units) that n seeds detect at 80 % if changes scatter with `sd`; NaN for n < 2.
+
+    The t test's power at that effect is 80 %: 3.3 deviations for n = 3, 1.7 for n = 5, 1.0 for n = 10.
+    """
+    if n < 2 or not np.isfinite(sd):
+        return np.nan
+    return float(sd * _size(n))
+
+
+@functools.cache
+def _size(n: int) -> float:
+    return _solved(TTestPower().solve_power(nobs=n, alpha=1 - CONFIDENCE, power=POWER))
+
+
+def _solved(size: object) -> float:
+    """An effect size from statsmodels, whose solver returns an array for some n, and the root below 0 for a few."""
+    return abs(float(np.ravel(size)[0]))
+
+
+def detectable_difference(small: pd.Series, large: pd.Series) -> float:
+    """The smallest difference of two means, samples indexed by seed, detected at 80 %; NaN if one has a single value.
+
+    Paired where both have the same seeds, as in `scaling.difference`; otherwise of two samples with the mean variance.
+    """
+    small, large = small.astype(float).sort_index(), large.astype(float).sort_index()
+    n, m = len(small), len(large)
+    if min(n, m) < 2:
+        return np.nan
+    if small.index.equals(large.index):
+        return detectable(n, float((large - small).std()))
+    size = TTestIndPower().solve_power(nobs1=n, ratio=m / n, alpha=1 - CONFIDENCE, power=POWER)
+    return float(_solved(size) * np.sqrt((small.var() + large.var()) / 2))
+
+
+def seeds_needed(effect: float, sd: float) -> int:
+    """The fewest seeds that tell a true mean change of `effect` from 0 at 80 %; at least 2."""
+    if not effect:
+        raise InputError("seeds_needed", "an effect of 0", "an effect other than 0", "No number of seeds shows that.")
+    if not detectable(MOST_SEEDS, sd) <= abs(effect):
+        return MOST_SEEDS
+    # not TTestPower.power: it is NaN where n is small and the effect many deviations large
+    return bisect.bisect_left(range(MOST_SEEDS), True, lo=2, key=lambda n: detectable(n, sd) <= abs(effect))
+
+
+def sd_interval(n: int, sd: float) -> tuple[float, float]:
+    """The 95 % interval of a normal deviation of which n values gave the estimate `sd`; NaN for n < 2."""
+    if n < 2:
+        return np.nan, np.nan
+    low, high = stats.chi2.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], n - 1)
+    return sd * np.sqrt((n - 1) / low), sd * np.sqrt((n - 1) / high)
+
+
+def power_table(changes: pd.DataFrame, effect: float = paper.FULL_SCALE_BAND) -> pd.DataFrame:
+    """What the seeds of each condition can show.
+
+    Args:
+        changes: as from `statistics.paired_change`, in per cent.
+        effect: the change that is to be told from 0; the paper's ±1.3 % by default.
+
+    Returns:
+        Columns condition, scale, split, metric, n, sd (of the change over seeds), sd_low, sd_high (its 95 % interval),
+        mde, mde_low, mde_high (smallest change detected at 80 %, with each of the three), effect, seeds (needed for
+        it; 0 where one seed leaves sd unknown), seeds_low, seeds_high.
+    """
+    rows = []
+    for family, group in changes.groupby(FAMILY, sort=True):
+        for condition in in_order(group.condition):
+            values = group[group.condition == condition].change.to_numpy(float)
+            n = len(values)
+            sds = (values.std(ddof=1), *sd_interval(n, values.std(ddof=1))) if n > 1 else (np.nan,) * 3
+            seeds = [seeds_needed(effect, sd) if n > 1 else 0 for sd in sds]
+            rows.append([condition, *family, n, *sds, *(detectable(n, sd) for sd in sds), effect, *seeds])
+    return pd.DataFrame(rows, columns=["condition", *FAMILY, "n", "sd", "sd_low", "sd_high", "mde", "mde_low",
+                                       "mde_high", "effect", "seeds", "seeds_low", "seeds_high"])
+
+
+def describe_power(row: pd.Series | tuple) -> str:
+    """One sentence about one row of `power_table`.
+
+    'B: 3 seeds detect 5.2 % (2.7 to 33 %) at 80 % power; ±1.3 % takes 26 seeds (9 to 961)'.
+    """
+    return f"{row.condition}: {can_show(row)}"
+
+
+def can_show(row: pd.Series | tuple) -> str:
+    """The same without the condition's name, to stand beside a result."""
+    if row.n < 2:
+        return "one seed says nothing of the scatter, so nothing of power"
+    return (f"{row.n} seeds detect {row.mde:.2g} % ({row.mde_low:.2g} to {row.mde_high:.2g} %) at 80 % power; "
+            f"±{number(abs(row.effect)).lstrip('+')} % takes {row.seeds} seeds ({row.seeds_low} to {row.seeds_high})")

@@ -1,0 +1,79 @@
+"""Writing files so that a reader never sees half of one."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lewm_core.utils.errors import InputError
+
+if TYPE_CHECKING:  # the runner uses this module and must start quickly
+    import pandas
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is renamed to `path`, on failure it is removed.
+
+    The temporary name keeps the suffix (libraries choose the format by it) and holds the process id, so that
+    two processes writing the same file do not disturb each other: the last one wins, whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it is renamed to `path`, on failure it is removed.
+
+    InputError where `path` exists: a folder is never overwritten.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(path, "something of that name", "a folder that does not exist yet", "Give another name.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as indented JSON with a final newline, atomically. NaN is refused, since it is not JSON."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_csv(path: str | Path, table: "pandas.DataFrame") -> None:
+    """Write a table as CSV without its index, atomically."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def digest(*parts: bytes | memoryview | str, length: int = 16) -> str:
+    """The first `length` hex digits of the SHA-256 of `parts`, each preceded by its size so that none run together."""
+    h = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        h.update(len(data).to_bytes(8, "little"))
+        h.update(data)
+    return h.hexdigest()[:length]
+
+
+def file_digest(path: str | Path, length: int = 16) -> str:
+    """The first `length` hex digits of the SHA-256 of a file's content."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()[:length]

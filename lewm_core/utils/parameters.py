@@ -1,0 +1,95 @@
+"""Notebook parameters: what a notebook declares, and the values that a run gives it."""
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lewm_core.utils.errors import InputError
+
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    tuple: "a list",
+    dict: "a mapping",
+}
+
+
+def declared(cells: list[Any], where: object) -> dict[str, Any]:
+    """Names and defaults in the cell tagged `parameters`: plain assignments of literals, in order."""
+    source = "\n".join(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+    found: dict[str, Any] = {}
+    for node in ast.parse(source).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        try:
+            found[target.id] = ast.literal_eval(node.value)
+        except (AttributeError, ValueError, TypeError):
+            raise InputError(
+                f"{where}, parameters cell", ast.unparse(node), "assignments of plain values, such as n_top = 300"
+            ) from None
+    return found
+
+
+def read_profile(path: Path) -> dict[str, Any]:
+    """The mapping parameter → value in a profile's YAML file (an empty file is an empty mapping)."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(path, " ".join(str(error).split()), "a YAML file of parameter: value lines") from None
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise InputError(path, f"a {type(values).__name__}", "parameter: value lines")
+    return {str(name): value for name, value in values.items()}
+
+
+def read_setting(text: str) -> tuple[str, str]:
+    """`name=value` of a --set option, the value still as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise InputError("--set", repr(text), "NAME=VALUE", "For example: --set n_seeds=5")
+    return name.strip(), value.strip()
+
+
+def fit(name: str, value: Any, default: Any, where: object) -> Any:
+    """`value` for a parameter whose default is `default`, of the same type; InputError if it is of another.
+
+    A whole number is a number, too, and so is YAML's 5e-5, which the YAML parser takes for a text.
+    A default of None accepts anything.
+    """
+    if default is None:
+        return value
+    kind = type(default)
+    if kind is float and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in (list, tuple) and isinstance(value, list | tuple):
+        return [fit(f"{name}[{i}]", v, default[0], where) if default else v for i, v in enumerate(value)]
+    if type(value) is not kind:
+        raise InputError(f"parameter {name} ({where})", repr(value), f"{KINDS[kind]}, such as {default!r}")
+    return value
+
+
+def fit_text(name: str, text: str, default: Any, where: object) -> Any:
+    """`fit` for a value typed on the command line: YAML, but verbatim where a text is wanted."""
+    if isinstance(default, str):
+        return text
+    try:
+        return fit(name, yaml.safe_load(text), default, where)
+    except yaml.YAMLError:
+        expected = "a value in YAML, such as 3, 0.5 or [A, B]"
+        raise InputError(f"parameter {name} ({where})", repr(text), expected) from None
+
+
+def check_names(names: Mapping[str, Any], known: set[str], where: object) -> None:
+    """InputError that lists the known names if one is unknown."""
+    if unknown := [n for n in names if n not in known]:
+        raise InputError(where, "unknown parameter " + ", ".join(unknown), "one of " + ", ".join(sorted(known)))

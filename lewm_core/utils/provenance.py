@@ -1,0 +1,122 @@
+"""What made a result: the code's version, the libraries, the machine's kind. No names of hosts or users."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import digest
+from lewm_core.utils.workspace import ROOT
+
+PACKAGE = Path(__file__).resolve().parents[1]
+SIMULATED = ("tabletop", "play")  # data sources that are simulated, which is said wherever they are named
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "h5py", "opencv-python-headless", "mujoco", "matplotlib")
+
+
+def collect(device: str | None = None, **extra: object) -> dict[str, object]:
+    """A JSON-ready record of what is running.
+
+    device: name of the device used; None takes torch's (its first GPU, else the CPU) if torch is imported already,
+        and None otherwise, since importing it takes seconds.
+    extra: what the caller knows: profile, data, fingerprint, seeds, base, duration_s, …
+    """
+    commit, dirty = revision()
+    own = {
+        "commit": commit,
+        "dirty": dirty,
+        "versions": versions(*LIBRARIES),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device or _device(),
+    }
+    if clash := own.keys() & extra.keys():
+        raise InputError("provenance.collect", ", ".join(sorted(clash)), "names that are not recorded already")
+    return own | extra
+
+
+def revision(root: Path = ROOT) -> tuple[str | None, bool | None]:
+    """(commit, dirty) of the checkout at `root`; (None, None) where it is none or git is missing.
+
+    Regenerated figures do not make it dirty: they are results, not what made them.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel").strip()).resolve() != root.resolve():
+            return None, None  # only lies inside somebody else's checkout
+        commit = git("rev-parse", "--verify", "HEAD").strip()
+        return commit, bool(git("status", "--porcelain", "--", ".", ":(exclude)figures").strip())
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def versions(*names: str) -> dict[str, str | None]:
+    """Installed version of each distribution, None for those that are not installed. Imports none of them."""
+
+    def version(name: str) -> str | None:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    return {name: version(name) for name in names}
+
+
+def code_digest(*modules: str) -> str:
+    """Digest of the source of the named parts of lewm_core; of the whole package if none is named.
+
+    modules: a module ("losses") or a package ("signals", all its files).
+    """
+    files: set[Path] = set()
+    for name in modules or ("",):
+        module, folder = PACKAGE / f"{name}.py", PACKAGE / name
+        if name and module.is_file():
+            files.add(module)
+        elif folder.is_dir():
+            files.update(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        else:
+            known = ", ".join(sorted(p.stem for p in PACKAGE.iterdir() if not p.name.startswith("__")))
+            raise InputError("code_digest", repr(name), f"a module of lewm_core: {known}")
+    parts = [part for p in sorted(files) for part in (p.relative_to(PACKAGE).as_posix(), p.read_bytes())]
+    return digest(*parts)
+
+
+def _device() -> str | None:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    if torch.cuda.is_available():
+        return f"cuda ({torch.cuda.get_device_name(0)})"
+    return f"cpu ({usable_cores()} cores)"
+
+
+def usable_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usable_memory() -> int:
+    """The bytes of memory that this process may still take: what is free, within the limits set on it."""
+    process, free = psutil.Process(), psutil.virtual_memory().available
+    groups = Path("/sys/fs/cgroup")
+    for folder, limit, used, cache in ((groups, "memory.max", "memory.current", "inactive_file"),
+                                       (groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                        "total_inactive_file")):
+        try:  # a container's limit; the cache of files that were read is given back where memory is needed
+            room = int((folder / limit).read_text()) - int((folder / used).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            free = min(free, room + int(stat.get(cache, 0)))
+        except (OSError, ValueError):  # no such group, or "max"
+            pass
+    if hasattr(process, "rlimit"):
+        limit = process.rlimit(psutil.RLIMIT_AS)[0]
+        free = free if limit == psutil.RLIM_INFINITY else min(free, limit - process.memory_info().vms)
+    return max(0, free)

@@ -1,0 +1,135 @@
+"""Every path that a run writes to or reads from, in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lewm_core.utils.errors import InputError, pick
+
+ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, figures/, runs/
+SCALES = ("pilot", "full")
+DATA = ("tabletop", "bridge", "lerobot")  # the keys of sources.SOURCES; all but the first are real data in a folder
+MEASURED = ("instability", "facts", "gradients", "leak")
+BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
+
+
+def run_name(profile: str, data: str = "tabletop") -> str:
+    """The folder's name under runs/: the profile's, followed by the data source's unless that is the tabletop."""
+    return profile if data == "tabletop" else f"{profile}-{data}"
+
+
+def relative(path: str | Path) -> str:
+    """`path` relative to the repository where it lies inside, else absolute; with forward slashes."""
+    path = Path(path).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The places of one run. Nothing is created here.
+
+    output: folder of everything that is not a figure.
+    figures: folder of the figures.
+    Relative paths resolve against the repository root, wherever the process was started.
+    """
+
+    output: Path
+    figures: Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "output", (ROOT / self.output).resolve())
+        object.__setattr__(self, "figures", (ROOT / self.figures).resolve())
+
+    @classmethod
+    def of_run(cls, profile: str, data: str = "tabletop", output: str | Path | None = None) -> "Workspace":
+        """Where a run goes: runs/NAME and figures/NAME (figures/ itself for `quick`), or all of it in `output`."""
+        if output is not None:
+            output = Path(output).resolve()
+            return cls(output, output / "figures")
+        name = run_name(profile, data)
+        return cls(Path("runs") / name, Path("figures") if name == "quick" else Path("figures") / name)
+
+    @property
+    def selection(self) -> Path:
+        """The selected episodes; a person may edit it."""
+        return self.output / "selection.csv"
+
+    @property
+    def scores(self) -> Path:
+        return self.output / "scores.csv"
+
+    @property
+    def source(self) -> Path:
+        """Which episodes notebook 01 opened."""
+        return self.output / "source.json"
+
+    @property
+    def bad_episodes(self) -> Path:
+        """Episodes that could not be read, each with the stage and the reason."""
+        return self.output / "bad_episodes.csv"
+
+    def dataset(self, scale: str) -> Path:
+        """scale: pilot, full or pool (all episodes of the controls)."""
+        return self.output / f"dataset_{_named(scale, *SCALES, 'pool')}.h5"
+
+    @property
+    def pool(self) -> Path:
+        """Which episodes of the pool the controls train on and test on."""
+        return self.output / "pool.csv"
+
+    def results(self, scale: str) -> Path:
+        """scale: pilot, full or controls (all studies, written by notebook 05; columns as `controls.results` says)."""
+        return self.output / f"results_{_named(scale, *SCALES, 'controls')}.csv"
+
+    def skipped(self, scale: str) -> Path:
+        """Conditions that could not be run at this scale, each with the reason."""
+        return self.output / f"skipped_{_named(scale, *SCALES, 'controls')}.csv"
+
+    def measured(self, name: str) -> Path:
+        """What the claims are judged by beside the results: the table of that name in `evidence.Evidence`.
+
+        name: leak (written by notebook 03, of the pilot), instability (04), facts or gradients (05, of the controls).
+        """
+        return self.output / f"measured_{pick({n: n for n in MEASURED}, name, 'measurement')}.csv"
+
+    @property
+    def runs(self) -> Path:
+        """One file or folder for each finished condition × seed."""
+        return self.output / "runs"
+
+    @property
+    def cache(self) -> Path:
+        return self.output / "cache"
+
+    @property
+    def notebooks(self) -> Path:
+        """Executed notebooks, .ipynb and .html."""
+        return self.output / "notebooks"
+
+    @property
+    def stamps(self) -> Path:
+        return self.output / "stamps"
+
+    @property
+    def jupyter(self) -> Path:
+        """What Jupyter, IPython and Matplotlib would otherwise write to the home folder."""
+        return self.output / ".jupyter"
+
+    @property
+    def summary(self) -> Path:
+        return self.output / "run.json"
+
+    def need(self, path: str | Path, made_by: str = "01_curation") -> Path:
+        """`path`, or an InputError that names the notebook to run first."""
+        path = Path(path)
+        if not path.exists():
+            raise InputError(
+                relative(path),
+                "no such file",
+                f"what notebook {made_by} writes",
+                f"Run that first: ./run_all.sh --only {made_by.split('_')[0]} (with the same options).",
+            )
+        return path
+
+
+def _named(scale: str, *known: str) -> str:
+    return pick({s: s for s in known}, scale, "scale")

@@ -1,0 +1,242 @@
+"""The curation browser of notebook 01: weights and limits rank a table live, a person looks, ticks, drops and saves.
+
+It ranks and flags with `curation.score` and `selection.select`, as the notebook does, from the table of measurements;
+signals are read only for an episode that is clicked. One page of the table exists at a time, whatever its length.
+"""
+
+import html
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import ipywidgets as widgets
+import pandas as pd
+
+from lewm_core.curation import score, selection
+from lewm_core.curation.score import PARTS, Criteria
+from lewm_core.curation.selection import FLAGS, FULL_BY, PILOT_BY, Choice
+from lewm_core.utils.errors import InputError
+from lewm_core.viz import criteria_sliders, images, tiles
+from lewm_core.viz.curation_table import Row, cells, heads, static_table
+from lewm_core.viz.widgets import Packet, WithStandIn
+
+PAGE = 12  # rows of the table at a time
+STATIC_ROWS = 8  # of the stand-in
+
+
+def curation_browser(measurements: pd.DataFrame, load: Callable[[str], Packet], path: str | Path,
+                     criteria: Criteria | None = None, choice: Choice | None = None) -> "CurationBrowser":
+    """Rank, look, tick, drop, save.
+
+    Where `path` is a selection already, the browser opens as it was saved: its weights and limits, its dropped
+    episodes and the pilot that a person ticked. Otherwise it opens with `criteria` and `choice`.
+
+    Args:
+        measurements: one row per candidate, as `curation.measure` makes them.
+        load: episode id -> (Episode, Signals), called for episodes that are looked at only.
+        path: the selection file that *save* writes.
+
+    Raises:
+        InputError: no measurements, or a file at `path` that is no selection.
+    """
+    return CurationBrowser(measurements, load, Path(path), criteria or Criteria(), choice or Choice())
+
+
+class CurationBrowser(WithStandIn):
+    """What it shows is always a function of `controls`, `choice`, `ticks` (the pilot by hand) and `dropped`.
+
+    scores: of all episodes, by the controls' criteria. order: the rows of those that the metadata do not reject, the
+    best first. chosen: what *save* writes; None where full set and pilot cannot be chosen, as the line below says.
+    """
+
+    def __init__(self, measurements: pd.DataFrame, load: Callable[[str], Packet], path: Path, criteria: Criteria,
+                 choice: Choice):
+        if measurements.empty:
+            raise InputError("curation_browser", "no measured episode", "at least one")
+        self.measurements = measurements.sort_values("episode").reset_index(drop=True)
+        self.load, self.path, self.start, self.choice = load, path, criteria, choice
+        self.dropped: set[str] = set()
+        self.ticks: set[str] = set()
+        notice = self._open() if path.exists() else ""
+        self._mine = threading.RLock()  # JupyterLab delivers the values of two controls in two threads of the kernel
+        self._setting = False
+        self._build()
+        self.rerank()
+        self._say(notice)
+
+    def _open(self) -> str:
+        """Take over what the selection file says, and return what a person should know of it."""
+        by = selection.chosen_by(self.path)
+        if record := selection.read_record(self.path):
+            self.start, self.choice, self.dropped = record.criteria, record.choice, set(record.dropped)
+        if by["pilot_by"] == "hand":
+            self.ticks, self.choice = set(selection.hand_picked(self.path)), replace(self.choice, pilot_by="hand")
+        return "Saving here replaces the full set, which was edited by hand." if by["full_by"] == "hand" else ""
+
+    def _build(self) -> None:
+        self.controls = criteria_sliders.sliders(self.start, criteria_sliders.parts_without_signal(self.measurements))
+        for name, known in (("full_by", FULL_BY), ("pilot_by", PILOT_BY)):
+            self.controls[name] = widgets.Dropdown(
+                options=[(f"{key}: {words}", key) for key, words in known.items()], value=getattr(self.choice, name),
+                description=name.replace("_", " "), style=criteria_sliders.STYLE, layout=criteria_sliders.LAYOUT)
+        for control in self.controls.values():
+            control.observe(self._on_control, "value")
+        self.reset_button = widgets.Button(description="reset", tooltip="the weights and limits that it opened with")
+        self.save_button = widgets.Button(description="save", button_style="primary", tooltip=f"write {self.path.name}")
+        self.reset_button.on_click(lambda _: self.reset())
+        self.save_button.on_click(lambda _: self.save())
+        controls, n = list(self.controls.values()), len(PARTS)
+        groups = {"weights": controls[:n], "limits": controls[n:-2], "sets": controls[-2:]}
+        panel = widgets.VBox([widget for name, group in groups.items()
+                              for widget in (widgets.HTML(f"<b>{name}</b>"), *group)]
+                             + [widgets.HBox([self.reset_button, self.save_button])])
+
+        self.rows = [Row(self._mine, self.keep, self.tick, self.show) for _ in range(PAGE)]
+        self.page = widgets.BoundedIntText(1, 1, 1, description="page", layout={"width": "150px"},
+                                           style={"description_width": "40px"})
+        self.page.observe(lambda _: self._show_page(), "value")
+        back, on = (widgets.Button(icon=f"chevron-{side}", layout={"width": "40px"}, tooltip=words)
+                    for side, words in (("left", "page before"), ("right", "next page")))
+        back.on_click(lambda _: setattr(self.page, "value", self.page.value - 1))
+        on.on_click(lambda _: setattr(self.page, "value", self.page.value + 1))
+        self.position, self.counts, self.status = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        table = widgets.VBox([heads(), *(row.box for row in self.rows), widgets.HBox([back, self.page, on,
+                              self.position]), self.counts, self.status], layout={"flex": "1 1 900px"})
+        self.image = widgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start",
+                                                         "display": "none"})
+        super().__init__([widgets.HBox([panel, table], layout={"flex_flow": "row wrap"}), self.image])
+
+    # -------------------------------------------------------------------------------------------- what a person can do
+
+    @property
+    def criteria(self) -> Criteria:
+        """What the sliders say, all else as at the start. InputError where that is no criteria."""
+        return criteria_sliders.read(self.controls, self.start)
+
+    def keep(self, episode: str, kept: bool) -> None:
+        """Drop an episode from both sets, or take it back."""
+        with self._mine:
+            (self.dropped.discard if kept else self.dropped.add)(episode)
+            if not kept:
+                self.ticks.discard(episode)
+            self._flag()
+
+    def tick(self, episode: str, wanted: bool) -> None:
+        """Take an episode into the pilot or out of it; from then on the pilot is picked by hand."""
+        with self._mine:
+            self._choose(pilot_by="hand")
+            (self.ticks.add if wanted else self.ticks.discard)(episode)
+            self._flag()
+
+    def show(self, episode: str) -> None:
+        """The packet view of an episode: its frames, depth, tracks, mask."""
+        with self._mine:
+            try:
+                figure = images.packet_view(*self.load(episode))
+            except InputError as error:
+                return self._say(str(error), wrong=True)
+            self.image.value, self.image.layout.display = figure._repr_png_(), None
+
+    def reset(self) -> None:
+        """Back to the weights and limits that it opened with."""
+        with self._mine:
+            self._setting = True
+            criteria_sliders.put(self.controls, self.start)
+            self._setting = False
+            self.rerank()
+
+    def save(self) -> None:
+        """Write the selection file, which then counts as edited by a person."""
+        with self._mine:
+            try:
+                selection.write_selection(self.path, self.chosen, self.choice, self.criteria, self.dropped)
+            except (InputError, OSError) as error:
+                return self._say(f"Not saved: {error}", wrong=True)
+            self._say(f"Saved as {self.path.name}. Notebook 01 leaves it as it is now; those after it use it.")
+
+    # --------------------------------------------------------------------------------------------- what follows from it
+
+    def _on_control(self, change) -> None:
+        with self._mine:
+            if self._setting:
+                return
+            name = next(name for name, control in self.controls.items() if control is change.owner)
+            if name in criteria_sliders.SLIDERS:
+                return self.rerank()
+            self._choose(**{name: change.new})
+            self._flag()
+
+    def _choose(self, **by: str) -> None:
+        """Change how the sets are chosen. A pilot by hand begins with the one that stood there."""
+        if by.get("pilot_by", self.choice.pilot_by) != self.choice.pilot_by:
+            self.ticks = self.flagged("pilot") if by["pilot_by"] == "hand" else set()
+        self.choice, self._setting = replace(self.choice, **by), True
+        for name, value in by.items():
+            self.controls[name].value = value
+        self._setting = False
+
+    def rerank(self) -> None:
+        """Score all episodes by the sliders' criteria, rank those that these accept, flag them and show the page."""
+        with self._mine:
+            try:
+                criteria = self.criteria
+            except InputError as error:
+                self.save_button.disabled = True
+                return self._say(str(error), wrong=True)
+            self.scores = score.score(self.measurements, criteria)
+            order = selection.ranking(self.scores)
+            self.order = order[score.rejections(self.measurements, criteria)[order] == ""]
+            self._flag()
+
+    def _flag(self) -> None:
+        self.chosen, best = None, self.scores.iloc[self.order[: self.choice.n_top]]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a full set smaller than asked for: the counts say it
+                self.chosen = selection.select(best, self.choice, ticks=self.ticks, dropped=self.dropped)
+            self._say("Not saved yet.")
+        except InputError as error:
+            self._say(str(error), wrong=True)
+        self.save_button.disabled = self.chosen is None
+        full, pilot = (len(self.flagged(flag)) for flag in FLAGS)
+        self.counts.value = (f"full set <b>{full}</b> of {self.choice.n_full}, by {self.choice.full_by} · pilot "
+                             f"<b>{pilot}</b> of {self.choice.n_pilot}, by {self.choice.pilot_by} · dropped "
+                             f"<b>{len(self.dropped)}</b> · {len(self.order)} of {len(self.measurements)} ranked")
+        self._show_page()
+
+    def flagged(self, flag: str) -> set[str]:
+        """The episodes of the full set or of the pilot; where they cannot be chosen, what is ticked."""
+        if self.chosen is None:
+            return set(self.ticks) if flag == "pilot" else set()
+        return set(self.chosen["episode"][self.chosen[flag]])
+
+    def _say(self, text: str, wrong: bool = False) -> None:
+        self.status.value = f'<span style="color:{"#D55E00" if wrong else "inherit"}">{html.escape(text)}</span>'
+
+    def _show_page(self) -> None:
+        with self._mine:
+            self.page.max = max(1, -(-len(self.order) // PAGE))
+            first = (self.page.value - 1) * PAGE
+            shown, full, pilot = self.scores.iloc[self.order[first: first + PAGE]], *map(self.flagged, FLAGS)
+            for i, row in enumerate(self.rows):
+                if i < len(shown):
+                    data = shown.iloc[i]
+                    id = data["episode"]
+                    row.fill(data, first + i + 1, id not in self.dropped, id in full, id in pilot)
+                else:
+                    row.clear()
+            self.position.value = f"{first + bool(len(shown))}–{first + len(shown)} of {len(self.order)}"
+
+    def static_html(self) -> str:
+        """The best episodes as a table with a picture of each, for pages without a kernel."""
+        lines, sets = [], {flag: self.flagged(flag) for flag in FLAGS}
+        for rank, (_, data) in enumerate(self.scores.iloc[self.order[:STATIC_ROWS]].iterrows(), 1):
+            try:
+                picture = tiles.signals_tile(*self.load(data["episode"]))
+            except InputError as error:
+                picture = error.found
+            lines.append((picture, cells(data, rank, ", ".join(f for f in FLAGS if data["episode"] in sets[f]))))
+        return static_table(lines, f"The best {len(lines)} of {len(self.order)} episodes. Where a kernel runs, this is "
+                            "a browser: it ranks anew, shows any episode with its signals, and saves your ticks.")

@@ -1,0 +1,110 @@
+"""The look of the curation browser's table: a line with ticks and a button per episode, and the table on paper."""
+
+import base64
+import html
+import threading
+from collections.abc import Callable, Iterable
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+from ipywidgets import Layout
+
+from lewm_core.curation.score import PARTS
+from lewm_core.viz.widgets import jpeg
+
+COLUMNS = {"rank": 50, "set": 44, "score": 84, **dict.fromkeys(PARTS, 70), "frames": 58}  # px; the task takes the rest
+WIDTH = {"keep": 48, "pilot": 48, "episode": 150}  # px of what can be clicked
+BLUE, GREEN, GREY = "#0072B2", "#35A98B", "rgba(128,128,128,.18)"
+
+
+def cells(data: pd.Series, rank: int, sets: str) -> dict[str, str]:
+    """The cells of one episode's line as HTML, by column. data: a row of `curation.score`'s table."""
+    parts = {part: _bar(data[f"part_{part}"], GREEN, 2) for part in PARTS}
+    return {"rank": str(rank), "set": f'<b style="color:{BLUE}">{sets}</b>', "score": _bar(data["score"], BLUE, 3),
+            **parts, "frames": str(data["length"]), "episode": html.escape(data["episode"]),
+            "task": html.escape(data["task"] or "(no text)")}
+
+
+def _bar(value: float, colour: str, digits: int) -> str:
+    """A number from 0 to 1 on a bar as long; a dash for one that is not there."""
+    if np.isnan(value):
+        return "–"
+    ground = f"background:linear-gradient(90deg,{colour}66 {100 * value:.0f}%,{GREY} {100 * value:.0f}%)"
+    return f'<span style="display:block;padding:0 4px;{ground}">{value:.{digits}f}</span>'
+
+
+def _line(texts: dict[str, str], faint: bool = False) -> str:
+    """One line of cells of the columns' widths."""
+    cell = "overflow:hidden;white-space:nowrap;text-overflow:ellipsis;padding-right:6px;box-sizing:border-box;"
+    spans = [f'<span style="{cell}flex:0 0 {width}px">{texts[name]}</span>' for name, width in COLUMNS.items()]
+    spans.append(f'<span style="{cell}flex:1 1 0">{texts["task"]}</span>')
+    return f'<div style="display:flex;line-height:26px;opacity:{0.4 if faint else 1}">{"".join(spans)}</div>'
+
+
+def _fixed(name: str) -> Layout:
+    return Layout(flex=f"0 0 {WIDTH[name]}px")
+
+
+def _room() -> Layout:
+    return Layout(flex="1 1 auto", min_width="850px")
+
+
+def heads() -> widgets.Widget:
+    """The line of column names."""
+    names = [widgets.HTML(f"<b>{name}</b>", layout=_fixed(name)) for name in WIDTH]
+    return widgets.HBox([*names, widgets.HTML(_line({name: f"<b>{name}</b>" for name in (*COLUMNS, "task")}),
+                                              layout=_room())])
+
+
+class Row:
+    """One line of the table: two ticks, the episode as a button, cells. It shows one episode after another.
+
+    Args:
+        lock: held while a person's tick is passed on, so that none comes between two changes of the table.
+        keep, tick: called with the episode and a person's new value. show: called with the episode.
+    """
+
+    def __init__(self, lock: threading.RLock, keep: Callable[[str, bool], None], tick: Callable[[str, bool], None],
+                 show: Callable[[str], None]):
+        self._lock, self._filling, self.episode = lock, False, ""
+        self.keep, self.pilot = (widgets.Checkbox(indent=False, layout=_fixed(name), tooltip=name)
+                                 for name in ("keep", "pilot"))
+        self.button = widgets.Button(layout=_fixed("episode"), tooltip="show the episode with its signals")
+        self.cells = widgets.HTML(layout=_room())
+        self.box = widgets.HBox([self.keep, self.pilot, self.button, self.cells])
+        self.keep.observe(lambda change: self._changed(keep, change.new), "value")
+        self.pilot.observe(lambda change: self._changed(tick, change.new), "value")
+        self.button.on_click(lambda _: show(self.episode))
+
+    def _changed(self, act: Callable[[str, bool], None], value: bool) -> None:
+        with self._lock:
+            if not self._filling:
+                act(self.episode, value)
+
+    def fill(self, data: pd.Series, rank: int, kept: bool, full: bool, pilot: bool) -> None:
+        """Show an episode: a row of `curation.score`'s table, its rank, and what it is chosen for."""
+        self._filling, self.episode = True, data["episode"]
+        self.keep.value, self.pilot.value, self.pilot.disabled = kept, pilot, not kept
+        self._filling = False
+        self.button.description = self.episode
+        self.cells.value = _line(cells(data, rank, "full" if full else ""), faint=not kept)
+        self.box.layout.visibility = "visible"
+
+    def clear(self) -> None:
+        self.episode, self.box.layout.visibility = "", "hidden"
+
+
+def static_table(lines: Iterable[tuple[np.ndarray | str, dict[str, str]]], words: str) -> str:
+    """The table as HTML that needs nothing else: per line a picture (uint8 RGB, or why there is none) and `cells`."""
+    columns, rows = ["episode", *COLUMNS, "task"], []
+    for picture, texts in lines:
+        if isinstance(picture, str):
+            shown = html.escape(picture)
+        else:
+            data = base64.b64encode(jpeg(picture)).decode()
+            shown = f'<img alt="{texts["episode"]}" width="112" src="data:image/jpeg;base64,{data}">'
+        rows.append("".join(f'<td style="text-align:left">{text}</td>' for text in [shown, *map(texts.get, columns)]))
+    head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("", *columns))
+    body = "".join(f"<tr>{row}</tr>" for row in (head, *rows))
+    return f'<div class="curation-table"><table>{body}</table><p>{html.escape(words)}</p></div>'

@@ -1,0 +1,82 @@
+"""One episode as one small picture, for contact sheets and lists: what every camera saw, what the signals found."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, sqrt
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lewm_core.signals import Signals
+from lewm_core.signals.geometry import REFERENCE_SIZE
+from lewm_core.signals.pipeline import SourceSpec
+from lewm_core.signals.quality import MOVING
+from lewm_core.sources.episode import Episode, Source
+from lewm_core.utils.errors import InputError
+from lewm_core.viz.images import DARK, draw_mask, draw_tracks, enlarge
+
+GAP = 3  # px between pictures
+
+
+def cameras(spec: SourceSpec, size: int) -> list[Source]:
+    """The same episodes seen by each camera of the data set, in frames of `size` px."""
+    return [replace(spec, camera=camera, image_size=size).open() for camera in range(spec.open().cameras)]
+
+
+def camera_tile(sources: Sequence[Source], id: str, size: int) -> tuple[np.ndarray, list[str]]:
+    """The middle frame of an episode from every camera, side by side, and what was found instead of a picture.
+
+    Args:
+        sources: as `cameras` makes them, with frames of `size` px.
+
+    Returns:
+        The picture (uint8 RGB, cameras in reading order, each with its number; a camera without a picture is grey and
+        says why, so a blank one says "blank"), and a line per camera that has none.
+    """
+    shown, absent = [], []
+    for camera, source in enumerate(sources):
+        try:
+            frames = source.load(id).frames
+            shown.append(frames[len(frames) // 2])
+        except InputError as error:
+            shown.append(error.found)
+            absent.append(f"camera {camera}: {error.found}")
+    return mosaic(shown, size), absent
+
+
+def mosaic(pictures: Sequence[np.ndarray | str], size: int) -> np.ndarray:
+    """Pictures (size, size, 3) in a grid as square as can be, numbered; a text in place of one is written out."""
+    columns = ceil(sqrt(len(pictures)))
+    rows = ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * (size + GAP) - GAP, rows * (size + GAP) - GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(10, size // 8))
+    for i, picture in enumerate(pictures):
+        x, y = i % columns * (size + GAP), i // columns * (size + GAP)
+        if isinstance(picture, str):
+            draw.rectangle((x, y, x + size - 1, y + size - 1), "#C8C8C8")
+            draw.multiline_text((x + size / 2, y + size / 2), textwrap.fill(picture, 14), "#333333", font, anchor="mm",
+                                align="center")
+        else:
+            sheet.paste(Image.fromarray(picture), (x, y))
+        if len(pictures) > 1:
+            box = draw.textbbox((x + 4, y + 2), str(i), font)
+            draw.rectangle((x, y, box[2] + 4, box[3] + 3), DARK)
+            draw.text((x + 4, y + 2), str(i), "white", font)
+    return np.asarray(sheet)
+
+
+def signals_tile(episode: Episode, signals: Signals) -> np.ndarray:
+    """The episode's last frame, enlarged by a whole factor to about 224 px, with the mask laid over it and the whole
+    way of every visible point that moved by more than MOVING px (at 224); what is missing is not drawn."""
+    t, width = len(episode.frames) - 1, episode.frames.shape[2]
+    zoom, picture = max(1, round(REFERENCE_SIZE / width)), episode.frames[-1]
+    if signals.mask is not None:
+        picture = draw_mask(picture, signals.mask[t], 0.4)
+    if signals.tracks is None:
+        return enlarge(picture, zoom)
+    tracks, visible = (signals.tracks_fg, signals.visible_fg) if signals.biased else (signals.tracks, signals.visible)
+    moved = np.linalg.norm(tracks - tracks[0], axis=-1).max(0) * REFERENCE_SIZE / width > MOVING
+    if not moved.any():
+        return enlarge(picture, zoom)
+    return draw_tracks(picture, tracks[:, moved], visible[:, moved], t, t, zoom=zoom)

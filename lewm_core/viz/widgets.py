@@ -1,0 +1,233 @@
+"""ipywidgets inspectors for notebooks 02 and 07, each with a static stand-in for readers without a kernel.
+
+An inspector displays as two representations of one output: the live widget, and plain HTML with a slider over
+pictures that were drawn when the cell ran. A notebook front end takes the first; an HTML export takes the second,
+provided the widget state is not embedded in it (`without_widget_state`).
+"""
+
+import base64
+import functools
+import html
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import cv2
+import ipywidgets as widgets
+import numpy as np
+
+from lewm_core.signals import Signals, geometry
+from lewm_core.sources.episode import Episode
+from lewm_core.utils.errors import InputError, pick
+from lewm_core.viz import images as pictures
+
+Packet = tuple[Episode, Signals]
+DISPLAY_SIZE = 448  # px, the least width at which frames are shown
+ALL = "all columns"
+STATIC_FRAMES = 8  # pictures in the static stand-in
+QUERIES = {"uniform": ("tracks", "visible"), "foreground-biased": ("tracks_fg", "visible_fg")}
+REGIONS = {"object mask, full resolution": None,
+           "C1: tight, 56×56": 0, "C2: + 8 px, 56×56": 8, "C3: + 20 px, 56×56": 20}
+
+
+def png(image: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as a PNG, compressed lightly for speed."""
+    return cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def jpeg(image: np.ndarray, quality: int = 88) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG, for pictures that stay in a notebook."""
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def static_slider_html(images: Sequence[bytes], labels: Sequence[str], alt: str = "picture") -> str:
+    """A slider over pictures that works in any browser, offline and without a kernel; the first shows without scripts.
+
+    Args:
+        images: PNG or JPEG files as bytes. labels: a line under each.
+    """
+    if not images or len(images) != len(labels):
+        raise InputError("static_slider_html", f"{len(images)} images, {len(labels)} labels", "a label for each image")
+    pages = []
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+        data = base64.b64encode(image).decode()
+        text, hidden = html.escape(label), ";display:none" if i else ""
+        pages.append(f'<figure style="margin:0{hidden}"><img alt="{html.escape(alt)}: {text}" style="max-width:100%" '
+                     f'src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>')
+    script = ("for (const [i, page] of this.parentNode.querySelectorAll('figure').entries()) "
+              "page.style.display = i == this.value ? '' : 'none'")
+    slider = (f'<input type="range" min="0" max="{len(images) - 1}" value="0" step="1" aria-label="{html.escape(alt)}" '
+              f'autocomplete="off" style="width:{DISPLAY_SIZE}px;max-width:100%" oninput="{script}">')
+    return f'<div class="static-slider">{slider if len(images) > 1 else ""}{"".join(pages)}</div>'
+
+
+def without_widget_state(notebook):
+    """`notebook` (an nbformat node) without saved widget state, so that its HTML export shows the static pictures.
+
+    With the state in it, an export asks the network for a widget manager and shows nothing offline.
+    """
+    notebook.metadata.pop("widgets", None)
+    return notebook
+
+
+class WithStandIn(widgets.VBox):
+    """A widget that also displays as `static_html()`, for readers without a kernel."""
+
+    def static_html(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        return {**data, "text/html": self.static_html()}
+
+
+class Inspector(WithStandIn):
+    """Controls, a picture drawn from their values, and a line of text.
+
+    draw: called with the controls' values by name; returns the picture (H, W, 3) uint8 and the text.
+    controls: name -> ipywidgets control.
+    static: settings of the static pictures, each a dict of control values that differ from the ones at the start.
+    """
+
+    def __init__(self, draw: Callable[..., tuple[np.ndarray, str]], controls: Mapping[str, widgets.Widget],
+                 static: Callable[[], Sequence[dict]]):
+        self.draw, self.controls, self._static = draw, dict(controls), static
+        self._drawing = threading.Lock()  # JupyterLab delivers the values of two controls in two threads of the kernel
+        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
+        self.text = widgets.HTML()
+        super().__init__([*self.controls.values(), self.image, self.text])
+        for control in self.controls.values():
+            control.observe(self._refresh, "value")
+        self._refresh()
+
+    def values(self) -> dict[str, object]:
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _refresh(self, change=None) -> None:
+        with self._drawing:  # so that the last to draw has read the values last
+            picture, text = self.draw(**self.values())
+            self.image.value, self.text.value = png(picture), html.escape(text)
+
+    def static_html(self) -> str:
+        """The stand-in: a slider over pictures of the settings that `static` lists."""
+        drawn = [self.draw(**{**self.values(), **setting}) for setting in self._static()]
+        return static_slider_html([jpeg(picture) for picture, _ in drawn], [text for _, text in drawn])
+
+
+def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
+                   ids: Iterable[str] | None = None) -> Inspector:
+    """Pick an episode and a frame and see its tracks: which queries, how long a trail, on the object only.
+
+    Args:
+        episodes: id -> (Episode, Signals), or a function that loads them. ids: those offered; all of a mapping.
+    """
+    load, ids = _loader(episodes, ids)
+
+    def draw(episode: str, frame: int, queries: str, trail: int, on_object: bool) -> tuple[np.ndarray, str]:
+        data, signals = load(episode)
+        frame = min(frame, len(data.frames) - 1)
+        name, seen = QUERIES[queries]
+        tracks, visible = getattr(signals, name), getattr(signals, seen)
+        zoom = _zoom(data)
+        text = f"{episode}, frame {frame} of {len(data.frames)}: {data.task}"
+        if tracks is None or (on_object and signals.mask is None):
+            reason = signals.missing[name if tracks is None else "mask"]
+            return pictures.enlarge(data.frames[frame], zoom), f"{text} · {reason}"
+        mask = signals.mask[frame] if on_object else None
+        n = len(pictures.shown_points(tracks, visible, frame, mask))
+        where = " on the object" if on_object else ""
+        return (pictures.draw_tracks(data.frames[frame], tracks, visible, frame, trail, mask, zoom),
+                f"{text} · {n} of {tracks.shape[1]} points visible{where} ({queries} queries)")
+
+    controls = _episode_and_frame(load, ids) | {
+        "queries": widgets.Dropdown(options=list(QUERIES), description="queries"),
+        "trail": widgets.IntSlider(8, 0, 30, description="trail"),
+        "on_object": widgets.Checkbox(False, description="on the object only"),
+    }
+    if load(ids[0])[1].biased:
+        controls["queries"].value = "foreground-biased"
+    return Inspector(draw, controls, lambda: _frames(load, controls))
+
+
+def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
+                  ids: Iterable[str] | None = None) -> Inspector:
+    """Pick an episode, a frame and a region and see where depth is supervised. Args: as inspect_tracks."""
+    load, ids = _loader(episodes, ids)
+
+    def draw(episode: str, frame: int, region: str, opacity: float) -> tuple[np.ndarray, str]:
+        data, signals = load(episode)
+        frame = min(frame, len(data.frames) - 1)
+        zoom = _zoom(data)
+        text = f"{episode}, frame {frame} of {len(data.frames)}: {data.task}"
+        if signals.mask is None:
+            return pictures.enlarge(data.frames[frame], zoom), f"{text} · {signals.missing['mask']}"
+        mask = signals.mask[frame]
+        if REGIONS[region] is not None:
+            mask = geometry.dilate(geometry.to_supervision(mask[None]), REGIONS[region])[0]
+        return (pictures.draw_mask(data.frames[frame], mask, opacity, zoom),
+                f"{text} · {region}: {mask.mean():.1%} of the frame")
+
+    controls = _episode_and_frame(load, ids) | {
+        "region": widgets.Dropdown(options=list(REGIONS), description="region"),
+        "opacity": widgets.FloatSlider(0.5, min=0, max=1, step=0.05, description="opacity"),
+    }
+    return Inspector(draw, controls, lambda: [{**setting, "region": region}
+                                              for setting in _frames(load, controls, STATIC_FRAMES // 2)
+                                              for region in (list(REGIONS)[0], list(REGIONS)[-1])])
+
+
+def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[pictures.RolloutColumn], Sequence[int]]]) -> Inspector:
+    """Pick an episode, a rollout step and a column and see it beside the ground truth.
+
+    rollouts: episode id -> (columns, steps) as for pictures.rollout_strip, ground truth first; the same column names
+        for every episode.
+    """
+    if not rollouts:
+        raise InputError("inspect_rollout", "no rollout", "at least one episode's columns and steps")
+    ids = list(rollouts)
+    names = [c.name for c in rollouts[ids[0]][0]][1:]
+
+    def draw(episode: str, step: int, column: str) -> tuple[np.ndarray, str]:
+        columns, steps = rollouts[episode]
+        i = min(step, len(steps)) - 1
+        known = {c.name: c for c in columns}
+        shown = columns if column == ALL else [columns[0], pick(known, column, f"column of {episode}")]
+        picture = pictures.rollout_row(shown, steps, i, 160 if column == ALL else 320)
+        return picture, f"{episode}, rollout step +{steps[i]}"
+
+    controls = {
+        "episode": widgets.Dropdown(options=ids, description="episode"),
+        "step": widgets.IntSlider(1, 1, len(rollouts[ids[0]][1]), description="step"),
+        "column": widgets.Dropdown(options=[ALL, *names], description="shown"),
+    }
+    controls["episode"].observe(lambda change: setattr(controls["step"], "max", len(rollouts[change.new][1])), "value")
+    return Inspector(draw, controls,
+                     lambda: [{"step": s + 1} for s in range(len(rollouts[controls["episode"].value][1]))])
+
+
+def _loader(episodes, ids) -> tuple[Callable[[str], Packet], list[str]]:
+    """A loader that keeps the last few episodes, and the ids on offer."""
+    ids = list(episodes if ids is None else ids)
+    if not ids:
+        raise InputError("inspector", "no episode", "at least one episode id")
+    if isinstance(episodes, Mapping):
+        return (lambda id: pick(episodes, id, "episode")), ids
+    return functools.lru_cache(maxsize=4)(episodes), ids
+
+
+def _zoom(episode: Episode) -> int:
+    return max(1, -(-DISPLAY_SIZE // episode.frames.shape[2]))
+
+
+def _episode_and_frame(load, ids) -> dict[str, widgets.Widget]:
+    episode = widgets.Dropdown(options=ids, description="episode")
+    frame = widgets.IntSlider(0, 0, len(load(ids[0])[0].frames) - 1, description="frame")
+    episode.observe(lambda change: setattr(frame, "max", len(load(change.new)[0].frames) - 1), "value")
+    return {"episode": episode, "frame": frame}
+
+
+def _frames(load, controls, n: int = STATIC_FRAMES) -> list[dict]:
+    """Settings for `n` frames spread over the episode that is chosen."""
+    length = len(load(controls["episode"].value)[0].frames)
+    return [{"frame": int(t)} for t in np.unique(np.linspace(0, length - 1, min(n, length)).round())]

@@ -1,0 +1,323 @@
+"""The controls: chosen episodes, exact steps, checks and probes that disturb nothing, and the table of runs."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lewm_core import dataset
+from lewm_core.conditions import CONDITIONS, CONTROLS, condition
+from lewm_core.experiments import controls, sweep
+from lewm_core.experiments.controls import Sizes, choose, plan, training_set
+from lewm_core.experiments.gradients import conflict, shared_parameters
+from lewm_core.experiments.sweep import Run, curves, execute
+from lewm_core.model import MODELS, LeWM
+from lewm_core.stats.paired import in_order
+from lewm_core.train import ActionScale, Frames, Recipe, build_heads, evenly, loss_terms, split_of, train, windows
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.workspace import Workspace
+from tests.helpers import TINY, random_base, write_squares
+
+NANO = MODELS["nano"]
+LENGTHS = (9, 7, 8, 6, 10, 8, 7, 9)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_squares(tmp_path_factory.mktemp("data") / "squares.h5", LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def data(path):
+    return dataset.load(path)
+
+
+def run(data, name="A", recipe=TINY, seed=0, **options):
+    return train(LeWM(NANO, seed=9), condition(name), data, recipe, seed, **options)
+
+
+def weights(outcome):
+    return {**outcome.model.state_dict(), **{f"head.{k}": v for k, v in outcome.heads.state_dict().items()}}
+
+
+def same_weights(a, b):
+    return all(torch.equal(v, weights(b)[n]) for n, v in weights(a).items())
+
+
+# --- chosen episodes
+
+
+def test_a_selection_is_the_episodes_asked_for_in_that_order(data):
+    chosen = data.select(["square4", "square1"])
+    assert chosen["episode_id"].tolist() == ["square4", "square1"] and chosen["ep_len"].tolist() == [10, 7]
+    assert chosen["ep_offset"].tolist() == [0, 10] and chosen["ep_offset"].dtype == np.int64
+    for new, old in ((0, 4), (1, 1)):
+        for name, column in dataset.COLUMNS.items():
+            if column.axis == "N" and column.dtype != "str":
+                np.testing.assert_array_equal(chosen[name][chosen.episode(new)], data[name][data.episode(old)])
+    assert chosen.made == data.made
+    prints = [data.select(ids).fingerprint for ids in (["square4", "square1"], ["square1", "square4"], ["square4"])]
+    assert len({data.fingerprint, *prints}) == 4 and chosen.fingerprint == prints[0]
+    for wrong in (["square1", "nobody"], ["square1", "square1"], []):
+        with pytest.raises(InputError, match="episodes"):
+            data.select(wrong)
+
+
+def test_the_test_episodes_judge_and_never_teach(data):
+    test = ["square2", "square5"]
+    numbers = {2, 5}
+    owner = np.repeat(np.arange(len(LENGTHS)), data["ep_len"])
+    for seed in range(5):
+        split = split_of(data, TINY, seed, test)
+        taught = set(owner[np.unique(windows(np.r_[split.train, split.val["window"]]))])
+        assert taught == set(range(len(LENGTHS))) - numbers
+        assert set(owner[windows(split.val["episode"]).ravel()]) == numbers
+        assert len(split.val["episode"]) == sum(LENGTHS[i] - 3 for i in numbers)  # all of their windows
+        drawn = split_of(data.select([f"square{i}" for i in range(8) if i not in numbers]), TINY, seed)
+        assert set(drawn.val) == set(split.val)
+    with pytest.raises(InputError, match="disjoint"):
+        Run("A", "x", 0, "a.h5", "print", random_base(), TINY, ("square1", "square2"), ("square2",))
+
+
+def test_episodes_and_test_set_name_a_run(data, path):
+    base = Run("A", "x", 0, str(path), data.fingerprint, random_base(), TINY)
+    others = [base, replace(base, episodes=("square1", "square2")), replace(base, test=("square3",)),
+              replace(base, episodes=("square1", "square2"), test=("square3",)),
+              replace(base, episodes=("square1", "square4"), test=("square3",)),
+              replace(base, recipe=replace(TINY, steps=3)), replace(base, recipe=replace(TINY, checks=1))]
+    assert len({r.key for r in others}) == len(others)
+
+
+# --- steps, checks, probes
+
+
+def test_exactly_so_many_steps_and_the_schedule_spans_them(data):
+    per_epoch = run(data, recipe=replace(TINY, epochs=1)).steps
+    for steps in (1, per_epoch, per_epoch + 1, 3 * per_epoch - 1):
+        seen = []
+        outcome = run(data, recipe=replace(TINY, steps=steps, epochs=99), on_step=lambda *a, seen=seen: seen.append(a))
+        assert outcome.steps == len(seen) == steps and [s[:2] for s in seen] == [(i + 1, steps) for i in range(steps)]
+        assert [p["step"] for p in outcome.curve] == [*range(per_epoch, steps, per_epoch), steps]
+        last = outcome.curve[-1]
+        mean = np.mean([terms["pred"] for s, _, terms in seen if s > steps - (steps - 1) % per_epoch - 1])
+        assert last["pred"] == pytest.approx(mean)
+    whole = run(data, recipe=replace(TINY, epochs=2))
+    assert same_weights(whole, run(data, recipe=replace(TINY, steps=2 * per_epoch)))  # epochs and steps agree
+    for wrong in ({"steps": 0}, {"checks": -1}, {"probes": -1}):
+        with pytest.raises(InputError, match="recipe"):
+            replace(TINY, **wrong)
+
+
+def test_checks_and_probes_are_where_they_should_be_and_disturb_nothing(data):
+    plain = run(data, "E")
+    outcome = run(data, "E", replace(TINY, checks=3, probes=4))
+    assert same_weights(plain, outcome) and plain.metrics == outcome.metrics and plain.curve == outcome.curve
+    assert not plain.checks and not plain.probes
+    steps = outcome.steps
+    assert sorted({c["step"] for c in outcome.checks}) == [0, round(steps / 2), steps]
+    assert [c["split"] for c in outcome.checks] == ["window", "episode"] * 3
+    end = {c["split"]: {k: v for k, v in c.items() if k not in ("step", "split")} for c in outcome.checks[-2:]}
+    assert end == outcome.metrics
+    start = run(data, "E", replace(TINY, lr=0.0, steps=1, checks=2, directions=16)).checks
+    assert start[1]["mse"] == outcome.checks[1]["mse"]  # before any step: what the base scores
+    assert sorted({p["step"] for p in outcome.probes}) == sorted(evenly(4, steps - 1))
+    assert {p["term"] for p in outcome.probes} == {"sigreg", "head_depth", "head_tracks"}
+    assert evenly(1, 7) == {7} and evenly(0, 7) == set() and evenly(3, 8) == {0, 4, 8} and evenly(9, 1) == {0, 1}
+
+
+def test_planted_conflict_agreement_and_indifference():
+    theta = torch.nn.Parameter(torch.randn(4096, generator=torch.Generator().manual_seed(0)))
+    wanted, other = torch.randn(2, 4096, generator=torch.Generator().manual_seed(1))
+    loss = lambda target: (theta - target).square().sum()  # noqa: E731
+    away = 2 * theta.detach() - wanted  # from here, exactly the other way
+    rows = conflict({"pred": loss(wanted), "against": loss(away), "along": 3 * loss(wanted),
+                     "aside": theta @ other, "nowhere": torch.tensor(1.0), "flat": 0 * theta.sum()},
+                    {"pred": 1.0, "against": 0.5, "along": 0.1, "aside": 1.0, "nowhere": 1.0, "flat": 1.0}, [theta])
+    rows = {row["term"]: row for row in rows}
+    assert set(rows) == {"against", "along", "aside", "nowhere", "flat"}
+    assert rows["against"]["cosine"] == pytest.approx(-1, abs=1e-5)
+    assert rows["along"]["cosine"] == pytest.approx(1, abs=1e-5)
+    assert abs(rows["aside"]["cosine"]) < 0.06  # 1 / 64 a standard deviation
+    assert rows["against"]["ratio"] == pytest.approx(0.5) and rows["along"]["ratio"] == pytest.approx(0.3)
+    assert rows["nowhere"]["cosine"] is rows["flat"]["cosine"] is None and rows["flat"]["ratio"] == 0
+    assert theta.grad is None
+
+
+def test_what_is_probed_is_what_the_total_loss_is_made_of(data):
+    """The weighted gradients of the parts add up to the one that training follows."""
+    model, row, recipe = LeWM(NANO, 1), condition("E"), Recipe()
+    frames = Frames.of(data, row, np.arange(20), ActionScale.fit(data["action"]), "cpu")
+    heads = build_heads(("depth", "tracks"), NANO.dim, 0)
+    index = torch.from_numpy(windows(np.array([0, 1, 9])))
+    directions = torch.randn(NANO.dim, 16, generator=torch.Generator().manual_seed(0))
+    terms = loss_terms(model, heads, row, frames, index, directions, recipe)
+    shared = shared_parameters(model)
+    parts = {k: v for k, v in terms.items() if k != "total"}
+    rows = conflict(parts, {"pred": 1, "sigreg": 0.09, "head_depth": 0.1, "head_tracks": 0.1}, shared)
+    flat = {n: torch.cat([g.flatten() for g in torch.autograd.grad(v, shared, retain_graph=True)])
+            for n, v in terms.items()}
+    for r in rows:
+        factor = 0.09 if r["term"] == "sigreg" else 0.1
+        g, to = factor * flat[r["term"]], flat["pred"]
+        assert r["cosine"] == pytest.approx(torch.nn.functional.cosine_similarity(g, to, dim=0).item(), abs=1e-5)
+        assert r["ratio"] == pytest.approx((g.norm() / to.norm()).item(), rel=1e-4)
+    assert sum(p.numel() for p in shared) == sum(
+        p.numel() for n, p in model.named_parameters() if n.startswith(("encoder.", "projector.")))
+    total = flat["pred"] + 0.09 * flat["sigreg"] + 0.1 * (flat["head_depth"] + flat["head_tracks"])
+    torch.testing.assert_close(total, flat["total"], rtol=1e-3, atol=1e-5)
+
+
+# --- nothing changes for what was there before
+
+
+BEFORE = {  # held-out MSE and last training loss of runs of the version without controls
+    ("A", 0): (0.09532340615987778, 0.43340305984020233), ("A", 2): (0.06919782608747482, 0.4720638394355774),
+    ("B", 0): (0.09476009756326675, 0.5655168294906616), ("B", 2): (0.06956797093153, 0.6084413528442383),
+    ("D", 0): (0.09506267309188843, 0.4336862117052078), ("D", 1): (0.05112379789352417, 0.42253170907497406),
+    ("C2", 1): (0.053918808698654175, 0.5956648886203766), ("G", 1): (0.051231663674116135, 0.4648444205522537)}
+
+
+@pytest.mark.parametrize("name, seed", BEFORE)
+def test_runs_of_the_papers_conditions_are_what_they_were(tmp_path_factory, name, seed):
+    five = dataset.load(write_squares(tmp_path_factory.mktemp("five") / "squares.h5"))
+    outcome = run(five, name, seed=seed)
+    found = outcome.metrics["episode"]["mse"], outcome.curve[-1]["total"]
+    assert found == pytest.approx(BEFORE[name, seed], rel=1e-3)  # to the bit on the machine they are from
+
+
+# --- the table of runs
+
+
+SMALL = Sizes((2, 4), (2, 1), test=2, weights=(0.1, 1.0), checks=2, probes=1)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    scores = pd.DataFrame({"episode": [f"square{i}" for i in range(8)] + ["rejected"],
+                           "score": [0.1, 0.8, 0.3, 0.9, 0.5, 0.7, 0.2, 0.6, np.nan]})
+    return choose(scores, SMALL, np.random.default_rng(1))
+
+
+def test_the_pool_has_a_test_set_the_best_and_a_random_sample(pool):
+    scores = pd.DataFrame({"episode": [f"e{i:03}" for i in range(300)], "score": np.random.default_rng(0).random(300)})
+    sizes = Sizes((10, 50), (1, 1), test=60)
+    table = choose(scores, sizes, np.random.default_rng(3))
+    assert table.test.sum() == 60 and sorted(table.best[table.best > 0]) == sorted(table["random"][table["random"] > 0])
+    assert not (table.test & ((table.best > 0) | (table["random"] > 0))).any()
+    rest = scores[~scores.episode.isin(table.episode[table.test])].nlargest(50, "score")
+    assert table[table.best > 0].sort_values("best").episode.tolist() == rest.episode.tolist()
+    assert ((table.best > 0) & (table["random"] > 0)).any()  # a random sample is of all, the best among them
+    for part in (table.test, table["random"] > 0):  # neither is a biased sample
+        assert abs(table.score[part].mean() - 0.5) < 4 * 0.29 / np.sqrt(part.sum())
+    assert "rejected" not in set(pool.episode)
+    with pytest.raises(InputError, match="8 scored episodes.*n_candidates"):
+        choose(pd.DataFrame({"episode": list("abcdefgh"), "score": np.ones(8)}), sizes, np.random.default_rng(0))
+
+
+def test_training_sets_are_nested_and_random_ones_differ_by_seed(pool):
+    for selection in ("best", "random"):
+        small, large = (training_set(pool, selection, n, 0) for n in (2, 4))
+        assert small == large[:2]
+    assert training_set(pool, "best", 4, 0) == training_set(pool, "best", 4, 5)
+    assert len({training_set(pool, "random", 2, seed) for seed in range(12)}) > 1
+    with pytest.raises(InputError, match="at least 9"):
+        training_set(pool, "best", 9, 0)
+
+
+def test_every_question_has_its_runs_paired_and_shared(pool, path):
+    planned, skipped = plan(controls.STUDIES, SMALL, pool, path, random_base(), TINY)
+    assert skipped.empty and {c.study for c in planned} == set(controls.STUDIES)
+    test = tuple(pool.episode[pool.test])
+    pairs = {}
+    for c in planned:
+        assert c.run.test == test and not set(test) & set(c.run.episodes)
+        watched = c.selection == "best" and c.run.condition in controls.MAIN
+        assert (c.run.recipe.checks, c.run.recipe.probes) == ((2, 1) if watched else (0, 0))
+        pairs.setdefault((c.study, c.run.scale, c.run.seed), []).append(c.run)
+    for (study, arm, seed), runs in pairs.items():
+        names = [r.condition for r in runs]
+        assert len(set(names)) == len(names), (study, arm, seed)
+        assert {condition(n).baseline for n in names} <= set(names)
+        assert len({(r.episodes, r.recipe.steps) for r in runs}) == 1
+    by = lambda study, arm, name: {c.run.key for c in planned if (c.study, c.run.scale, c.run.condition)  # noqa: E731
+                                   == (study, arm, name)}
+    assert by("scale", "best 2", "B") == by("steps", "pilot set, its own steps", "B") == by("conflict", "pilot", "B") \
+        == by("masks", "pilot", "B") == by("patches", "pilot", "B") == by("weight", "pilot, weight 0.1", "B")
+    assert by("weight", "pilot, weight 1", "A") == by("weight", "pilot, weight 0.1", "A")
+    assert by("weight", "pilot, weight 1", "B") != by("weight", "pilot, weight 0.1", "B")
+    unique = {c.run.key for c in planned}
+    # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D (2 seeds, 1 at full)
+    assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1)
+    assert {c.run.condition for c in planned} >= set(CONTROLS) | {"A", "B", "C1", "C4", "D", "E"}
+
+
+def test_crossed_steps_are_the_other_sets_own(pool, path, tmp_path):
+    planned, _ = plan(["steps"], SMALL, pool, path, random_base(), replace(TINY, epochs=1))
+    runs = {c.run.scale: c.run for c in planned if c.run.condition == "A" and c.run.seed == 0}
+    for r in runs.values():
+        execute(r, tmp_path)
+    table = controls.results([c for c in planned if c.run in runs.values()], tmp_path)
+    took = table.groupby("arm").steps.first()
+    assert took["pilot set, its own steps"] == took["full set, the pilot set's steps"]
+    assert took["full set, its own steps"] == took["pilot set, the full set's steps"] > took["pilot set, its own steps"]
+    assert set(table.columns) == {"study", "arm", "selection", "episodes", "steps", "head_weight", "condition", "scale",
+                                  "seed", "split", "metric", "value", "run"}
+    assert (table.arm == table.scale).all() and set(table.episodes) == {2, 4}
+    checks, probes = (curves(table, tmp_path, part) for part in ("checks", "probes"))
+    assert checks.groupby("scale").step.unique().map(list).to_dict() == {a: [0, took[a]] for a in took.index}
+    assert probes.cosine.between(-1, 1).all() and set(probes.term) == {"sigreg"}
+    along = controls.along_training(table, tmp_path)
+    assert set(along.metric) == {"mse"} and along.set_index(["scale", "step"]).value.to_dict() == checks[
+        checks.split == "episode"].set_index(["scale", "step"]).mse.to_dict()
+
+
+def test_gradients_and_learning_curves_of_finished_runs(pool, path, tmp_path):
+    """Through the files that a notebook has: the pool, the dataset, the runs."""
+    workspace = Workspace(tmp_path, tmp_path / "figures")
+    with pytest.raises(InputError, match="--only 02"):
+        controls.of_run(workspace, "smoke", random_base(), TINY)
+    workspace.dataset("pool").symlink_to(path)
+    pool.to_csv(workspace.pool, index=False)
+    with pytest.raises(InputError, match="one of smoke, quick, paper"):
+        controls.of_run(workspace, "mine", random_base(), TINY)
+    planned, _ = plan(["conflict"], SMALL, pd.read_csv(workspace.pool), path, random_base(), TINY)
+    some = [c for c in planned if c.run.condition in "AE" and c.run.scale == "pilot" and c.run.seed == 0]
+    for c in some:
+        execute(c.run, workspace.runs)
+    table = controls.results(some, workspace.runs)
+    found = controls.gradients(table, workspace.runs)
+    assert set(found["head"]) == {"depth", "tracks"} and set(found.condition) == {"E"} and set(found.scale) == {"pilot"}
+    assert {"scale", "condition", "seed", "step", "head", "cosine", "ratio", "norm", "norm_to"} == set(found)
+    assert found.ratio.to_numpy() == pytest.approx((found.norm / found.norm_to).to_numpy())
+    along = controls.along_training(table, workspace.runs)
+    ends = along[along.step == along.step.max()].set_index("condition")
+    mse = table[(table.metric == "mse") & (table.split == "episode")].set_index("condition").value
+    assert ends.value["A"] == mse["A"] and ends.metric.to_dict() == {"A": "mse", "E": "mse change %"}
+    assert ends.value["E"] == pytest.approx(100 * (mse["E"] / mse["A"] - 1))
+
+
+def test_conditions_without_their_signals_are_left_out_with_the_reason(pool, tmp_path):
+    few = write_squares(tmp_path / "few.h5", LENGTHS, depth="Depth needs weights.")
+    planned, skipped = plan(["masks", "patches"], SMALL, pool, few, random_base(), TINY)
+    assert {c.run.condition for c in planned} == {"A", "D", "D-patch", "A-pp", "D-pp"}
+    assert set(skipped.condition) == set(controls.MASKED + controls.PATCHED) - {c.run.condition for c in planned}
+    assert skipped.reason.str.contains("Depth needs weights").all()
+
+
+def test_bad_studies_and_sizes():
+    with pytest.raises(InputError, match="one of scale, steps"):
+        plan(["scaling"], SMALL, pd.DataFrame(), "a.h5", random_base(), TINY)
+    for episodes, seeds in (((5,), (1,)), ((5, 3), (1, 1)), ((3, 5), (1,)), ((3, 5), (0, 1))):
+        with pytest.raises(InputError, match="growing sizes"):
+            Sizes(episodes, seeds, 2)
+
+
+def test_the_main_study_keeps_its_conditions():
+    assert not set(CONDITIONS) & set(CONTROLS)
+    assert in_order([*CONTROLS, *reversed(CONDITIONS)]) == [*CONDITIONS, *CONTROLS]  # the paper's come first
+    assert sweep.condition is condition and all(condition(c).name == c for c in CONTROLS)
+    assert asdict(Recipe())["steps"] is None and Recipe().checks == Recipe().probes == 0

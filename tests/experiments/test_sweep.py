@@ -1,0 +1,324 @@
+"""Sweeps: what is planned, what names a run, that finished work is kept and unfinished work is never counted."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+
+from lewm_core import dataset
+from lewm_core.checkpoints import checkpoint
+from lewm_core.conditions import CONDITIONS, condition
+from lewm_core.experiments import sweep as module
+from lewm_core.experiments.base import Base
+from lewm_core.experiments.sweep import Run, curves, execute, is_done, load_model, plan, result, sweep
+from lewm_core.model import MODELS, LeWM
+from lewm_core.train import Frames, evaluate, split_of, train, windows
+from lewm_core.utils.errors import InputError
+from tests.helpers import TINY, random_base, write_squares
+
+BASE = random_base()
+QUICK = replace(TINY, epochs=1)
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory) -> Path:
+    return write_squares(tmp_path_factory.mktemp("data") / "squares.h5")
+
+
+class InProcess:
+    """In place of the process pool: the same runs, at once, in this process. `executed` lists their keys."""
+
+    executed: list[str] = []
+
+    def __init__(self, *arguments):
+        self._processes = {}
+
+    def submit(self, function, run, folder):
+        future = Future()
+        self.executed.append(run.key)
+        try:
+            future.set_result(function(run, folder))
+        except InputError as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, cancel_futures=False):
+        pass
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    monkeypatch.setattr(module, "ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr(InProcess, "executed", [])
+    return InProcess.executed
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
+            for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# --- planning
+
+
+def test_every_condition_and_seed_is_a_run(squares):
+    runs, skipped = plan(list(CONDITIONS), "pilot", [0, 1], squares, BASE, QUICK)
+    assert [(r.seed, r.condition) for r in runs] == [(s, c) for s in (0, 1) for c in CONDITIONS]
+    assert skipped.empty and list(skipped.columns) == ["condition", "scale", "reason"]
+    assert len({r.key for r in runs}) == len(runs)
+
+
+def test_conditions_without_their_signals_are_skipped_with_the_reason(tmp_path):
+    path = write_squares(tmp_path / "few.h5", depth="Depth needs weights.", centroid="No depth, no centroid.")
+    runs, skipped = plan(list(CONDITIONS), "pilot", [3], path, BASE, QUICK)
+    assert [r.condition for r in runs] == ["A", "D", "D-fg", "G"]
+    reasons = skipped.set_index("condition")["reason"]
+    assert list(reasons.index) == ["B", "C1", "C2", "C3", "C4", "E", "F"]
+    assert all("Depth needs weights." in reasons[c] for c in ("B", "C1", "C4", "E"))
+    assert "No depth, no centroid." in reasons["F"] and set(skipped["scale"]) == {"pilot"}
+
+
+def test_bad_plans_fail_before_any_work(squares, tmp_path):
+    with pytest.raises(InputError, match="condition: found 'H'.*A, B, C1"):
+        plan(["A", "H"], "pilot", [0], tmp_path / "not even read.h5", BASE, QUICK)
+    for conditions, seeds in ((["A"], []), ([], [0])):
+        with pytest.raises(InputError, match="sweep"):
+            plan(conditions, "pilot", seeds, squares, BASE, QUICK)
+    with pytest.raises(InputError, match="absent"):
+        plan(["A"], "pilot", [0], tmp_path / "absent.h5", BASE, QUICK)
+    with pytest.raises(InputError, match="split: found 0 training windows"):
+        plan(["A"], "pilot", [0], write_squares(tmp_path / "short.h5", [3, 3]), BASE, QUICK)
+    with pytest.raises(InputError, match="patches of 14 do not tile"):
+        plan(["A"], "pilot", [0], squares, random_base("paper"), QUICK)
+
+
+def test_a_run_is_named_by_all_that_decides_its_outcome(tmp_path):
+    run = Run("B", "pilot", 0, "a.h5", "print", BASE, TINY)
+    weights = Base("tabletop play", "nano", tmp_path / "w.safetensors", "hash")
+    other = [
+        replace(run, condition="C1"), replace(run, seed=1), replace(run, fingerprint="another"),
+        replace(run, recipe=replace(TINY, lr=2e-3)), replace(run, recipe=replace(TINY, val_episodes=0.0)),
+        replace(run, base=random_base("small")), replace(run, base=weights),
+        replace(run, base=replace(weights, hash="other weights")), replace(run, base=weights, seed=1),
+    ]
+    assert len({run.key, *(r.key for r in other)}) == 1 + len(other)
+    for same in (replace(run), replace(run, scale="full"), replace(run, dataset="moved/a.h5"),
+                 replace(run, recipe=replace(TINY))):
+        assert same.key == run.key
+    moved = replace(weights, path=tmp_path / "elsewhere.safetensors")
+    assert replace(run, base=moved).key == replace(run, base=weights).key
+
+
+def test_the_name_changes_with_the_code_and_the_row_of_the_table(monkeypatch):
+    run = Run("B", "pilot", 0, "a.h5", "print", BASE, TINY)
+    key = run.key
+    with monkeypatch.context() as m:
+        m.setattr(module, "code_digest", lambda *names: "other code")
+        assert run.key == key  # named once: an edit while a sweep runs does not lose its runs
+        assert replace(run).key != key
+    monkeypatch.setitem(CONDITIONS, "B", replace(CONDITIONS["B"], terms=CONDITIONS["C2"].terms))
+    assert replace(run).key != key
+
+
+# --- sweeping (starting processes takes seconds, so one pool serves all of these)
+
+
+@pytest.fixture(scope="module")
+def swept(squares, tmp_path_factory):
+    """Four runs done by a pool of two processes, and a fifth among them that fails."""
+    folder = tmp_path_factory.mktemp("runs")
+    runs, _ = plan(["A", "E"], "pilot", [0, 1], squares, BASE, TINY)
+    lost = replace(runs[0], base=Base("lost", "nano", folder / "lost.safetensors", "hash"))
+    with pytest.raises(InputError, match="lost.safetensors: .*no such file"):
+        sweep([*runs, lost], folder, jobs=2)
+    # the error came back from its process, what had finished stayed, and what was under way was waited for
+    assert all(is_done(folder, r.key) for r in runs) and not is_done(folder, lost.key)
+    return runs, folder, sweep(runs, folder)
+
+
+def test_results_are_one_tidy_table(swept):
+    runs, folder, results = swept
+    assert list(results.columns) == ["condition", "scale", "seed", "split", "metric", "value", "run"]
+    assert set(results["condition"]) == {"A", "E"} and set(results["split"]) == {"window", "episode"}
+    assert np.isfinite(results["value"]).all()
+    assert not results.duplicated(["condition", "scale", "seed", "split", "metric"]).any()
+    assert len(results) == 2 * 2 * (6 + 8)  # seeds × splits × metrics of A and of E with its two heads
+    for run in runs:
+        record = result(folder, run.key)
+        assert record["steps"] > 0 and record["windows"]["train"] > 0 and record["duration_s"] > 0
+        assert (record["condition"], record["seed"]) == (run.condition, run.seed)
+        assert {p.name for p in (folder / run.key).iterdir()} == {"result.json", "model.safetensors"} | (
+            {"heads.safetensors"} if run.condition == "E" else set())
+    assert sorted(p.name for p in folder.iterdir()) == sorted(r.key for r in runs)  # no temporary folder is left
+
+
+def test_a_parallel_run_is_bit_for_bit_the_run_in_this_process(swept, tmp_path):
+    runs, folder, _ = swept
+    for run in runs[1:3]:  # E of seed 0, A of seed 1
+        execute(run, tmp_path)
+        for name in ("model.safetensors", "heads.safetensors"):
+            if (folder / run.key / name).exists():
+                assert (tmp_path / run.key / name).read_bytes() == (folder / run.key / name).read_bytes()
+        mine, theirs = result(tmp_path, run.key), result(folder, run.key)
+        assert mine.pop("duration_s") and theirs.pop("duration_s") and mine == theirs
+
+
+def test_a_second_sweep_trains_nothing(swept, monkeypatch):
+    runs, folder, results = swept
+    before = snapshot(folder)
+
+    def refuse(*_):
+        raise AssertionError("a pool was started")
+
+    monkeypatch.setattr(module, "ProcessPoolExecutor", refuse)
+    pd.testing.assert_frame_equal(sweep(runs, folder), results)
+    assert snapshot(folder) == before
+    assert execute(runs[0], folder) is runs[0] and snapshot(folder) == before
+
+
+def test_a_larger_sweep_does_only_what_is_new(swept, squares, in_process, tmp_path):
+    runs, folder, results = swept
+    more, _ = plan(["A", "E"], "full", [0, 1], squares, BASE, TINY)  # the same data under another label
+    again = sweep(more, folder)
+    assert in_process == [] and set(again["scale"]) == {"full"}
+    np.testing.assert_array_equal(again["value"], results["value"])
+    new, _ = plan(["A"], "pilot", [0, 1], squares, BASE, QUICK)
+    sweep(new, tmp_path / "deeper" / "runs")
+    assert in_process == [r.key for r in new]
+
+
+def test_finished_models_are_found_and_score_what_was_recorded(swept, squares):
+    runs, folder, results = swept
+    model, scale = load_model(results, folder, "E", seed=1)
+    data, row = dataset.load(squares), condition("A")
+    split = split_of(data, TINY, 1)
+    frames = Frames.of(data, row, np.unique(windows(split.train)), scale, "cpu")
+    metrics = evaluate(model, torch.nn.ModuleDict(), row, frames, split.val["episode"], TINY)
+    found = results.query("condition == 'E' and seed == 1 and split == 'episode'").set_index("metric")["value"]
+    assert metrics["mse"] == found["mse"] and metrics["sigreg"] == found["sigreg"]
+    first, _ = load_model(results, folder, "A")
+    other, _ = load_model(results, folder, "A", seed=0)
+    assert torch.equal(first.predictor.pos_embedding, other.predictor.pos_embedding)
+    for name, seed in (("B", None), ("A", 7)):
+        with pytest.raises(InputError, match=f"no run of condition {name}.*A, E"):
+            load_model(results, folder, name, seed)
+    table = curves(results, folder)
+    assert len(table) == 4 * TINY.epochs and table["total"].notna().all()
+    assert table.query("condition == 'A'")["head_depth"].isna().all()
+
+
+def test_a_half_written_run_is_not_counted_and_is_redone(swept, tmp_path, in_process):
+    runs, folder, results = swept
+    run = runs[0]
+    half, stale = tmp_path / run.key, tmp_path / f".{run.key}.99999"
+    for place in (half, stale):
+        place.mkdir()
+        (place / "model.safetensors").write_bytes(b"half of it")
+    assert not is_done(tmp_path, run.key)
+    again = sweep([run], tmp_path)
+    assert in_process == [run.key]
+    same = results.query("condition == 'A' and seed == 0").reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, same)
+    assert (half / "model.safetensors").read_bytes() == (folder / run.key / "model.safetensors").read_bytes()
+
+
+def test_a_run_that_fails_leaves_nothing_of_itself(squares, tmp_path):
+    fingerprint = dataset.load(squares).fingerprint
+    run = Run("A", "pilot", 0, str(squares), fingerprint, BASE, replace(QUICK, lr=1e38))
+    with pytest.raises(InputError, match="at step"):
+        execute(run, tmp_path)
+    changed = replace(run, fingerprint="as it was when planned", recipe=QUICK)
+    with pytest.raises(InputError, match="changed since"):
+        execute(changed, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_base_with_weights_starts_every_seed_alike(squares, tmp_path):
+    path = tmp_path / "base.safetensors"
+    data = dataset.load(squares)
+    given = train(LeWM(MODELS["nano"], 0), condition("A"), data, QUICK, 0)
+    scale = {"mean": [0.5] * 7, "std": [2.0] * 7}
+    checkpoint.save(path, given.model, action_scale=scale)
+    base = Base("mine", "nano", path, "hash")
+    still = replace(QUICK, lr=0.0)
+    for seed in (0, 1):
+        run = execute(Run("A", "pilot", seed, str(squares), data.fingerprint, base, still), tmp_path / "runs")
+        model, metadata = checkpoint.load(tmp_path / "runs" / run.key / "model.safetensors")
+        assert metadata["action_scale"] == scale and metadata["base"] == "mine"
+        start = dict(given.model.named_parameters())
+        assert all(torch.equal(v, start[n]) for n, v in model.named_parameters())
+
+
+def alive(processes):
+    def runs(process):
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+    return [p for p in processes if runs(p)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # two processes import torch: seconds, or minutes on a machine with much else to do
+def test_a_killed_sweep_goes_on_where_it_was(squares, tmp_path, in_process):
+    recipe, folder = replace(TINY, epochs=4), tmp_path / "runs"
+    runs, _ = plan(["A", "B"], "pilot", [0, 1, 2], squares, BASE, recipe)
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from dataclasses import replace
+from pathlib import Path
+from tests.helpers import TINY, random_base
+from lewm_core.experiments.sweep import plan, sweep
+runs, _ = plan(["A", "B"], "pilot", [0, 1, 2], Path({str(squares)!r}), random_base(), replace(TINY, epochs=4))
+sweep(runs, Path({str(folder)!r}), jobs=1)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as killed:
+        end = time.monotonic() + 400
+        while not any(is_done(folder, r.key) for r in runs) and killed.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        workers = psutil.Process(killed.pid).children(recursive=True) if killed.poll() is None else []
+        killed.send_signal(signal.SIGKILL)
+        errors = killed.communicate()[1].decode()
+    assert len(workers) >= 2, errors
+    end = time.monotonic() + 30
+    while alive(workers) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not alive(workers)  # nobody goes on training for a sweep that is gone
+
+    finished = [r for r in runs if is_done(folder, r.key)]
+    assert 0 < len(finished) < len(runs)
+    before = {r.key: snapshot(folder / r.key) for r in finished}
+    for run in finished:
+        assert json.loads((folder / run.key / "result.json").read_text())["seed"] == run.seed
+        checkpoint.load(folder / run.key / "model.safetensors")
+    results = sweep(runs, folder)
+    assert in_process == [r.key for r in runs if r not in finished]
+    assert {key: snapshot(folder / key) for key in before} == before
+    assert set(results["run"]) == {r.key for r in runs} and np.isfinite(results["value"]).all()
+
+
+def test_no_more_processes_than_runs(squares, tmp_path, monkeypatch):
+    asked = []
+
+    class Counting(InProcess):
+        def __init__(self, jobs, *arguments):
+            super().__init__()
+            asked.append(jobs)
+
+    monkeypatch.setattr(module, "ProcessPoolExecutor", Counting)
+    runs, _ = plan(["A"], "pilot", [0], squares, BASE, QUICK)
+    sweep(runs, tmp_path, jobs=8)
+    assert asked == [1]

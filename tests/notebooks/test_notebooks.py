@@ -1,0 +1,38 @@
+"""What the seven notebooks promise together, without running them."""
+
+from pathlib import Path
+
+import jupytext
+import pytest
+
+from lewm_core.utils import parameters
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+NODES = {path.stem: jupytext.read(path) for path in NOTEBOOKS}
+DECLARED = {name: parameters.declared(node.cells, name) for name, node in NODES.items()}
+
+
+def test_there_are_seven_in_order():
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{n:02}" for n in range(1, 8)]
+
+
+def test_a_parameter_of_several_notebooks_has_one_default():
+    seen: dict[str, dict[str, list[str]]] = {}
+    for notebook, values in DECLARED.items():
+        for name, value in values.items():
+            seen.setdefault(name, {}).setdefault(repr(value), []).append(notebook)
+    assert {name: values for name, values in seen.items() if len(values) > 1} == {}
+
+
+def test_the_quick_profile_is_what_the_notebooks_say():
+    assert parameters.read_profile(ROOT / "notebooks" / "profiles" / "quick.yaml") == {}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_prose_first_then_one_commented_block_of_parameters(name):
+    first, second, *rest = NODES[name].cells
+    assert first.cell_type == "markdown" and first.source.startswith(f"# {name[:2]} · ")
+    assert second.metadata.get("tags") == ["parameters"]
+    assert all("  # " in line for line in second.source.splitlines())  # unit or reason beside each
+    assert not any(cell.metadata.get("tags") for cell in rest)

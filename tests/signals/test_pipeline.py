@@ -1,0 +1,119 @@
+"""Sources by name, their description on disk, packets in parallel, and files that a person may edit."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from lewm_core.signals import CLASSICAL, SIMULATOR
+from lewm_core.signals.pipeline import SOURCES, SourceSpec, edited, packets, write_editable
+from lewm_core.sources.bridge_rlds import Bridge
+from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.workspace import DATA
+
+SPEC = SourceSpec("tabletop", n_candidates=4, seed=3, image_size=16)
+
+
+def same(a, b) -> bool:
+    """Whether two episodes, or two episodes' signals, are equal in every field, bit for bit."""
+    pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)]
+    return all(np.array_equal(x, y) if isinstance(x, np.ndarray) else x == y for x, y in pairs)
+
+
+def test_a_spec_opens_the_source_it_describes():
+    source, direct = SPEC.open(), Tabletop(4, 3, 16)
+    assert source.fingerprint == direct.fingerprint
+    assert source.infos() == direct.infos()
+    assert SPEC.backends == SIMULATOR
+    assert SourceSpec("bridge", 0, 0, 16, "anywhere").backends == CLASSICAL
+
+
+def test_the_command_line_knows_every_source():
+    assert DATA == tuple(SOURCES)
+
+
+def test_bad_specs_say_what_to_pass():
+    with pytest.raises(InputError, match="tabletop, bridge"):
+        SourceSpec("brigde", 4, 0, 16)
+    with pytest.raises(InputError, match="--data-path"):
+        SourceSpec("bridge", 4, 0, 16)
+    with pytest.raises(InputError, match="0 for all"):
+        SourceSpec("bridge", -1, 0, 16, "anywhere")
+    with pytest.raises(InputError, match="nowhere"):
+        SourceSpec("bridge", 4, 0, 16, "nowhere").open()
+
+
+def test_bridge_is_limited_and_its_path_relative_to_the_repository(shared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = "../shared/bridge_sample"
+    whole = Bridge(shared / "bridge_sample", 16)
+    everything = SourceSpec("bridge", 0, 0, 16, folder).open()
+    three = SourceSpec("bridge", 3, 0, 16, folder).open()
+    assert list(everything.infos()) == list(whole.infos()) and everything.fingerprint == whole.fingerprint
+    assert list(three.infos()) == list(whole.infos())[:3]
+    assert three.fingerprint not in (whole.fingerprint, SourceSpec("bridge", 2, 0, 16, folder).open().fingerprint)
+    assert same(three.load("train-00000-0002"), whole.load("train-00000-0002"))
+
+
+def test_a_spec_survives_the_disk(tmp_path):
+    spec = SourceSpec("bridge", 7, 1, 64, "some/where", 2)
+    spec.save(tmp_path / "source.json")
+    assert SourceSpec.load(tmp_path / "source.json") == spec
+    assert "some/where" not in json.dumps(spec.public())
+
+
+@pytest.mark.parametrize("change", [
+    lambda values: values.pop("seed"),
+    lambda values: values.update(seed="1"),
+    lambda values: values.update(size=3),
+    lambda values: values.update(data="nothing"),
+])
+def test_a_damaged_description_is_an_error(tmp_path, change):
+    path = tmp_path / "source.json"
+    SPEC.save(path)
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError):
+        SourceSpec.load(path)
+    path.write_text("{")
+    with pytest.raises(InputError, match="01_curation"):
+        SourceSpec.load(path)
+
+
+def test_packets_are_the_same_in_one_process_and_in_two(tmp_path):
+    ids = [info.id for info in SPEC.open().infos()][::-1]
+    asked, unreadable = [*ids[:2], "tabletop-3-00009", *ids[2:]], {}
+    alone = list(packets(SPEC, ids, jobs=1))
+    parallel = list(packets(SPEC, asked, tmp_path, 2, lambda id, error: unreadable.update({id: error})))
+    assert [episode.id for episode, _ in parallel] == ids
+    assert list(unreadable) == ["tabletop-3-00009"] and isinstance(unreadable["tabletop-3-00009"], InputError)
+    for (episode, signals), (episode2, signals2) in zip(alone, parallel, strict=True):
+        assert same(episode, episode2) and same(signals, signals2)
+        assert episode.truth is None and signals.depth is not None
+    assert len(list(tmp_path.glob("*.npz"))) == len(ids)
+
+
+def test_an_episode_that_cannot_be_read_is_an_error():
+    assert list(packets(SPEC, [])) == []
+    with pytest.raises(InputError, match="tabletop-3-00009"):
+        list(packets(SPEC, ["tabletop-3-00009"], jobs=1))
+
+
+def test_an_edited_file_is_told_from_ours(tmp_path):
+    path = tmp_path / "selection.csv"
+    assert not edited(path)
+    for text in ("one", "two"):
+        write_editable(path, lambda p, text=text: p.write_text(text))
+        assert not edited(path) and path.read_text() == text
+    path.write_text("two, changed")
+    assert edited(path)
+    write_editable(path, lambda p: p.write_text("three"))
+    assert not edited(path)
+    path.unlink()
+    assert not edited(path)
+    mine = tmp_path / "mine.csv"
+    mine.write_text("brought along")
+    assert edited(mine)

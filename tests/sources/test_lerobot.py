@@ -1,0 +1,297 @@
+"""LeRobot datasets: what survives the way there and back, the layout that other tools expect, and damaged ones."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from lewm_core import dataset
+from lewm_core.signals.pipeline import SourceSpec, packets
+from lewm_core.sources import lerobot
+from lewm_core.sources.episode import Episode
+from lewm_core.sources.lerobot import LeRobot
+from lewm_core.sources.lerobot_writer import CAMERA, STATE, export
+from lewm_core.utils.errors import InputError
+
+pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow (extra lerobot) is not installed")
+av = pytest.importorskip("av", reason="av (extra lerobot) is not installed")
+VERSIONS = ("v2.1", "v3.0")
+LENGTHS, SIZE = (9, 5, 12, 7), 64
+
+
+def shape(i: int, length: int, height: int = SIZE, width: int = SIZE) -> Episode:
+    """Episode i: a disc that moves over a ground whose colour changes with the episode and, a little, with time."""
+    rng = np.random.default_rng(i)
+    frames = np.zeros((length, height, width, 3), np.uint8)
+    for t in range(length):
+        frames[t] = np.linspace(40 + 30 * i, 120 + 10 * t, width, dtype=np.uint8)[None, :, None]
+        cv2.circle(frames[t], (10 + 3 * t, 20 + 4 * i), 8, (230, 60 * i, 40), -1)
+    actions, states = rng.normal(size=(length, 7)), rng.normal(size=(length, 3))
+    return Episode(f"own{i}", frames, actions.astype(np.float32), states.astype(np.float32),
+                   ("push the disc", "lift “it”")[i % 2])
+
+
+EPISODES = [shape(i, length) for i, length in enumerate(LENGTHS)]
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def folder(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("lerobot") / request.param
+    export(path, EPISODES, request.param, file_mb=0.002)  # 2 kB: v3.0 begins another file now and then
+    return path
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """A copy, for a test to damage."""
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def psnr(a, b):
+    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2, (1, 2, 3)))
+
+
+def test_what_goes_out_comes_back(folder):
+    source = LeRobot(folder, SIZE)
+    assert [(i.task, i.length) for i in source.infos()] == [(e.task, len(e.frames)) for e in EPISODES]
+    for info, episode in reversed(list(zip(source.infos(), EPISODES, strict=True))):  # any order
+        back = source.load(info.id)
+        np.testing.assert_array_equal(back.actions, episode.actions)
+        np.testing.assert_array_equal(back.observations, episode.observations)
+        assert back.task == episode.task and back.id == info.id and back.intrinsics is None
+        own = psnr(episode.frames, back.frames)
+        assert own.min() > 31  # sharp coloured edges at 64 px: the worst case of halved colour
+        for shift in (-1, 1):  # frame by frame, not one too early or late
+            assert (psnr(np.roll(episode.frames, shift, 0), back.frames)[1:-1] < own[1:-1] - 3).all()
+
+
+def test_a_dataset_file_goes_out_and_comes_in(tmp_path):
+    from tests.helpers import write_squares
+
+    path = write_squares(tmp_path / "squares.h5")
+    data = dataset.load(path)
+    export(tmp_path / "out", dataset.read_episodes(path))
+    spec = SourceSpec("lerobot", 2, 0, 32, str(tmp_path / "out"))
+    found = list(packets(spec, [info.id for info in spec.open().infos()], jobs=1))
+    assert len(found) == 2 and spec.open().name == "lerobot"
+    for i, (episode, signals) in enumerate(found):
+        np.testing.assert_array_equal(episode.actions, data["action"][data.episode(i)])
+        assert episode.task == data["task"][i] and signals.tracks is not None and signals.depth is None
+
+
+def test_the_layout_is_lerobots(folder):
+    """The places and names that its documentation gives, and statistics that NumPy confirms."""
+    info = json.loads((folder / "meta/info.json").read_text())
+    assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (len(LENGTHS), sum(LENGTHS), 2)
+    assert (info["codebase_version"], info["fps"], info["splits"]) == (folder.name, 5, {"train": "0:4"})
+    assert info["features"][CAMERA]["dtype"] == "video" and info["features"][CAMERA]["shape"] == [SIZE, SIZE, 3]
+    assert info["features"]["action"]["shape"] == [7] and info["features"]["timestamp"]["dtype"] == "float32"
+    if folder.name == "v2.1":
+        lines = [json.loads(s) for s in (folder / "meta/episodes.jsonl").read_text().splitlines()]
+        assert lines[2] == {"episode_index": 2, "tasks": ["push the disc"], "length": 12}
+        assert json.loads((folder / "meta/tasks.jsonl").read_text().splitlines()[1])["task"] == "lift “it”"
+        stats = json.loads((folder / "meta/episodes_stats.jsonl").read_text().splitlines()[2])["stats"]
+        expected = EPISODES[2:3]
+        assert (folder / f"videos/chunk-000/{CAMERA}/episode_000003.mp4").is_file()
+        rows = pq.read_table(folder / "data/chunk-000/episode_000001.parquet").to_pydict()
+    else:
+        table = pq.read_table(folder / "meta/episodes/chunk-000/file-000.parquet").to_pydict()
+        assert table["dataset_to_index"] == np.cumsum(LENGTHS).tolist() and table["tasks"][1] == ["lift “it”"]
+        files, starts = (table[f"videos/{CAMERA}/{what}"] for what in ("file_index", "from_timestamp"))
+        assert files[0] == 0 < files[-1] and any(start > 0 for start in starts)  # several, one with several episodes
+        for i, (file, start) in enumerate(zip(files, starts, strict=True)):
+            before = sum(n for n, other in zip(LENGTHS[:i], files[:i], strict=True) if other == file)
+            assert start == before / 5 and table["data/file_index"][i] == file
+            assert table[f"videos/{CAMERA}/to_timestamp"][i] == (before + LENGTHS[i]) / 5
+        stats, expected = json.loads((folder / "meta/stats.json").read_text()), EPISODES
+        tasks = pq.read_table(folder / "meta/tasks.parquet").to_pandas()
+        assert tasks.loc["lift “it”", "task_index"] == 1
+        rows = pq.read_table(folder / "data", filters=[("episode_index", "=", 1)]).to_pydict()
+    assert rows["frame_index"] == [0, 1, 2, 3, 4] and rows["index"] == [9, 10, 11, 12, 13]
+    assert rows["task_index"] == [1] * 5 and np.allclose(rows["timestamp"], np.arange(5) / 5)
+    actions = np.concatenate([e.actions for e in expected])
+    pixels = np.concatenate([e.frames for e in expected]) / 255
+    for name, function in (("mean", np.mean), ("std", np.std), ("min", np.min), ("max", np.max)):
+        np.testing.assert_allclose(stats["action"][name], function(actions, 0), rtol=1e-5)
+        np.testing.assert_allclose(stats[CAMERA][name], function(pixels, (0, 1, 2)).reshape(3, 1, 1), rtol=1e-9)
+    assert stats["action"]["count"] == stats[CAMERA]["count"] == [len(actions)]
+
+
+def test_opening_decodes_nothing_and_a_lost_video_is_that_episodes_error(copy):
+    for video in (copy / "videos").rglob("*.mp4"):
+        video.unlink()
+    source = LeRobot(copy, SIZE)
+    assert len(list(source.infos())) == len(LENGTHS)
+    with pytest.raises(InputError, match="mp4, episode-000002.*cannot be read after 0 frames"):
+        source.load("episode-000002")
+
+
+@pytest.mark.parametrize("content", [b"", b"no video", b"\0" * 5000])
+def test_a_broken_video_concerns_its_episodes_alone(copy, content):
+    source = LeRobot(copy, SIZE)
+    first = {e.index: e.video for e in source._entries.values()}
+    first[3].write_bytes(content)
+    with pytest.raises(InputError, match="episode-000003"):
+        source.load("episode-000003")
+    assert len(source.load("episode-000000").frames) == LENGTHS[0]
+
+
+def test_a_short_video_is_an_error_that_says_where_it_ends(tmp_path):
+    export(tmp_path / "whole", EPISODES, "v2.1")
+    export(tmp_path / "short", [shape(i, 4) for i in range(4)], "v2.1")
+    name = f"videos/chunk-000/{CAMERA}/episode_000002.mp4"
+    shutil.copy(tmp_path / "short" / name, tmp_path / "whole" / name)
+    with pytest.raises(InputError, match="no frame at 0.800 s, after 4 that were there.*expected 12 frames"):
+        LeRobot(tmp_path / "whole", SIZE).load("episode-000002")
+
+
+def test_only_the_needed_part_of_a_shared_video_is_decoded(tmp_path):
+    """Damage in the pictures of the last episode is out of the others' way."""
+    export(tmp_path / "d", EPISODES)
+    video = next((tmp_path / "d").rglob("*.mp4"))
+    whole, content = LeRobot(tmp_path / "d", SIZE), bytearray(video.read_bytes())
+    before = [whole.load(f"episode-{i:06d}").frames for i in range(3)]
+    end = content.index(b"moov") - 4  # the pictures lie before the index, in order
+    content[end - 400 : end] = b"\xff" * 400
+    video.write_bytes(content)
+    for i in range(3):
+        np.testing.assert_array_equal(LeRobot(tmp_path / "d", SIZE).load(f"episode-{i:06d}").frames, before[i])
+    with pytest.raises(InputError, match="episode-000003"):
+        LeRobot(tmp_path / "d", SIZE).load("episode-000003")
+
+
+def test_rows_that_are_missing_or_ragged_are_an_error(copy):
+    import pyarrow as pa
+
+    entry = LeRobot(copy, SIZE)._entries["episode-000001"]
+    table = pq.read_table(entry.table)
+    lost = np.array(table["episode_index"]) != 1
+    lost[0 if lost.all() else np.argmin(lost)] = True  # one of its rows stays
+    ragged = [row[: 7 - (i % 2)] for i, row in enumerate(table["action"].to_pylist())]
+    at = table.schema.get_field_index("action")
+    for damaged, text in ((table.filter(pa.array(lost)), "found 1 rows; expected one for each of 5 frames"),
+                          (table.set_column(at, "action", pa.array(ragged)), "cannot be read"),
+                          (table.drop(["action"]), "cannot be read")):
+        pq.write_table(damaged, entry.table)
+        with pytest.raises(InputError, match=f"{entry.table}, episode 1.*{text}"):
+            LeRobot(copy, SIZE).load("episode-000001")
+
+
+def edit_info(folder, change):
+    path = folder / "meta/info.json"
+    info = json.loads(path.read_text())
+    change(info)
+    path.write_text(json.dumps(info))
+
+
+def test_what_cannot_be_served_is_said_at_once(copy):
+    with pytest.raises(InputError, match=f"no camera 'left' among {CAMERA}; no joints among .*{STATE}"):
+        LeRobot(copy, camera="left", state="joints")
+    with pytest.raises(InputError, match=f"no camera 1 among {CAMERA}"):
+        LeRobot(copy, camera=1)
+    assert LeRobot(copy, camera=CAMERA).fingerprint == LeRobot(copy).fingerprint
+    edit_info(copy, lambda info: info["features"]["action"].update(shape=[14]))
+    with pytest.raises(InputError, match=r"action of shape \[14\], not \[7\].*actions of 7 numbers"):
+        LeRobot(copy)
+    edit_info(copy, lambda info: info.update(codebase_version="v1.6"))
+    with pytest.raises(InputError, match="found 'v1.6'; expected one of v2.1, v3.0"):
+        LeRobot(copy)
+    (copy / "meta/info.json").write_text("{")
+    with pytest.raises(InputError, match="info.json.*Is it the folder of a LeRobot dataset"):
+        LeRobot(copy)
+    with pytest.raises(InputError, match="no description of a dataset"):
+        LeRobot(copy / "nowhere")
+
+
+def test_damaged_metadata_are_an_error(copy):
+    for file in (copy / "meta").rglob("episodes*"):
+        if file.name == "episodes.jsonl":
+            file.write_text("{}\n")
+    for file in (copy / "meta").rglob("file-000.parquet"):
+        file.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="episodes that cannot be read"):
+        LeRobot(copy)
+
+
+def test_an_unknown_episode_is_an_error(folder):
+    with pytest.raises(InputError, match="episode-000000 to episode-000003"):
+        LeRobot(folder).load("episode-000004")
+
+
+def test_the_fingerprint_follows_the_content(folder, copy):
+    before = LeRobot(folder, SIZE).fingerprint
+    assert LeRobot(copy, SIZE).fingerprint == before != LeRobot(copy, 32).fingerprint
+    video = LeRobot(copy, SIZE)._entries["episode-000003"].video
+    video.write_bytes(video.read_bytes()[:-1] + b"\1")
+    assert LeRobot(copy, SIZE).fingerprint != before
+
+
+def test_wide_pictures_are_cut_to_their_centre(tmp_path):
+    frames = np.zeros((4, 32, 64, 3), np.uint8)
+    frames[:, :, :16], frames[:, :, 16:48], frames[:, :, 48:] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+    export(tmp_path / "wide", [Episode("e", frames, np.ones((4, 7), np.float32), np.zeros((4, 2), np.float32), "")])
+    back = LeRobot(tmp_path / "wide", 16).load("episode-000000").frames
+    assert back.shape == (4, 16, 16, 3)
+    assert np.abs(back[:, 2:-2, 2:-2] - np.array([0, 200.0, 0])).max() < 12
+
+
+def test_a_robot_that_never_moves_is_refused(tmp_path):
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    export(tmp_path / "still", [Episode("e", frames, np.zeros((4, 7), np.float32), np.zeros((4, 2), np.float32), "")])
+    with pytest.raises(InputError, match="zero actions in all 3 steps"):
+        LeRobot(tmp_path / "still", 16).load("episode-000000")
+
+
+def test_pictures_in_the_table_are_read_exactly(copy):
+    """Datasets without video keep PNGs in the table."""
+    import pyarrow as pa
+
+    edit_info(copy, lambda info: info["features"][CAMERA].update(dtype="image"))
+    for file in {e.table for e in LeRobot(copy, SIZE)._entries.values()}:
+        table = pq.read_table(file)
+        cells = []
+        for i, t in zip(*(table[k].to_pylist() for k in ("episode_index", "frame_index")), strict=True):
+            _, png = cv2.imencode(".png", EPISODES[i].frames[t][..., ::-1])
+            cells.append({"bytes": png.tobytes() if (i, t) != (3, 2) else b"x", "path": None})
+        pq.write_table(table.append_column(CAMERA, pa.array(cells)), file)
+    shutil.rmtree(copy / "videos")
+    source = LeRobot(copy, SIZE)
+    np.testing.assert_array_equal(source.load("episode-000001").frames, EPISODES[1].frames)
+    with pytest.raises(InputError, match="episode-000003.*do not decode"):
+        source.load("episode-000003")
+
+
+def test_a_failing_export_leaves_nothing(tmp_path):
+    def breaks():
+        yield EPISODES[0]
+        raise RuntimeError("disk unplugged")
+
+    odd = shape(0, 4, 33, 64)
+    other = Episode("o", EPISODES[0].frames, EPISODES[0].actions, EPISODES[0].observations[:, :1], "")
+    for episodes, error, text in ((breaks(), RuntimeError, "unplugged"), ([odd], InputError, "even height and width"),
+                                  ([EPISODES[0], other], InputError, r"observations of \(1,\) a frame"),
+                                  ([], InputError, "no episodes")):
+        for version in VERSIONS:
+            with pytest.raises(error, match=text):
+                export(tmp_path / "out", episodes, version)
+            episodes = breaks() if error is RuntimeError else episodes
+    with pytest.raises(InputError, match="v2.1, v3.0"):
+        export(tmp_path / "out", EPISODES, "v1.0")
+    with pytest.raises(InputError, match="whole number of frames a second"):
+        export(tmp_path / "out", EPISODES, fps=0)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match="does not exist yet"):
+        export(tmp_path / "mine", EPISODES)
+
+
+def test_without_the_packages_the_error_says_what_to_install(folder, monkeypatch, tmp_path):
+    def absent(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(lerobot, "import_module", absent)
+    for call in (lambda: LeRobot(folder), lambda: export(tmp_path / "out", EPISODES)):
+        with pytest.raises(InputError, match=r"no pyarrow.*pip install 'lewm-core\[lerobot\]'"):
+            call()

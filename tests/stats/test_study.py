@@ -1,0 +1,59 @@
+"""What a study's folder says of the claims: all that is there, and of the control runs only if they are asked for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lewm_core.stats.study import gather, same_steps
+from lewm_core.utils.workspace import SCALES, Workspace
+
+
+def rows(scale, conditions, value=1.0):
+    return [(c, scale, seed, split, "mse", value + 0.01 * seed, f"{c}{seed}") for c in conditions for seed in (0, 1)
+            for split in ("episode", "window")]
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    place = Workspace(tmp_path, tmp_path / "figures")
+    columns = ["condition", "scale", "seed", "split", "metric", "value", "run"]
+    for scale in SCALES:
+        pd.DataFrame(rows(scale, "AB"), columns=columns).to_csv(place.results(scale), index=False)
+        pd.DataFrame([("E", scale, "no depth")], columns=["condition", "scale", "reason"]).to_csv(
+            place.skipped(scale), index=False)
+    controls = []
+    for study, arm, episodes, steps, conditions in (
+            ("patches", "pilot", 3, 10, ["A", "D", "D-patch"]), ("patches", "full", 9, 30, ["A", "D", "D-patch"]),
+            ("steps", "small, own", 3, 10, "AB"), ("steps", "small, longer", 3, 30, "AB"),
+            ("steps", "large, own", 9, 30, "AB"), ("steps", "large, shorter", 9, 10, "AB")):
+        controls += [(study, arm, "best", episodes, steps, 0.1, *row) for row in rows(arm, conditions, 2.0)]
+    more = ["study", "arm", "selection", "episodes", "steps", "head_weight"]
+    pd.DataFrame(controls, columns=[*more, *columns]).to_csv(place.results("controls"), index=False)
+    pd.DataFrame([("B-patch", "controls", "no depth here")], columns=["condition", "scale", "reason"]).to_csv(
+        place.skipped("controls"), index=False)
+    for name in ("facts", "gradients"):
+        pd.DataFrame({"scale": ["full"], "value": [1.0]}).to_csv(place.measured(name), index=False)
+    place.measured("instability").write_text("\n")  # what an empty table leaves
+    return place
+
+
+def test_a_main_study_leaves_the_control_runs_out(workspace):
+    found = gather(workspace)
+    assert found.patches is None and found.sizes is None and found.gradients is None and found.instability is None
+    assert set(found.results.scale) == set(SCALES) and len(found.facts) == 1
+    assert found.skipped.reason.tolist() == ["no depth", "no depth"] and found.leak is None
+
+
+def test_the_controls_bring_arms_of_equal_steps_and_patches_as_evidence_of_their_own(workspace):
+    probes = pd.DataFrame({"seed": [0]})
+    extra = pd.DataFrame(rows("pilot", "A"), columns=["condition", "scale", "seed", "split", "metric", "value", "run"])
+    found = gather(workspace, "controls", extra.assign(metric="yardstick"), probes=probes)
+    assert found.sizes == {"small, longer": 3, "large, own": 9} and found.probes is probes
+    assert np.allclose(found.change("B", "large, own", "mse", "episode"), 0)
+    assert "yardstick" in set(found.results.metric) and "small, own" not in set(found.results.scale)
+    assert len(found.need("patches")) and len(found.gradients) == 1
+    assert found.patches.values("D-patch", "pilot", "mse", "episode").tolist() == pytest.approx([2.0, 2.01])
+    with pytest.raises(Exception, match="B-patch was skipped: no depth here"):
+        found.patches.values("B-patch", "full", "mse", "episode")
+    _, arms = same_steps(pd.read_csv(workspace.results("controls")))
+    assert set(arms.steps) == {30}

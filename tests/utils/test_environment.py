@@ -1,0 +1,235 @@
+"""Pins that agree, an installer that tells finished from unfinished, and records of what made a result."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import types
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from lewm_core.utils import provenance, torchvision_compat
+from lewm_core.utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins(text: str) -> dict[str, str]:
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines if line), "exact public versions only"
+    return {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines if line}
+
+
+REQUIREMENTS = (ROOT / "requirements.txt").read_text()
+DIRECT, LOCK = pins(REQUIREMENTS), pins((ROOT / "constraints.txt").read_text())
+RUN, EXTRAS, DEV = (pins(part) for part in re.split(r"# (?:extras:.*|dev)\n", REQUIREMENTS))
+
+
+def test_direct_pins_are_locked():
+    assert {name: LOCK.get(name) for name in DIRECT} == DIRECT
+
+
+def test_lock_suits_every_machine():
+    assert not [n for n in LOCK if n.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_lock_is_complete():
+    """Every installed package that a direct dependency needs, at whatever remove, is locked."""
+    todo, seen = list(DIRECT), set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name.startswith(("nvidia", "cuda", "triton")):
+            continue
+        seen.add(name)
+        try:
+            needs = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # of another platform
+        for need in map(Requirement, needs):
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                todo.append(canonicalize_name(need.name))
+    installed = {canonicalize_name(d.metadata["Name"]) for d in metadata.distributions()}
+    assert sorted((seen & installed) - LOCK.keys() - {"setuptools"}) == []
+
+
+def test_conda_has_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert (python, pip) == ("python=3.11", "pip")
+    constraint, *lines = packages["pip"]
+    assert constraint == "-c constraints.txt" and pins("\n".join(lines)) == DIRECT
+
+
+def test_lower_bounds_allow_the_pins():
+    optional = PROJECT["optional-dependencies"]
+    extras = [line for name in ("lerobot", "extract") for line in optional[name]]
+    for lines, expected in ((PROJECT["dependencies"], RUN), (extras, EXTRAS), (optional["dev"], DEV)):
+        bounds = {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
+        assert bounds.keys() == expected.keys()
+        for name, bound in bounds.items():
+            assert str(bound).startswith(">=") and bound.contains(expected[name])
+    assert "torch>=2.11" in PROJECT["dependencies"]
+    assert optional.keys() == {"lerobot", "extract", "dev", "swm"}
+    swm = {canonicalize_name(r.name): r.specifier for r in map(Requirement, optional["swm"])}
+    assert "imageio" in swm, "which the wheel of stable-worldmodel forgets"
+    assert all(bound.contains(DIRECT[name]) for name, bound in swm.items() if name in DIRECT), "the rest is not pinned"
+
+
+def test_every_import_is_a_direct_dependency():
+    imported: dict[str, str] = {}
+    for path in [*ROOT.glob("lewm_core/**/*.py"), *ROOT.glob("notebooks/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            imported |= {name.split(".")[0]: path.name for name in names}
+    own = {"lewm_core", "tests"}  # benchmarks share the tests' writers
+    known = {*sys.stdlib_module_names, *own, "cv2", "google"}  # cv2 and google: names shared by distributions
+    owners = {m: {canonicalize_name(d) for d in ds} for m, ds in metadata.packages_distributions().items()}
+    listed = RUN.keys() | EXTRAS.keys()
+    foreign = {m: where for m, where in imported.items() if m not in known and not owners.get(m, set()) & listed}
+    optional = {"IPython", "traitlets"}  # come with ipykernel and ipywidgets
+    assert {m: where for m, where in foreign.items() if m not in optional} == {}
+
+
+def test_continuous_integration_runs_the_test_command():
+    assert "./run_all.sh test" in (ROOT / ".ci/run").read_text()
+    assert subprocess.run(["bash", "-n", ROOT / ".ci/run"]).returncode == 0
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """run_all.sh and what it reads, in a folder with a space in its name; nothing to install."""
+    root = tmp_path / "a copy"
+    (root / "lewm_core").mkdir(parents=True)
+    shutil.copy(ROOT / "run_all.sh", root)
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for name in ("__init__.py", "runner/__init__.py", "runner/cli.py", "utils/__init__.py", "utils/errors.py",
+                 "utils/workspace.py"):
+        (root / "lewm_core" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "lewm_core" / name, root / "lewm_core" / name)
+    for name in ("requirements.txt", "constraints.txt"):
+        (root / name).write_text("")
+    return root
+
+
+def run_all(root: Path, *arguments: str, **env: str | None) -> subprocess.CompletedProcess:
+    base = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHON")}
+    command = [str(root / "run_all.sh"), *arguments]
+    return subprocess.run(
+        command,
+        env=base | {"PYTHON": sys.executable, "PIP_NO_INDEX": "1"} | env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_installs_nothing(copy):
+    done = run_all(copy, "--help")
+    assert done.returncode == 0 and "./run_all.sh test" in done.stdout, done.stderr
+    assert not (copy / ".venv").exists()
+
+
+def test_active_environment_is_used(copy):
+    done = run_all(copy, "test", "--version", VIRTUAL_ENV=sys.prefix)
+    assert done.returncode == 0 and "pytest" in done.stdout + done.stderr
+    assert not (copy / ".venv").exists()
+
+
+def test_unsuitable_python(copy):
+    bin = copy / "bin"
+    bin.mkdir()
+    for name in ("bash", "dirname", "env"):
+        (bin / name).symlink_to(shutil.which(name))
+    done = run_all(copy, "--help", PATH=str(bin), PYTHON="no-such-python")
+    assert done.returncode == 2 and done.stderr.count("error:") == 1 and "Install Python 3.11" in done.stderr
+
+
+@pytest.mark.slow
+def test_install_once_and_never_half(copy):
+    (copy / "lewm_core/runner/cli.py").write_text("import sys\nprint('started', sys.prefix)\n")
+    stamp = copy / ".venv/installed"
+    first = run_all(copy)
+    assert first.returncode == 0 and "Installing" in first.stderr, first.stderr
+    assert f"started {copy / '.venv'}" in first.stdout
+    second = run_all(copy, VIRTUAL_ENV=str(copy / "no-environment"))
+    assert second.returncode == 0 and "Installing" not in second.stderr
+    (copy / "requirements.txt").write_text("no-such-package==1\n")
+    broken = run_all(copy)
+    assert broken.returncode == 2 and "Installing" in broken.stderr, "a changed pin installs again"
+    assert "could not install" in broken.stderr and "started" not in broken.stdout and not stamp.exists()
+    found = subprocess.run([copy / ".venv/bin/python", "-c", "import lewm_core"], cwd="/", capture_output=True)
+    assert found.returncode == 0, "a notebook opened by hand finds lewm_core"
+
+
+def test_torchvision_imports_everywhere():
+    torchvision_compat.ensure()
+    import torchvision.transforms.v2
+
+    assert torchvision.transforms.v2.Resize is not None
+
+
+def test_torchvision_is_left_alone_where_it_imports(monkeypatch):
+    stand_in = types.ModuleType("torchvision")
+    monkeypatch.setitem(sys.modules, "torchvision", stand_in)
+    before = list(torchvision_compat._declarations)
+    torchvision_compat.ensure()
+    assert sys.modules["torchvision"] is stand_in and torchvision_compat._declarations == before
+
+
+def test_provenance(tmp_path, monkeypatch):
+    record = provenance.collect(device="test", profile="smoke", seeds=[1, 2])
+    assert (
+        record["profile"] == "smoke" and record["device"] == "test" and record["versions"]["numpy"] == DIRECT["numpy"]
+    )
+    assert os.uname().nodename not in (str(record["platform"]), str(record["python"]))
+    with pytest.raises(InputError, match="commit"):
+        provenance.collect(commit="mine")
+    assert provenance.versions("no-such-package") == {"no-such-package": None}
+    assert provenance.revision(tmp_path) == (None, None)
+    monkeypatch.setenv("PATH", "")
+    assert provenance.revision(ROOT) == (None, None), "no git on this machine"
+
+
+def test_revision(tmp_path):
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True)
+
+    git("init")
+    assert provenance.revision(tmp_path) == (None, None), "no commit yet"
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "figures").mkdir()
+    git("add", ".")
+    git("commit", "-m", "first")
+    commit, dirty = provenance.revision(tmp_path)
+    assert re.fullmatch("[0-9a-f]{40}", commit) and dirty is False
+    (tmp_path / "figures/new.png").write_text("regenerated")
+    assert provenance.revision(tmp_path) == (commit, False)
+    (tmp_path / "b.py").write_text("2")
+    assert provenance.revision(tmp_path) == (commit, True)
+    assert provenance.revision(tmp_path / "figures") == (None, None), "inside another checkout"
+
+
+def test_code_digest(tmp_path, monkeypatch):
+    for name in ("a.py", "b.py", "part/c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+    a, part, whole = (provenance.code_digest(*m) for m in (["a"], ["part"], []))
+    (tmp_path / "part/c.py").write_text("changed")
+    assert provenance.code_digest("a") == a and provenance.code_digest("a", "a") == a
+    assert provenance.code_digest("part") != part and provenance.code_digest() != whole
+    with pytest.raises(InputError, match="a, b, part"):
+        provenance.code_digest("d")
