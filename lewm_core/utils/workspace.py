@@ -67,6 +67,16 @@ class Workspace:
         """Episodes that could not be read, each with the stage and the reason."""
         return self.output / "bad_episodes.csv"
 
+    @property
+    def dataset_file(self) -> Path:
+        """The frames and signals of every episode of the study."""
+        return self.output / "dataset.h5"
+
+    @property
+    def sets(self) -> Path:
+        """Which episodes of `dataset_file` are the pilot, the full set and the pool of the controls."""
+        return self.output / "sets.csv"
+
     def dataset(self, scale: str) -> Path:
         """scale: pilot, full or pool (all episodes of the controls)."""
         return self.output / f"dataset_{_named(scale, *SCALES, 'pool')}.h5"

@@ -1,0 +1,190 @@
+"""What a notebook holds of its study: the tables and data that lie in its folder, the runs, and one way to show a
+figure.
+
+    study = Study(output, figures, profile, data)
+    pilot = study.data("pilot")                                       # episodes, one file for all scales
+    results = study.run(conditions, "pilot", seeds, start, recipe)    # trains what is not there yet
+    study.show(figure, "figure1", table, study.about("pilot"))        # draws, and keeps picture, numbers and origin
+
+Nothing is read before it is asked for, and nothing twice.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
+from lewm_core import dataset
+from lewm_core.curation.selection import chosen_by, read_selection
+from lewm_core.dataset import Data
+from lewm_core.experiments import base as bases
+from lewm_core.experiments import sweep
+from lewm_core.experiments.base import Base
+from lewm_core.model import LeWM
+from lewm_core.signals.pipeline import SourceSpec
+from lewm_core.train import ActionScale, Recipe
+from lewm_core.utils import provenance
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import write_csv
+from lewm_core.utils.workspace import Workspace, relative
+from lewm_core.viz import style
+
+MADE_BY = {"pilot": "03_pilot_ablation", "full": "05_full_scale", "controls": "08_controls"}  # whose runs these are
+
+
+class Study:
+    """The handle of one study's folder.
+
+    output: folder of everything that is not a figure; figures: folder of the figures. Both from the repository's root.
+    profile, data: what figures say of their origin; data is a source's name (`sources.registry`).
+    """
+
+    def __init__(self, output: str | Path, figures: str | Path, profile: str, data: str):
+        self.workspace = Workspace(output, figures)
+        self.profile, self.source_name = profile, data
+        self.started = time.time()
+
+    # What earlier notebooks left
+
+    @cached_property
+    def source(self) -> SourceSpec:
+        """Which episodes notebook 01 opened."""
+        spec = SourceSpec.load(self.workspace.need(self.workspace.source))
+        if spec.data != self.source_name:
+            raise InputError(relative(self.workspace.source), f"data {spec.data}", f"data {self.source_name}",
+                             "Run 01_curation with it first.")
+        return spec
+
+    @property
+    def selection(self) -> pd.DataFrame:
+        """The selected episodes as they stand in the file, which a person may have edited: episode, full, pilot, …"""
+        return read_selection(self.workspace.need(self.workspace.selection))
+
+    @cached_property
+    def selected_by(self) -> dict[str, object]:
+        """How the selection was made, for the record."""
+        return chosen_by(self.workspace.selection)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Every candidate with its score, as notebook 01 wrote it."""
+        return pd.read_csv(self.workspace.need(self.workspace.scores), dtype={"episode": str})
+
+    @cached_property
+    def sets(self) -> pd.DataFrame:
+        """Which episodes of the dataset file are which: episode, pilot, full (bool), and of the pool best, random
+        (place from 1; 0: not in it) and test (bool)."""
+        path = self.workspace.need(self.workspace.sets, "02_extraction")
+        return pd.read_csv(path, dtype={"episode": str})
+
+    @cached_property
+    def _everything(self) -> Data:
+        return dataset.load(self.workspace.need(self.workspace.dataset_file, "02_extraction"))
+
+    def episodes(self, scale: str) -> list[str]:
+        """The names of the episodes of `scale` (pilot, full or pool), in their order."""
+        sets = self.sets
+        if scale == "pool":
+            chosen = (sets.best > 0) | (sets.random > 0) | sets.test
+        else:
+            chosen = sets[scale]
+        return sets.episode[chosen].tolist()
+
+    @lru_cache  # noqa: B019  (a notebook has one study, and it lives as long as the kernel)
+    def data(self, scale: str) -> Data:
+        """The frames and signals of `scale` (pilot, full or pool)."""
+        return self._everything.select(self.episodes(scale))
+
+    # Runs
+
+    def base(self, name: str, model: str) -> Base:
+        """Where every run starts: a base's name, a hub id or a path, and the size of our own bases."""
+        return bases.resolve(name, model, self.workspace.cache)
+
+    def run(self, conditions: Sequence[str], scale: str, seeds: Sequence[int], start: Base, recipe: Recipe,
+            jobs: int = 0) -> pd.DataFrame:
+        """Train what is not trained yet and return every metric: condition, scale, seed, split, metric, value, run.
+
+        A condition whose signal the dataset lacks is left out; `skipped` then has the reason.
+        """
+        runs, skipped = sweep.plan(conditions, scale, seeds, self.workspace.dataset_file, start, recipe,
+                                   self.episodes(scale))
+        results = sweep.sweep(runs, self.workspace.runs, jobs or None)
+        write_csv(self.workspace.skipped(scale), skipped)
+        write_csv(self.workspace.results(scale), results)
+        return results
+
+    def results(self, scale: str) -> pd.DataFrame:
+        """The metrics of runs that are done. InputError if they were trained on other episodes than those in hand."""
+        results = pd.read_csv(self.workspace.need(self.workspace.results(scale), MADE_BY[scale]))
+        data = self.data("pool" if scale == "controls" else scale)
+        sweep.check_fresh(results, self.workspace.runs, data, MADE_BY[scale])
+        return results
+
+    def skipped(self, scale: str) -> pd.DataFrame:
+        """Conditions that could not be run: condition, scale, reason."""
+        return pd.read_csv(self.workspace.need(self.workspace.skipped(scale), MADE_BY[scale]))
+
+    def record(self, run: str) -> dict[str, object]:
+        """What a finished run says of itself."""
+        return sweep.result(self.workspace.runs, run)
+
+    def recipe(self, results: pd.DataFrame) -> Recipe:
+        """How the runs of a results table were trained."""
+        return Recipe(**self.record(results["run"].iloc[0])["recipe"])
+
+    def curves(self, results: pd.DataFrame) -> pd.DataFrame:
+        """The losses of each epoch on training batches: condition, scale, seed, epoch, step and a column a loss."""
+        return sweep.curves(results, self.workspace.runs)
+
+    def model(self, results: pd.DataFrame, condition: str, seed: int | None = None) -> tuple[LeWM, ActionScale]:
+        """A finished run's model in eval mode, and the scale of its actions."""
+        return sweep.load_model(results, self.workspace.runs, condition, seed)
+
+    # What is kept and shown
+
+    def about(self, scale: str | None = None, results: pd.DataFrame | None = None, **more: object) -> dict[str, object]:
+        """The origin of a figure: profile, data, base, recipe, seeds, code and libraries.
+
+        scale: whose data it shows. results: whose runs it shows. more: what else the reader of its JSON should know.
+        """
+        record: dict[str, object] = {"profile": self.profile, "data": self.source_name}
+        if scale is not None:
+            record |= {"fingerprint": self.data(scale).fingerprint, "selection": self.selected_by}
+        if results is not None:
+            first = self.record(results["run"].iloc[0])
+            record |= {"seeds": _seeds(results), "base": first["base"], "base_hash": first["base_hash"],
+                       "recipe": first["recipe"]}
+        record |= {"duration_s": round(time.time() - self.started, 1)} | more
+        return provenance.collect(**record)
+
+    def show(self, figure: Figure, name: str, table: pd.DataFrame, about: Mapping[str, object]) -> None:
+        """Display a figure with its origin under it, and keep it: picture, every number drawn, origin."""
+        style.add_caption(figure, provenance.caption(about))
+        style.save_figure(figure, self.workspace.figures / name, table, about)
+        display(figure)
+
+    def keep(self, name: str, table: pd.DataFrame) -> None:
+        """Keep a table that the claims are judged by (`workspace.MEASURED`)."""
+        write_csv(self.workspace.measured(name), table)
+
+    def measured(self, name: str) -> pd.DataFrame:
+        """A table that `keep` kept."""
+        return pd.read_csv(self.workspace.need(self.workspace.measured(name), MADE_BY["pilot"]))
+
+
+def say(*lines: str) -> None:
+    """Show lines of Markdown."""
+    display(Markdown("\n".join(lines)))
+
+
+def _seeds(results: pd.DataFrame) -> list[int] | dict[str, int]:
+    """The seeds of the runs; where there are several scales, how many each has."""
+    scales = results.groupby("scale", sort=False).seed.unique()
+    if len(scales) == 1:
+        return sorted(int(seed) for seed in scales.iloc[0])
+    return {str(scale): len(seeds) for scale, seeds in scales.items()}
