@@ -2,17 +2,19 @@
 
 The paper's read the latent that the predictor reads, emb (M, D); their sizes at D = 192 are the paper's (section 3.3)
 within 5 %. Two more read the encoder's patch tokens (M, P, D), past the CLS bottleneck of section 4.4, at sizes like
-those of their counterparts. `HEADS` is their table; a new one is one more row. `reads` names a head's inputs: emb,
-patches, or a target tensor.
+those of their counterparts. `HEADS` is their table; a new head is a module and one more row.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lewm_core.model import seeded
+from lewm_core.utils.errors import pick
 
 POINTS = 400  # the 20 × 20 query grid of paper 3.3
 SIDE = 56  # of the depth map (paper 3.3)
@@ -20,11 +22,7 @@ GRID = 16  # patches along an image's side in the paper's model
 FREQUENCIES = 8  # of the sines and cosines that a point's position is embedded by
 
 
-class Head(nn.Module):
-    reads: tuple[str, ...] = ("emb",)
-
-
-class DepthHead(Head):
+class DepthHead(nn.Module):
     """emb (M, D) -> depth (M, 56, 56): a 7 × 7 map grown by three transposed convolutions (400,434 at D = 192).
 
     Most parameters are in the map and few at high resolution. With as many in wide convolutions a training step of the
@@ -45,7 +43,7 @@ class DepthHead(Head):
         return self.grow(seed).squeeze(1)
 
 
-class TrackHead(Head):
+class TrackHead(nn.Module):
     """emb (M, D) -> displacements (M, 400, 2) in units of the image side: a flat MLP (about 135 K at D = 192)."""
 
     def __init__(self, dim: int, points: int = POINTS):
@@ -56,7 +54,7 @@ class TrackHead(Head):
         return self.net(emb).unflatten(1, (-1, 2))
 
 
-class VectorHead(Head):
+class VectorHead(nn.Module):
     """emb (M, D) -> K numbers (M, K): three layers (37,379 parameters for the centroid at D = 192)."""
 
     def __init__(self, dim: int, outputs: int):
@@ -67,14 +65,12 @@ class VectorHead(Head):
         return self.net(emb)
 
 
-class DepthPatchHead(Head):
+class DepthPatchHead(nn.Module):
     """Patch tokens (M, P, D) -> depth (M, 56, 56) by transposed convolutions over the patch grid.
 
     The map doubles, and its channels halve, until it has at least 56 × 56 pixels, then it is resized to exactly that.
     368,833 parameters at D = 192 on the paper's 16 × 16 grid (DepthHead has 400,434).
     """
-
-    reads = ("patches",)
 
     def __init__(self, dim: int, grid: int = GRID):
         super().__init__()
@@ -91,15 +87,13 @@ class DepthPatchHead(Head):
         return F.interpolate(depth, (SIDE, SIDE), mode="bilinear", align_corners=False).squeeze(1)
 
 
-class TrackPatchHead(Head):
+class TrackPatchHead(nn.Module):
     """Patch tokens (M, P, D) and query points (M, N, 2) -> displacement and visibility logit of each point (M, N, 3).
 
     queries: where each point is in its episode's first frame, in image sides, (0, 0) the image's top left corner. Each
     cross-attends to the frame's patch tokens, which carry their own places. 137,091 parameters at D = 192 (TrackHead
     has 135,848).
     """
-
-    reads = ("patches", "queries")
 
     def __init__(self, dim: int, heads: int = 4):
         super().__init__()
@@ -124,26 +118,38 @@ class TrackPatchHead(Head):
         return self.mlp(query + self.to_out(found))
 
 
+@dataclass(frozen=True)
+class HeadRow:
+    """A row of the table of heads.
+
+    make(dim, width, grid): the module, for latents of size `dim`, patch tokens of size `width` and `grid` patches
+    along an image's side. reads: what it is called with: emb, patches, or one of its term's targets (`targets.build`).
+    """
+
+    make: Callable[[int, int, int], nn.Module]
+    reads: tuple[str, ...] = ("emb",)
+
+
 HEADS = {
-    "depth": lambda dim, width, grid: DepthHead(dim),
-    "tracks": lambda dim, width, grid: TrackHead(dim),
-    "centroid": lambda dim, width, grid: VectorHead(dim, 3),
-    "shape": lambda dim, width, grid: VectorHead(dim, 10),
-    "depth_patch": lambda dim, width, grid: DepthPatchHead(width, grid),
-    "tracks_patch": lambda dim, width, grid: TrackPatchHead(width),
+    "depth": HeadRow(lambda dim, width, grid: DepthHead(dim)),
+    "tracks": HeadRow(lambda dim, width, grid: TrackHead(dim)),
+    "centroid": HeadRow(lambda dim, width, grid: VectorHead(dim, 3)),
+    "shape": HeadRow(lambda dim, width, grid: VectorHead(dim, 10)),
+    "depth_patch": HeadRow(lambda dim, width, grid: DepthPatchHead(width, grid), ("patches",)),
+    "tracks_patch": HeadRow(lambda dim, width, grid: TrackPatchHead(width), ("patches", "queries")),
 }
 
 
-def build_heads(names: tuple[str, ...], dim: int, seed: int, grid: int = GRID,
-                width: int | None = None) -> nn.ModuleDict:
+def build_heads(names: Iterable[str], dim: int, seed: int, grid: int = GRID, width: int | None = None) -> nn.ModuleDict:
     """The named heads, drawn from `seed` (each head's weights depend neither on the others nor on rows added below).
 
     grid, width: patches along an image's side and the size of their tokens (None: D), for heads that read them.
+    An unknown name is an InputError that lists the known ones.
     """
-    heads = nn.ModuleDict()
-    for i, name in enumerate(HEADS):
-        if name in names:
-            table, row = divmod(i, 4)  # four rows share a range of seeds: the first four were there first
-            with seeded(table * 2**32 + seed * 4 + row):
-                heads[name] = HEADS[name](dim, width or dim, grid)
+    heads, rows = nn.ModuleDict(), list(HEADS)
+    for name in names:
+        row = pick(HEADS, name, "head")
+        table, place = divmod(rows.index(name), 4)  # four rows share a range of seeds: the first four were there first
+        with seeded(table * 2**32 + seed * 4 + place):
+            heads[name] = row.make(dim, width or dim, grid)
     return heads

@@ -1,10 +1,21 @@
-"""Every loss of the study, once. Dimensions: B windows, T frames, M = B·T frames in any order, D latent size."""
+"""Every loss of the study, once, and what a `Term` is: a head, the column that it predicts, and its loss.
+
+Dimensions: B windows, T frames, M = B·T frames in any order, P projections, D latent size.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lewm_core.utils.errors import pick
+
 KNOTS, T_MAX = 17, 3.0  # SIGReg's integration grid (public LeWM recipe)
+# Of the visibility in a track loss. On the tabletop's pilot, saying that nothing moves loses 0.002 (smooth L1, in image
+# sides) and the same visibility everywhere 0.35: this lets neither drown the other.
+VISIBILITY_WEIGHT = 0.01
 
 
 def prediction_loss(pred_emb: Tensor, emb: Tensor) -> Tensor:
@@ -12,7 +23,7 @@ def prediction_loss(pred_emb: Tensor, emb: Tensor) -> Tensor:
     return F.mse_loss(pred_emb, emb[:, 1:])
 
 
-def static_loss(emb: Tensor) -> Tensor:
+def persistence_loss(emb: Tensor) -> Tensor:
     """The MSE of predicting no change: each latent of emb (B, T, D) copied as the forecast of the next."""
     return F.mse_loss(emb[:, :-1], emb[:, 1:])
 
@@ -23,7 +34,7 @@ def draw_directions(dim: int, count: int, generator: torch.Generator) -> Tensor:
 
 
 def sigreg(emb: Tensor, directions: Tensor) -> Tensor:
-    """SIGReg: how far one-dimensional shadows of the latents are from N(0, 1), by their characteristic functions.
+    """SIGReg: distance of random 1-D projections of the latents from N(0, 1), by their characteristic functions.
 
     emb: (T, B, D); directions: (D, P), any length. The Epps-Pulley statistic over 17 knots t on [0, 3] with trapezoid
     weights times exp(-t²/2), times B, averaged over directions and time (public LeWM recipe; arXiv 2511.08544).
@@ -32,8 +43,8 @@ def sigreg(emb: Tensor, directions: Tensor) -> Tensor:
     gauss = torch.exp(-t.square() / 2)
     weights = torch.full_like(t, 2 * T_MAX / (KNOTS - 1))
     weights[[0, -1]] /= 2
-    shadows = emb.float() @ (directions / directions.norm(dim=0))  # (T, B, P)
-    phase = shadows.unsqueeze(-1) * t  # (T, B, P, K)
+    projections = emb.float() @ (directions / directions.norm(dim=0))  # (T, B, P)
+    phase = projections.unsqueeze(-1) * t  # (T, B, P, K)
     error = (phase.cos().mean(1) - gauss).square() + phase.sin().mean(1).square()  # (T, P, K)
     return (error @ (weights * gauss)).mean() * emb.shape[1]
 
@@ -98,3 +109,76 @@ def vector_loss(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Smooth L1 between standardised vectors (M, K) (centroid, shape descriptor) over the frames where valid (M,)."""
     error = F.smooth_l1_loss(pred, target, reduction="none").mean(-1)
     return (error * valid).sum() / valid.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One auxiliary loss of a condition: a head, the dataset column that it predicts, and how they are compared.
+
+    head: a row of heads.HEADS. target: a row of dataset.COLUMNS. loss: a row of LOSSES.
+    valid: the column that marks where the target counts; None: everywhere.
+
+    Where the loss is "depth":
+    dilation: px at 224 by which the object mask is dilated, inside which depth is supervised; None: full frame.
+    inside_weight: weight of full-frame pixels inside the tight mask.
+    full_frame: supervise inside the mask but normalise over the full frame.
+    random_placement: the mask is moved to a random place (`targets.place_at_random`).
+    """
+
+    head: str
+    target: str
+    loss: str
+    valid: str | None = None
+    dilation: float | None = None
+    inside_weight: float = 1.0
+    full_frame: bool = False
+    random_placement: bool = False
+
+    def __post_init__(self):
+        pick(LOSSES, self.loss, "loss")
+
+    @property
+    def region(self) -> float | None:
+        """The dilation (px at 224) of the object mask that this term needs; None if it needs none."""
+        if self.dilation is None and self.inside_weight != 1.0:
+            return 0.0
+        return self.dilation
+
+    def compare(self, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The loss of the head's output pred (M, …) against `targets` (M, …), named as `targets.build` names them."""
+        return LOSSES[self.loss](self, pred, targets)
+
+
+def _depth(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    target = targets["target"]
+    if term.region is None:
+        return depth_loss(pred, target)
+    inside = targets["region"]
+    if term.dilation is None:
+        return depth_loss(pred, target, weight=torch.where(inside, term.inside_weight, 1.0))
+    if term.full_frame:
+        return depth_loss(pred, target, weight=inside.float())
+    return depth_loss(pred, target, region=inside)
+
+
+def _tracks(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    return track_loss(pred, targets["target"], targets["valid"])
+
+
+def _tracks_and_visibility(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    displacement, logits = pred[..., :2], pred[..., 2]
+    visibility = visibility_loss(logits, targets["valid"], targets["known"])
+    return track_loss(displacement, targets["target"], targets["valid"]) + VISIBILITY_WEIGHT * visibility
+
+
+def _vector(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    return vector_loss(pred, targets["target"], targets["valid"])
+
+
+# What a term's loss may be. A new one is one more row: a function of the term, the head's output and the targets.
+LOSSES: dict[str, Callable[[Term, Tensor, Mapping[str, Tensor]], Tensor]] = {
+    "depth": _depth,
+    "tracks": _tracks,
+    "tracks and visibility": _tracks_and_visibility,
+    "vector": _vector,
+}

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from lewm_core import dataset, losses
+from lewm_core.conditions import Condition
 from lewm_core.dataset import WINDOW, Data, targets
 from lewm_core.experiments.gradients import conflict, shared_parameters
-from lewm_core.heads import build_heads
+from lewm_core.heads import HEADS, build_heads
 from lewm_core.model import LeWM, normalise, seeded
 from lewm_core.patch_predictor import PatchLeWM
-from lewm_core.terms import Condition
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, pick
 
 EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
 
@@ -95,18 +95,24 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Frames:
-    """A dataset on the training device: pixels (N, 3, H, W) uint8, actions (N, A) standardised, targets (N, …)."""
+    """A dataset on the training device: pixels (N, 3, H, W) uint8, actions (N, A) standardised, and by head the targets
+    (N, …) of its term, named as `targets.build` names them."""
 
     pixels: Tensor
     actions: Tensor
-    targets: dict[str, Tensor]
+    targets: dict[str, dict[str, Tensor]]
 
     @classmethod
     def of(cls, data: Data, condition: Condition, train_frames: np.ndarray, scale: ActionScale,
            device: str, seed: int = 0) -> "Frames":
         pixels = torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).contiguous()
-        return cls(pixels.to(device), torch.from_numpy(scale(data["action"])).to(device),
-                   targets.build(condition, data, train_frames, device, seed))
+        actions = torch.from_numpy(scale(data["action"]))
+        built = {term.head: targets.build(term, data, train_frames, device, seed) for term in condition.terms}
+        return cls(pixels.to(device), actions.to(device), built)
+
+    def targets_at(self, index: Tensor) -> dict[str, dict[str, Tensor]]:
+        """The targets of the frames `index` (M,)."""
+        return {head: {name: value[index] for name, value in of.items()} for head, of in self.targets.items()}
 
 
 def default_device() -> str:
@@ -132,17 +138,21 @@ def term_weights(terms: Mapping[str, object], recipe: Recipe) -> dict[str, float
     return {name: {"pred": 1.0, "sigreg": recipe.sigreg_weight}.get(name, recipe.head_weight) for name in terms}
 
 
-def head_outputs(heads: nn.ModuleDict, emb: Tensor, patches: Tensor, at_frames: Mapping[str, Tensor]) -> dict:
-    """Every head's output for M frames: emb (M, D), patches (M, P, D), targets `at_frames` (M, …)."""
-    inputs = {"emb": emb, "patches": patches, **at_frames}
-    return {name: head(*(inputs[read] for read in head.reads)) for name, head in heads.items()}
+def head_outputs(heads: nn.ModuleDict, emb: Tensor, patches: Tensor,
+                 targets: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Every head's output for M frames: emb (M, D), patches (M, P, D) and, by head, its term's targets (M, …)."""
+    outputs = {}
+    for name, head in heads.items():
+        inputs = {"emb": emb, "patches": patches, **targets[name]}
+        outputs[name] = head(*(pick(inputs, read, f"input of head {name}") for read in HEADS[name].reads))
+    return outputs
 
 
 def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, index: Tensor,
                directions: Tensor, recipe: Recipe) -> dict[str, Tensor]:
     """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ 0.1 L_h."""
     device, context, flat = index.device.type, model.config.history, index.flatten()
-    at_frames = {name: value[flat] for name, value in frames.targets.items()}
+    at_frames = frames.targets_at(flat)
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
         cls, patches = model.encode_tokens(normalise(frames.pixels[index]))
         emb, act_emb = model.projector(cls), model.action_encoder(frames.actions[index])
@@ -153,7 +163,7 @@ def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: 
     terms = {"pred": losses.prediction_loss(pred_emb.float(), emb),
              "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}
     for term in condition.terms:
-        terms[f"head_{term.head}"] = term.loss(outputs[term.head].float(), at_frames)
+        terms[f"head_{term.head}"] = term.compare(outputs[term.head].float(), at_frames[term.head])
     weights = term_weights(terms, recipe)
     terms["total"] = sum(weights[name] * value for name, value in terms.items())
     return terms
@@ -161,11 +171,12 @@ def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: 
 
 def check(data: Data, condition: Condition, model: LeWM) -> None:
     """Raise one InputError, before anything is trained, for all that would keep this run from making sense."""
+    heads = [pick(HEADS, term.head, "head") for term in condition.terms]
     problems = [f"{column}: {reason}" for column, reason in data.missing(condition.columns).items()]
     height, width = data["pixels"].shape[1:3]
     if height % model.config.patch_size or width % model.config.patch_size:
         problems.append(f"frames of {height} × {width} px, which patches of {model.config.patch_size} do not tile")
-    if height != width and any("patch" in term.head for term in condition.terms):
+    if height != width and any("patches" in head.reads for head in heads):
         problems.append(f"frames of {height} × {width} px, while heads on patch tokens need square ones")
     if data["action"].shape[1] != model.config.action_dim:
         problems.append(f"{data['action'].shape[1]}-D actions for a model of {model.config.action_dim}-D ones")
@@ -296,11 +307,12 @@ def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Fr
     index = windows(starts)
     unique, position = np.unique(index, return_inverse=True)
     device, context = frames.pixels.device, model.config.history
-    at_frames = {name: value[torch.from_numpy(unique).to(device)] for name, value in frames.targets.items()}
+    at_frames = frames.targets_at(torch.from_numpy(unique).to(device))
     found, outputs, tokens = [], [], []  # the patch tokens are large, and kept only where the predictor reads them
     for rows, emb, patches in encode_chunks(model, frames.pixels[unique]):
         found.append(emb)
-        outputs.append(head_outputs(heads, emb, patches, {name: v[rows] for name, v in at_frames.items()}))
+        in_chunk = {head: {name: v[rows] for name, v in of.items()} for head, of in at_frames.items()}
+        outputs.append(head_outputs(heads, emb, patches, in_chunk))
         tokens += [patches] if model.reads_patches else []
     emb = torch.cat(found)
     position = torch.from_numpy(position.reshape(index.shape)).to(device)
@@ -309,7 +321,7 @@ def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Fr
     seen = (torch.cat(tokens)[position[:, :context]],) if model.reads_patches else ()
     pred_emb = model.predict(window_emb[:, :context], act_emb[:, :context], *seen)
     mse = losses.prediction_loss(pred_emb, window_emb).item()
-    static = losses.static_loss(window_emb).item()
+    static = losses.persistence_loss(window_emb).item()
     variance = window_emb[:, 1:].flatten(0, 1).var(0, correction=0).mean().item()
     if not static > 0:
         raise InputError(f"condition {condition.name}", "held-out windows in which no latent changes",
@@ -324,7 +336,8 @@ def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Fr
     ratios = {"mse_over_variance": variance, "mse_over_static": static}  # undefined where nothing moves
     metrics |= {name: mse / floor for name, floor in ratios.items() if floor > 0}
     for term in condition.terms:
-        metrics[f"head_{term.head}"] = term.loss(torch.cat([o[term.head] for o in outputs]), at_frames).item()
+        pred = torch.cat([o[term.head] for o in outputs])
+        metrics[f"head_{term.head}"] = term.compare(pred, at_frames[term.head]).item()
     return metrics
 
 

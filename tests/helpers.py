@@ -53,8 +53,8 @@ def moving_square(i: int, length: int, size: int = SIZE) -> tuple[Episode, Signa
 
 def without(signals: Signals, **reasons: str) -> Signals:
     """`signals` with those named, and the columns that mark them, missing for the reasons given."""
-    marks = {dataset.COLUMNS[name].finite for name in reasons} & set(dataset.SIGNALS)
-    arrays = {name: None if name in marks | set(reasons) else getattr(signals, name) for name in dataset.SIGNALS}
+    marks = {dataset.COLUMNS[name].finite for name in reasons} & set(ARRAYS)
+    arrays = {name: None if name in marks | set(reasons) else getattr(signals, name) for name in ARRAYS}
     return Signals(signals.episode, **arrays, made_by=signals.made_by, missing=reasons)
 
 

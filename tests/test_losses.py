@@ -11,9 +11,9 @@ from lewm_core.losses import (
     depth_loss,
     draw_directions,
     normalise_depth,
+    persistence_loss,
     prediction_loss,
     sigreg,
-    static_loss,
     track_loss,
     vector_loss,
 )
@@ -97,7 +97,7 @@ def test_c4_weights_exactly_the_mask(g):
     error = (normalise_depth(pred) - normalise_depth(target)).abs()
     wanted = (5 * error[inside].sum() + error[~inside].sum()) / (5 * 4 + 60)
     term = condition("C4").terms[0]
-    torch.testing.assert_close(term.loss(pred, {"depth": target, "mask+0": inside}), wanted)
+    torch.testing.assert_close(term.compare(pred, {"target": target, "region": inside}), wanted)
 
 
 def test_track_and_vector_losses_count_only_what_is_valid(g):
@@ -119,11 +119,11 @@ def test_track_and_vector_losses_count_only_what_is_valid(g):
                                torch.nn.functional.smooth_l1_loss(pred[0, 0], target[0, 0]))
 
 
-def test_prediction_and_static_losses_pair_each_latent_with_the_next():
+def test_prediction_and_persistence_losses_pair_each_latent_with_the_next():
     emb = torch.arange(8.0).reshape(1, 4, 2) ** 2
     perfect = emb[:, 1:]
     assert prediction_loss(perfect, emb) == 0
-    assert static_loss(emb) == prediction_loss(emb[:, :-1], emb)
+    assert persistence_loss(emb) == prediction_loss(emb[:, :-1], emb)
 
 
 def test_sigreg_is_small_for_a_gaussian_and_large_for_what_is_not(g):
@@ -143,9 +143,9 @@ def test_sigreg_is_its_definition(g):
         for d in (directions / directions.norm(dim=0)).T:
             for k in range(17):
                 x = 3 * k / 16
-                shadow = [float(emb[t, b] @ d) * x for b in range(5)]
-                real = sum(map(math.cos, shadow)) / 5 - math.exp(-x * x / 2)
-                imaginary = sum(map(math.sin, shadow)) / 5
+                projection = [float(emb[t, b] @ d) * x for b in range(5)]
+                real = sum(map(math.cos, projection)) / 5 - math.exp(-x * x / 2)
+                imaginary = sum(map(math.sin, projection)) / 5
                 weight = (1 if k in (0, 16) else 2) * 3 / 16 * math.exp(-x * x / 2)
                 total += weight * (real**2 + imaginary**2) * 5
     assert sigreg(emb, directions).item() == pytest.approx(total / 8, rel=1e-5)

@@ -13,10 +13,9 @@ from lewm_core.conditions import CONTROLS, condition
 from lewm_core.dataset import targets
 from lewm_core.experiments.sweep import Run, execute, load_model, rows
 from lewm_core.heads import POINTS, build_heads
-from lewm_core.losses import track_loss, visibility_loss
+from lewm_core.losses import VISIBILITY_WEIGHT, track_loss, visibility_loss
 from lewm_core.model import MODELS, LeWM, normalise
 from lewm_core.patch_predictor import PatchLeWM
-from lewm_core.terms import VISIBILITY_WEIGHT
 from lewm_core.train import Frames, check, encode_frames, evaluate, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, random_base, write_squares
@@ -125,21 +124,21 @@ def test_visibility_counts_where_the_point_is_known(data):
     holes = {**data.columns, "tracks": data["tracks"].copy(), "visible": data["visible"].copy()}
     holes["tracks"][data.episode(0)][0, 7] = np.nan  # where this point began, nobody knows
     holes["visible"][data.episode(0), 7] = 0
-    built = targets.build(condition("D-patch"), replace(data, columns=holes), np.arange(5))
+    term, g = condition("D-patch").terms[0], torch.Generator().manual_seed(0)
+    built = targets.build(term, replace(data, columns=holes), np.arange(5))
     assert not built["known"][data.episode(0), 7].any() and built["known"].sum() == built["known"].numel() - 9
-    assert not built["visible"][data.episode(0), 7].any() and built["queries"].isfinite().all()
+    assert not built["valid"][data.episode(0), 7].any() and built["queries"].isfinite().all()
     first = data["tracks"][data.first_frames()] / 32
     np.testing.assert_allclose(built["queries"][9:], first[9:], rtol=1e-6)
-    term, g = condition("D-patch").terms[0], torch.Generator().manual_seed(0)
-    pred = torch.randn(*built["tracks"].shape[:2], 3, generator=g)
+    pred = torch.randn(*built["target"].shape[:2], 3, generator=g)
     p = pred[..., 2].sigmoid()
-    seen, known = built["visible"], built["known"]
+    seen, known = built["valid"], built["known"]
     bce = -(torch.where(seen, p.log(), (1 - p).log()) * known).sum() / known.sum()
-    want = track_loss(pred[..., :2], built["tracks"], seen) + VISIBILITY_WEIGHT * bce
-    assert term.loss(pred, built).item() == pytest.approx(want.item(), rel=1e-5)
+    want = track_loss(pred[..., :2], built["target"], seen) + VISIBILITY_WEIGHT * bce
+    assert term.compare(pred, built).item() == pytest.approx(want.item(), rel=1e-5)
     changed = pred.clone()
     changed[data.episode(0), 7] = 50.0
-    torch.testing.assert_close(term.loss(changed, built), term.loss(pred, built))
+    torch.testing.assert_close(term.compare(changed, built), term.compare(pred, built))
 
 
 def test_patch_heads_train_the_vit_and_bypass_the_projector(data):

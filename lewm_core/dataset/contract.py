@@ -10,13 +10,17 @@ than theirs: a column with a name in the table is what the table says, and actio
 """
 
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401  # registers the compressions that public files use (Blosc, LZ4, Zstd)
 import numpy as np
+
+from lewm_core.signals import Signals
+from lewm_core.sources.episode import Episode
+from lewm_core.utils.errors import pick
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class Column:
     axis: N (an entry for each frame) or E (for each episode).
     finite: which rows must be finite: "all", "not inf" (NaN allowed, becomes 0 when read), the name of the column that
     marks them, or None.
+    target: how it becomes what a head is compared with, a row of targets.TARGETS; None: no head predicts it.
+    source: function of an episode and its signals that gives the column's rows (T, …) or None where they are missing;
+    by default the signal of the column's name.
     """
 
     name: str
@@ -37,29 +44,43 @@ class Column:
     required: bool = False
     axis: str = "N"
     finite: str | None = None
+    target: str | None = None
+    source: Callable[[Episode, Signals], np.ndarray | None] | None = None
+
+    def of(self, episode: Episode, signals: Signals) -> np.ndarray | None:
+        """This column's rows for one episode; None where the signal is missing."""
+        if self.source is not None:
+            return self.source(episode, signals)
+        return getattr(signals, self.name)
 
 
+# A new signal is one more row: with `target` a condition's term can name it, with `source` it is written to the file.
 COLUMNS = {c.name: c for c in (
-    Column("pixels", ("H", "W", (3, 1)), "uint8", "iu", True),
-    Column("action", ("A",), "float32", "f", True, finite="not inf"),
-    Column("observation", ("O",), "float32", "f", True, finite="not inf"),
+    Column("pixels", ("H", "W", (3, 1)), "uint8", "iu", True, source=lambda episode, _: episode.frames),
+    Column("action", ("A",), "float32", "f", True, finite="not inf", source=lambda episode, _: episode.actions),
+    Column("observation", ("O",), "float32", "f", True, finite="not inf",
+           source=lambda episode, _: episode.observations),
     Column("ep_len", (), "int64", "iu", True, "E"),
     Column("ep_offset", (), "int64", "iu", True, "E"),
     Column("episode_id", (), "str", "OST"),  # text stands at every frame, where other tools look for it
     Column("task", (), "str", "OST"),
-    Column("depth", (56, 56), "float32", "f", finite="all"),
+    Column("depth", (56, 56), "float32", "f", finite="all", target="map"),
     Column("mask", ("H", "W"), "uint8", "u"),
-    Column("tracks", (400, 2), "float32", "f", finite="visible"),
+    Column("tracks", (400, 2), "float32", "f", finite="visible", target="displacement"),
     Column("visible", (400,), "uint8", "u"),
-    Column("tracks_fg", (400, 2), "float32", "f", finite="visible_fg"),
+    Column("tracks_fg", (400, 2), "float32", "f", finite="visible_fg", target="displacement"),
     Column("visible_fg", (400,), "uint8", "u"),
-    Column("centroid", (3,), "float32", "f", finite="centroid_valid"),
+    Column("centroid", (3,), "float32", "f", finite="centroid_valid", target="vector"),
     Column("centroid_valid", (), "uint8", "u"),
-    Column("shape", (10,), "float32", "f", finite="shape_valid"),
+    Column("shape", (10,), "float32", "f", finite="shape_valid", target="vector"),
     Column("shape_valid", (), "uint8", "u"),
 )}
 NO_FOREGROUND = "The object mask is empty in every first frame, so no query point can be biased towards the object."
-SIGNALS = tuple(c.name for c in COLUMNS.values() if not c.required and c.dtype != "str")
+
+
+def frame_columns() -> list[Column]:
+    """The columns that hold numbers for every frame: all but text and what stands once for each episode."""
+    return [c for c in COLUMNS.values() if c.axis == "N" and c.dtype != "str"]
 
 
 def validate(path: str | Path) -> list[str]:
@@ -88,9 +109,9 @@ def _violations(f: h5py.File) -> list[str]:
         offset = index.get("ep_offset", ())
         if len(length) == len(offset) and not np.array_equal(offset, np.cumsum(length) - length):
             problems.append("ep_offset is not the running sum of ep_len")
-    for name in ("tracks", "tracks_fg", "centroid", "shape"):
-        if name in f and COLUMNS[name].finite not in f:
-            problems.append(f"column {name} needs column {COLUMNS[name].finite}")
+    for column in COLUMNS.values():
+        if column.name in f and column.finite in COLUMNS and column.finite not in f:
+            problems.append(f"column {column.name} needs column {column.finite}")
     return problems
 
 
@@ -182,8 +203,15 @@ def made(f: h5py.File) -> dict[str, object]:
 
 
 def missing(columns: Iterable[str], present: Container[str], made: Mapping[str, object]) -> dict[str, str]:
-    """Those of `columns` that are not `present`, with the reason that `made` gives; a marker's is its signal's."""
+    """Those of `columns` that are not `present`, with the reason that `made` gives; a marker's is its signal's.
+
+    InputError for a name that is no row of the contract.
+    """
     reasons = made.get("missing", {})
     marks = {c.finite: c.name for c in COLUMNS.values()}
-    return {c: reasons.get(c) or reasons.get(marks.get(c)) or f"The dataset has no column {c}."
-            for c in columns if c not in present}
+    found = {}
+    for name in columns:
+        pick(COLUMNS, name, "dataset column")
+        if name not in present:
+            found[name] = reasons.get(name) or reasons.get(marks.get(name)) or f"The dataset has no column {name}."
+    return found

@@ -30,7 +30,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, SIGNALS, validate
+from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns, validate
 from lewm_core.signals import ARRAYS, Signals, cache
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
@@ -57,8 +57,8 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
         made_by, missing, biased = {}, {}, False
         with h5py.File(temporary, "w") as f:
             for episode, signals in items:
-                rows = {"pixels": episode.frames, "action": episode.actions, "observation": episode.observations}
-                rows |= {name: value for name in SIGNALS if (value := getattr(signals, name)) is not None}
+                found = {column.name: column.of(episode, signals) for column in frame_columns()}
+                rows = {name: value for name, value in found.items() if value is not None}
                 if lengths and set(rows) != set(f) - TEXT:
                     raise InputError(f"episode {episode.id}", f"columns {sorted(rows)}",
                                      f"those of {first}, {sorted(set(f) - TEXT)}")

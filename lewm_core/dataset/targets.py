@@ -1,13 +1,18 @@
-"""From dataset columns to what the heads are compared with: displacements, dilated masks, standardised vectors."""
+"""From a dataset column to what a head is compared with: displacements, dilated masks, standardised vectors."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lewm_core.dataset import Data
+from lewm_core.dataset import COLUMNS, Data
+from lewm_core.losses import Term
 from lewm_core.signals import geometry
-from lewm_core.terms import Condition
+from lewm_core.utils.errors import pick
 from lewm_core.utils.files import digest
+
+Arrays = dict[str, np.ndarray]
 
 
 def displacements(data: Data, tracks: str) -> np.ndarray:
@@ -16,7 +21,7 @@ def displacements(data: Data, tracks: str) -> np.ndarray:
 
 
 def standardise(values: np.ndarray, valid: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Columns of (N, K) to zero mean and unit deviation over the valid ones of `frames`; constant ones only shift."""
+    """Columns of (N, K) to zero mean and unit std over the valid ones of `frames`; constant ones only shift."""
     rows = frames[valid[frames].astype(bool)]
     if not len(rows):
         return np.zeros_like(values)
@@ -25,7 +30,7 @@ def standardise(values: np.ndarray, valid: np.ndarray, frames: np.ndarray) -> np
     return np.where(valid[:, None].astype(bool), scaled, 0).astype(np.float32)
 
 
-def elsewhere(masks: np.ndarray, data: Data, seed: int) -> np.ndarray:
+def place_at_random(masks: np.ndarray, data: Data, seed: int) -> np.ndarray:
     """Masks (N, h, w) shifted to a random place, around the image's edges, so that every area stays exactly the same.
 
     All frames of an episode shift alike: the mask keeps its size, its shape and how it moves, and loses only its
@@ -42,29 +47,48 @@ def elsewhere(masks: np.ndarray, data: Data, seed: int) -> np.ndarray:
     return moved
 
 
-def build(condition: Condition, data: Data, train_frames: np.ndarray, device: str = "cpu",
-          seed: int = 0) -> dict[str, Tensor]:
-    """The target tensors (N, …) that a condition's terms read, by name. Statistics come from `train_frames` only.
+def _map(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
+    return {"target": data[term.target]}
 
-    seed: the run's, for masks at random places.
+
+def _displacement(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
+    moved = displacements(data, term.target)  # unknown where the point or its place in the first frame is
+    queries = data[term.target][data.first_frames()] / data["pixels"].shape[1]
+    return {"target": np.nan_to_num(moved),
+            "valid": data[term.valid].astype(bool) & np.isfinite(moved).all(-1),
+            "queries": np.nan_to_num(queries),
+            "known": np.isfinite(queries).all(-1)}
+
+
+def _vector(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
+    return {"target": standardise(data[term.target], data[term.valid], train_frames),
+            "valid": data[term.valid].astype(bool)}
+
+
+# How a column becomes a target: contract.Column.target names one of these.
+TARGETS: dict[str, Callable[[Data, Term, np.ndarray], Arrays]] = {
+    "map": _map,  # as it is
+    "displacement": _displacement,  # of points from where they were in the episode's first frame, in image sides
+    "vector": _vector,  # standardised over the valid training frames
+}
+
+
+def supervised_region(term: Term, data: Data, seed: int = 0) -> np.ndarray:
+    """(N, 56, 56) bool: the object mask, dilated and placed as the term says. seed: the run's, for random places."""
+    tight = geometry.to_supervision(data["mask"].astype(bool))
+    region = geometry.dilate(tight, term.region) if term.region else tight
+    return place_at_random(region, data, seed) if term.random_placement else region
+
+
+def build(term: Term, data: Data, train_frames: np.ndarray, device: str = "cpu", seed: int = 0) -> dict[str, Tensor]:
+    """What a term's loss and head read beside the frames themselves, (N, …) each.
+
+    target: what the head predicts. valid: where that counts. region: for depth inside a mask, that mask. Of tracks also
+    queries, (N, 400, 2) where each point was in its episode's first frame, in image sides, and known, whether that is.
+    Statistics come from `train_frames` only. seed: the run's, for masks at random places.
     """
-    arrays: dict[str, np.ndarray] = {}
-    for term in condition.terms:
-        if term.target == "depth":
-            arrays["depth"] = data["depth"]
-            if term.region is not None and term.region_name not in arrays:
-                tight = geometry.to_supervision(data["mask"].astype(bool))
-                region = geometry.dilate(tight, term.region) if term.region else tight
-                arrays[term.region_name] = elsewhere(region, data, seed) if term.elsewhere else region
-        elif term.target in ("tracks", "tracks_fg"):
-            moved = displacements(data, term.target)  # unknown where the point or its place in the first frame is
-            arrays[term.target] = np.nan_to_num(moved)
-            arrays[term.valid] = data[term.valid].astype(bool) & np.isfinite(moved).all(-1)
-            if term.head == "tracks_patch":
-                queries = data[term.target][data.first_frames()] / data["pixels"].shape[1]
-                arrays["queries"] = np.nan_to_num(queries)
-                arrays["known"] = np.isfinite(queries).all(-1)
-        else:
-            arrays[term.target] = standardise(data[term.target], data[term.valid], train_frames)
-            arrays[term.valid] = data[term.valid].astype(bool)
+    column = pick(COLUMNS, term.target, "dataset column")
+    arrays = pick(TARGETS, column.target, f"kind of target for column {column.name}")(data, term, train_frames)
+    if term.region is not None:
+        arrays["region"] = supervised_region(term, data, seed)
     return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in arrays.items()}

@@ -165,8 +165,8 @@ def head_floors(results: pd.DataFrame, data: Data) -> pd.DataFrame:
     for run in results[(results.split == "episode") & (results.metric == "head_tracks")].itertuples():
         term, = condition(run.condition).terms
         unseen = np.isin(episode_index(data), held_out(data, run.seed, run.recipe))
-        truth = targets.build(condition(run.condition), data, np.flatnonzero(~unseen))
-        moved, visible = truth[term.target], truth[term.valid]
+        truth = targets.build(term, data, np.flatnonzero(~unseen))
+        moved, visible = truth["target"], truth["valid"]
         seen, test = visible[~unseen].unsqueeze(-1), torch.from_numpy(unseen)
         mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)
         guesses = {FLOORS[1]: torch.zeros_like(moved[test]), FLOORS[0]: mean.expand_as(moved[test])}

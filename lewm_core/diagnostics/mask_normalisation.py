@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lewm_core.dataset import Data, targets
 from lewm_core.losses import depth_loss, shift_and_scale
-from lewm_core.terms import Condition
+from lewm_core.conditions import Condition
 from lewm_core.utils.errors import InputError, pick
 
 NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3 and their -ff rows
@@ -22,7 +22,7 @@ def supervised(data: Data, condition: Condition) -> np.ndarray:
     (term,) = condition.terms
     if term.dilation is None:
         return np.ones(data["depth"].shape, bool)
-    return targets.build(condition, data, np.arange(len(data["pixels"])))[term.region_name].numpy()
+    return targets.supervised_region(term, data)
 
 
 def _compact(side: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core import dataset
-from lewm_core.conditions import CONTROLS, condition, unserved
+from lewm_core.conditions import CONTROLS, condition, unavailable
 from lewm_core.experiments import sweep
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.sweep import Run
@@ -187,7 +187,7 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     controls = [control for study in named for control in study(pool)]
     for episodes, test, seed in dict.fromkeys((c.run.episodes, c.run.test, c.run.seed) for c in controls):
         split_of(small.select([*episodes, *test]), recipe, seed, test)  # an InputError if there is too little
-    missing = unserved(data, dict.fromkeys(c.run.condition for c in controls))
+    missing = unavailable(data, dict.fromkeys(c.run.condition for c in controls))
     skipped = pd.DataFrame([(name, "controls", reason) for name, reason in missing.items()],
                            columns=["condition", "scale", "reason"])
     return [c for c in controls if c.run.condition not in missing], skipped

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
-from lewm_core.conditions import condition, unserved
+from lewm_core.conditions import condition, unavailable
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
 from lewm_core.train import ActionScale, Recipe, check, default_device, split_of, train
@@ -32,8 +32,8 @@ from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest, write_json
 from lewm_core.utils.provenance import code_digest, usable_cores
 
-# Not the table of conditions: a new row must not rename the runs of the others. A run's own row is in its key.
-CODE = ("config", "model", "patch_predictor", "heads", "losses", "terms", "train", "dataset/contract", "dataset/data",
+# Not the table of conditions: a new row must not rename the runs of the others. A run's own terms are in its key.
+CODE = ("config", "model", "patch_predictor", "heads", "losses", "train", "dataset/contract", "dataset/data",
         "dataset/splits", "dataset/targets", "experiments/gradients", "checkpoints/checkpoint", "signals/geometry")
 
 
@@ -71,7 +71,8 @@ class Run:
     @cached_property  # once, in the process that plans: a source edited while a sweep runs must not rename its runs
     def key(self) -> str:
         start = (self.base.hash, self.seed if self.base.path is None else None)
-        return digest(repr(condition(self.condition)), repr(self.seed), self.fingerprint, repr(start),
+        row = condition(self.condition)
+        return digest(repr(row.terms), row.predictor, repr(self.seed), self.fingerprint, repr(start),
                       repr(self.recipe), repr(self.episodes), repr(self.test), code_digest(*CODE), version("torch"),
                       default_device())
 
@@ -94,7 +95,7 @@ def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path
     check(data, condition("A"), model)
     for seed in seeds:
         split_of(data, recipe, seed)  # an InputError if there is too little to hold out
-    skipped = unserved(data, names)
+    skipped = unavailable(data, names)
     table = pd.DataFrame([(name, scale, reason) for name, reason in skipped.items()],
                          columns=["condition", "scale", "reason"])
     runs = [Run(name, scale, seed, str(path), data.fingerprint, base, recipe, first=episodes)

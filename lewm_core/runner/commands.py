@@ -113,7 +113,7 @@ def kind(name: str) -> str:
 
 
 def inspect_dataset(name: str) -> dict:
-    from lewm_core.conditions import CONDITIONS, unserved
+    from lewm_core.conditions import CONDITIONS, unavailable
     from lewm_core.dataset import contract
 
     if not Path(name).is_file():
@@ -121,7 +121,7 @@ def inspect_dataset(name: str) -> dict:
     if problems := contract.validate(name):
         return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
     outline = contract.outline(name)
-    absent = unserved(outline)
+    absent = unavailable(outline)
     return {"file": name, "kind": "dataset", "usable": True, "episodes": len(outline.lengths),
             "frames": int(outline.lengths.sum()),
             "frames per episode": f"{outline.lengths.min()} to {outline.lengths.max()}",

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from lewm_core import dataset
-from lewm_core.conditions import CONDITIONS, condition, unserved
+from lewm_core.conditions import CONDITIONS, condition, unavailable
 from lewm_core.dataset import WINDOW, Data, targets
+from lewm_core.signals import ARRAYS
 from lewm_core.train import train
 from lewm_core.utils.errors import InputError
 from tests.helpers import LENGTHS, SIZE, TINY, moving_square, random_base, without, write_squares
@@ -46,7 +47,7 @@ def test_what_is_written_is_what_is_read(squares):
         np.testing.assert_array_equal(data["pixels"][own], episode.frames)
         np.testing.assert_array_equal(data["action"][own], episode.actions)
         np.testing.assert_array_equal(data["observation"][own], episode.observations)
-        for name in dataset.SIGNALS:
+        for name in ARRAYS:
             np.testing.assert_array_equal(data[name][own], getattr(signals, name), err_msg=name)
         assert (data["episode_id"][i], data["task"][i]) == (episode.id, episode.task)
         assert (data.first_frames()[own] == own.start).all()
@@ -152,9 +153,9 @@ def test_grey_frames_become_three_equal_channels(squares, damaged):
 
 
 def test_a_file_without_signals_fine_tunes_under_a_alone(damaged):
-    reasons = unserved(dataset.outline(as_another_tool_writes_it(damaged)))
+    reasons = unavailable(dataset.outline(as_another_tool_writes_it(damaged)))
     data = dataset.load(damaged)
-    assert reasons == unserved(data) and set(reasons) == set(CONDITIONS) - {"A"}
+    assert reasons == unavailable(data) and set(reasons) == set(CONDITIONS) - {"A"}
     assert reasons["C2"] == "The dataset has no column depth. The dataset has no column mask."
     model, _ = random_base().load(seed=0)
     outcome = train(model, condition("A"), data, dataclasses.replace(TINY, epochs=1), seed=0)
@@ -202,7 +203,7 @@ def test_the_first_episodes_alone(squares):
 
 
 def test_a_file_larger_than_the_memory_is_an_error_that_says_how_much_fits(squares, monkeypatch):
-    needed = sum(a.nbytes for n, a in dataset.load(squares, 2).columns.items() if n in ("pixels", *dataset.SIGNALS))
+    needed = sum(a.nbytes for n, a in dataset.load(squares, 2).columns.items() if n in ("pixels", *ARRAYS))
     needed += dataset.load(squares, 2)["pixels"].nbytes + sum(LENGTHS[:2]) * 4 * (7 + 2)
     monkeypatch.setattr(dataset.data, "usable_memory", lambda: needed)
     with pytest.raises(InputError, match=f"{squares}.*5 episodes.*first 2 only: episodes=2"):
@@ -492,21 +493,21 @@ def test_points_lost_in_the_first_frame_do_not_count():
     tracks, visible = np.ones((5, 400, 2), np.float32), np.ones((5, 400), np.uint8)
     tracks[0, 0], visible[0, 0] = np.nan, 0  # episode 0 has no origin for point 0
     tracks[4, 1], visible[4, 1] = np.nan, 0
-    built = targets.build(condition("D"), hand_data(tracks=tracks, visible=visible), np.arange(5))
+    built = targets.build(condition("D").terms[0], hand_data(tracks=tracks, visible=visible), np.arange(5))
     expected = visible.astype(bool)
     expected[:3, 0] = False
-    np.testing.assert_array_equal(built["visible"].numpy(), expected)
-    assert built["tracks"].isfinite().all()
+    np.testing.assert_array_equal(built["valid"].numpy(), expected)
+    assert built["target"].isfinite().all()
 
 
 def test_standardisation_knows_only_valid_training_frames():
     values = np.array([[1, 7], [3, 7], [1000, 7], [np.nan, np.nan], [5, 8]], np.float32)
     valid = np.array([1, 1, 1, 0, 1], np.uint8)
     data = hand_data(centroid=values, centroid_valid=valid)
-    built = targets.build(condition("F"), data, np.array([0, 1, 3]))
+    built = targets.build(condition("F").terms[0], data, np.array([0, 1, 3]))
     # mean 2, deviation 1 of rows 0 and 1; the second column never varies in training, so it only shifts
-    np.testing.assert_allclose(built["centroid"].numpy(), [[-1, 0], [1, 0], [998, 0], [0, 0], [3, 1]])
-    np.testing.assert_array_equal(built["centroid_valid"].numpy(), valid.astype(bool))
+    np.testing.assert_allclose(built["target"].numpy(), [[-1, 0], [1, 0], [998, 0], [0, 0], [3, 1]])
+    np.testing.assert_array_equal(built["valid"].numpy(), valid.astype(bool))
     constant = targets.standardise(np.full((999, 1), 1.7, np.float32), np.ones(999), np.arange(999))
     assert np.abs(constant).max() < 1e-5  # rounding in its mean is not a deviation to divide by
     nothing = targets.standardise(values, np.zeros(5, np.uint8), np.arange(5))
@@ -521,19 +522,19 @@ def test_masks_reach_exactly_their_pixels(name, radius):
     mask[1, 0:4, 0:4] = 1  # at the border
     mask[2, 80:84, 120:122] = 1  # half a cell: not more than half
     mask[3, 81:84, 120:124] = 1  # three quarters
-    built = targets.build(condition(name), hand_data(mask=mask, depth=np.zeros((5, 56, 56), np.float32)), np.arange(5))
-    (region,) = (v for k, v in built.items() if k.startswith("mask+"))
+    (term,) = condition(name).terms
+    built = targets.build(term, hand_data(mask=mask, depth=np.zeros((5, 56, 56), np.float32)), np.arange(5))
+    region = built["region"]
     for frame, cell in ((0, (20, 30)), (1, (0, 0)), (2, None), (3, (20, 30)), (4, None)):
         wanted = np.array([[cell is not None and (r - cell[0]) ** 2 + (c - cell[1]) ** 2 <= radius**2
                             for c in range(56)] for r in range(56)])
         np.testing.assert_array_equal(region[frame].numpy(), wanted, err_msg=f"frame {frame}")
-    assert set(built) == {"depth", f"mask+{({'C2': 8, 'C3': 20}).get(name, 0)}"}
+    assert set(built) == {"target", "region"} and term.region == {"C2": 8, "C3": 20}.get(name, 0)
 
 
 def test_full_frame_conditions_need_no_mask():
     data = hand_data(depth=np.zeros((5, 56, 56), np.float32))
-    assert set(targets.build(condition("B"), data, np.arange(5))) == {"depth"}
-    assert targets.build(condition("A"), data, np.arange(5)) == {}
+    assert set(targets.build(condition("B").terms[0], data, np.arange(5))) == {"target"}
 
 
 def test_the_record_of_how_it_was_made_is_json(squares):

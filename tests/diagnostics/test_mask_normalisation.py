@@ -37,8 +37,8 @@ def rng():
 
 
 def built(data, name, seed=0):
-    row = condition(name)
-    return targets.build(row, data, np.arange(5), seed=seed)[row.terms[0].region_name].numpy()
+    (term,) = condition(name).terms
+    return targets.build(term, data, np.arange(5), seed=seed)["region"].numpy()
 
 
 # --- the conditions
@@ -77,7 +77,7 @@ def test_places_are_uniform(data):
     point = np.zeros((len(data["pixels"]), 8, 8), bool)
     point[:, 0, 0] = True
     for seed in range(200):
-        moved = targets.elsewhere(point, data, seed)
+        moved = targets.place_at_random(point, data, seed)
         shifts += [np.argwhere(moved[data.episode(i)][0])[0] for i in range(5)]
     counts = np.histogram2d(*np.array(shifts).T, bins=8, range=((0, 8), (0, 8)))[0]
     assert counts.sum() == 1000 and ((counts - 1000 / 64) ** 2 / (1000 / 64)).sum() < 63 + 4 * math.sqrt(2 * 63)
@@ -89,15 +89,15 @@ def test_full_frame_normalisation_with_masked_supervision():
     inside = torch.zeros(3, 56, 56, dtype=torch.bool)
     inside[0, 5:9, 5:9] = inside[1, :, :3] = True  # the third frame has no object
     term = condition("C1-ff").terms[0]
-    loss = term.loss(pred, {"depth": target, "mask+0": inside})
+    loss = term.compare(pred, {"target": target, "region": inside})
     error = (normalise_depth(pred) - normalise_depth(target)).abs()
     assert loss.item() == pytest.approx(((error[0][inside[0]]).mean() + error[1][inside[1]].mean()).item() / 2)
-    whole = term.loss(pred, {"depth": target, "mask+0": torch.ones_like(inside)})
-    torch.testing.assert_close(whole, condition("B").terms[0].loss(pred, {"depth": target}))
-    only = condition("C1").terms[0].loss(pred, {"depth": target, "mask+0": inside})
+    whole = term.compare(pred, {"target": target, "region": torch.ones_like(inside)})
+    torch.testing.assert_close(whole, condition("B").terms[0].compare(pred, {"target": target}))
+    only = condition("C1").terms[0].compare(pred, {"target": target, "region": inside})
     assert abs(only.item() - loss.item()) > 1e-3
     shifted = torch.where(inside, target, 100.0)  # what lies outside now matters: it is part of the normalisation
-    assert abs(term.loss(pred, {"depth": shifted, "mask+0": inside}).item() - loss.item()) > 1e-3
+    assert abs(term.compare(pred, {"target": shifted, "region": inside}).item() - loss.item()) > 1e-3
 
 
 # --- without training
