@@ -12,18 +12,28 @@ from typing import Protocol
 from lewm_core.losses import Term
 from lewm_core.utils.errors import InputError, pick
 
-INSIDE_WEIGHT = 5.0  # C4's factor inside the tight mask
+INSIDE_WEIGHT = 5.0  # C4's factor inside the tight mask (paper 3.3)
+DILATIONS = {"C1": 0, "C2": 8, "C3": 20}  # px at 224 by which the masks of depth inside a mask are dilated (paper 3.3)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A row of the study. predictor: what the predictor reads of a frame, its embedding ("cls") or also its patch
-    tokens ("patch", lewm_core.patch_predictor)."""
+    """A row of the study. Its terms and its predictor decide what it does; all else says how to speak of it.
+
+    family: what it adds: baseline (nothing), depth, mask (depth by region), tracks, depth + tracks, centroid, shape.
+    terms: the auxiliary losses. predictor: what the predictor reads of a frame, its embedding ("cls") or also its patch
+    tokens ("patch", lewm_core.patch_predictor). baseline: the condition that this one is compared with, the same
+    predictor without heads. control_of: the condition of the paper that a control varies, and variant: in what.
+    """
 
     name: str
     title: str
+    family: str
     terms: tuple[Term, ...] = ()
     predictor: str = "cls"
+    baseline: str = "A"
+    control_of: str | None = None
+    variant: str = ""
 
     def __post_init__(self):
         heads = [term.head for term in self.terms]
@@ -42,54 +52,63 @@ class Condition:
                 names.append("mask")
         return tuple(dict.fromkeys(names))
 
-    @property
-    def baseline(self) -> str:
-        """The condition that this one is compared with: the same predictor without heads."""
-        return "A" if self.predictor == "cls" else "A-pp"
-
 
 _DEPTH = Term("depth", "depth", "depth")
+_WEIGHTED = Term("depth", "depth", "depth", inside_weight=INSIDE_WEIGHT)
 _TRACKS = Term("tracks", "tracks", "tracks", "visible")
+_TRACKS_FG = Term("tracks", "tracks_fg", "tracks", "visible_fg")
+_CENTROID = Term("centroid", "centroid", "vector", "centroid_valid")
+_SHAPE = Term("shape", "shape", "vector", "shape_valid")
+_DEPTH_PATCH = Term("depth_patch", "depth", "depth")
+_TRACKS_PATCH = Term("tracks_patch", "tracks", "tracks and visibility", "visible")
 
 
-def _masked(px: float, **how: bool) -> tuple[Term]:
-    """Depth inside the object mask only, dilated by `px` pixels of a 224-pixel image."""
-    return (Term("depth", "depth", "depth", dilation=px, **how),)
-
+def _masked(name: str, **how: bool) -> Term:
+    """Depth inside the object mask only, dilated as in C1, C2 or C3."""
+    return Term("depth", "depth", "depth", dilation=DILATIONS[name], **how)
 
 
 CONDITIONS = {c.name: c for c in (
-    Condition("A", "baseline"),
-    Condition("B", "depth, full frame", (_DEPTH,)),
-    Condition("C1", "depth, tight mask", _masked(0)),
-    Condition("C2", "depth, mask + 8 px", _masked(8)),
-    Condition("C3", "depth, mask + 20 px", _masked(20)),
-    Condition("C4", "depth, full frame, ×5 in mask", (Term("depth", "depth", "depth", inside_weight=INSIDE_WEIGHT),)),
-    Condition("D", "tracks, uniform grid", (_TRACKS,)),
-    Condition("D-fg", "tracks, foreground-biased", (Term("tracks", "tracks_fg", "tracks", "visible_fg"),)),
-    Condition("E", "depth + tracks", (_DEPTH, _TRACKS)),
-    Condition("F", "3D centroid", (Term("centroid", "centroid", "vector", "centroid_valid"),)),
-    Condition("G", "shape descriptor", (Term("shape", "shape", "vector", "shape_valid"),)),
+    Condition("A", "baseline", "baseline"),
+    Condition("B", "depth, full frame", "depth", (_DEPTH,)),
+    Condition("C1", "depth, tight mask", "mask", (_masked("C1"),)),
+    Condition("C2", f"depth, mask + {DILATIONS['C2']} px", "mask", (_masked("C2"),)),
+    Condition("C3", f"depth, mask + {DILATIONS['C3']} px", "mask", (_masked("C3"),)),
+    Condition("C4", f"depth, full frame, ×{INSIDE_WEIGHT:g} in mask", "mask", (_WEIGHTED,)),
+    Condition("D", "tracks, uniform grid", "tracks", (_TRACKS,)),
+    Condition("D-fg", "tracks, foreground-biased", "tracks", (_TRACKS_FG,)),
+    Condition("E", "depth + tracks", "depth + tracks", (_DEPTH, _TRACKS)),
+    Condition("F", "3D centroid", "centroid", (_CENTROID,)),
+    Condition("G", "shape descriptor", "shape", (_SHAPE,)),
 )}
 
+FULL_FRAME, RANDOM, PATCH_HEAD, PATCH_PREDICTOR = (  # what the controls vary
+    "full-frame normalisation", "random placement", "patch head", "patch-aware predictor")
 
-_DEPTH_PATCH = Term("depth_patch", "depth", "depth")
-_TRACKS_PATCH = Term("tracks_patch", "tracks", "tracks and visibility", "visible")
-_MASKS = {"C1": ("tight mask", 0), "C2": ("mask + 8 px", 8), "C3": ("mask + 20 px", 20)}
+
+def _normalised_over_frame(name: str) -> Condition:
+    return Condition(f"{name}-ff", f"{CONDITIONS[name].title}, normalised over the frame", "mask",
+                     (_masked(name, full_frame=True),), control_of=name, variant=FULL_FRAME)
+
+
+def _placed_at_random(name: str) -> Condition:
+    return Condition(f"{name}-rnd", f"{CONDITIONS[name].title} moved to a random place", "mask",
+                     (_masked(name, random_placement=True),), control_of=name, variant=RANDOM)
+
 
 CONTROLS = {c.name: c for c in (
     # Is it the normalisation over few pixels, or the supervision of few? And does it matter which?
-    *(Condition(f"{name}-ff", f"depth, {title}, normalised over the frame",
-                _masked(px, full_frame=True)) for name, (title, px) in _MASKS.items()),
-    *(Condition(f"{name}-rnd", f"depth, {title} moved to a random place",
-                _masked(px, random_placement=True)) for name, (title, px) in _MASKS.items()),
+    *map(_normalised_over_frame, DILATIONS),
+    *map(_placed_at_random, DILATIONS),
     # Is it the CLS token that keeps local signals out? First heads that read patch tokens, then a predictor that does.
     # With the latter the heads read patches too: a CLS head would again pass all it teaches through the CLS token.
-    Condition("B-patch", "depth from patch tokens", (_DEPTH_PATCH,)),
-    Condition("D-patch", "tracks from patch tokens", (_TRACKS_PATCH,)),
-    Condition("A-pp", "baseline, patch-aware predictor", predictor="patch"),
-    Condition("B-pp", "depth from patch tokens, patch-aware predictor", (_DEPTH_PATCH,), "patch"),
-    Condition("D-pp", "tracks from patch tokens, patch-aware predictor", (_TRACKS_PATCH,), "patch"),
+    Condition("B-patch", "depth from patch tokens", "depth", (_DEPTH_PATCH,), control_of="B", variant=PATCH_HEAD),
+    Condition("D-patch", "tracks from patch tokens", "tracks", (_TRACKS_PATCH,), control_of="D", variant=PATCH_HEAD),
+    Condition("A-pp", "baseline, patch-aware predictor", "baseline", (), "patch", "A-pp", "A", PATCH_PREDICTOR),
+    Condition("B-pp", "depth from patch tokens, patch-aware predictor", "depth", (_DEPTH_PATCH,), "patch", "A-pp", "B",
+              PATCH_PREDICTOR),
+    Condition("D-pp", "tracks from patch tokens, patch-aware predictor", "tracks", (_TRACKS_PATCH,), "patch", "A-pp",
+              "D", PATCH_PREDICTOR),
 )}
 
 
@@ -99,6 +118,12 @@ ALL = ChainMap(CONTROLS, CONDITIONS)  # the paper's first when listed; a row add
 def condition(name: str) -> Condition:
     """The condition of that name; an unknown one is an InputError that lists the known ones."""
     return pick(ALL, name, "condition")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """`names` without repeats in the order of the tables; names that these do not have last, as given."""
+    names = list(dict.fromkeys(names))
+    return [name for name in ALL if name in names] + [name for name in names if name not in ALL]
 
 
 class Signals(Protocol):

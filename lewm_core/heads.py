@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lewm_core.model import seeded
+from lewm_core.signals import POINTS
+from lewm_core.signals.geometry import SHAPE_COMPONENTS, SUPERVISION_SIZE
 from lewm_core.utils.errors import pick
 
-POINTS = 400  # the 20 × 20 query grid of paper 3.3
-SIDE = 56  # of the depth map (paper 3.3)
 GRID = 16  # patches along an image's side in the paper's model
 FREQUENCIES = 8  # of the sines and cosines that a point's position is embedded by
 
@@ -74,7 +74,7 @@ class DepthPatchHead(nn.Module):
 
     def __init__(self, dim: int, grid: int = GRID):
         super().__init__()
-        doublings = max(1, math.ceil(math.log2(SIDE / grid)))
+        doublings = max(1, math.ceil(math.log2(SUPERVISION_SIZE / grid)))
         widths = [max(4, dim >> i) for i in range(doublings + 1)]
         layers = [layer for a, b in zip(widths, widths[1:], strict=False)
                   for layer in (nn.GELU(), nn.ConvTranspose2d(a, b, 4, 2, 1))]
@@ -84,7 +84,8 @@ class DepthPatchHead(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         tokens = patches.transpose(1, 2).unflatten(2, (math.isqrt(patches.shape[1]), -1))  # (M, D, h, w)
         depth = self.grow(tokens.contiguous(memory_format=torch.channels_last))
-        return F.interpolate(depth, (SIDE, SIDE), mode="bilinear", align_corners=False).squeeze(1)
+        size = (SUPERVISION_SIZE, SUPERVISION_SIZE)
+        return F.interpolate(depth, size, mode="bilinear", align_corners=False).squeeze(1)
 
 
 class TrackPatchHead(nn.Module):
@@ -134,7 +135,7 @@ HEADS = {
     "depth": HeadRow(lambda dim, width, grid: DepthHead(dim)),
     "tracks": HeadRow(lambda dim, width, grid: TrackHead(dim)),
     "centroid": HeadRow(lambda dim, width, grid: VectorHead(dim, 3)),
-    "shape": HeadRow(lambda dim, width, grid: VectorHead(dim, 10)),
+    "shape": HeadRow(lambda dim, width, grid: VectorHead(dim, len(SHAPE_COMPONENTS))),
     "depth_patch": HeadRow(lambda dim, width, grid: DepthPatchHead(width, grid), ("patches",)),
     "tracks_patch": HeadRow(lambda dim, width, grid: TrackPatchHead(width), ("patches", "queries")),
 }

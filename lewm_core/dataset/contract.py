@@ -18,7 +18,8 @@ import h5py
 import hdf5plugin  # noqa: F401  # registers the compressions that public files use (Blosc, LZ4, Zstd)
 import numpy as np
 
-from lewm_core.signals import Signals
+from lewm_core.signals import POINTS, Signals
+from lewm_core.signals.geometry import SHAPE_COMPONENTS, SUPERVISION_SIZE
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import pick
 
@@ -64,15 +65,15 @@ COLUMNS = {c.name: c for c in (
     Column("ep_offset", (), "int64", "iu", True, "E"),
     Column("episode_id", (), "str", "OST"),  # text stands at every frame, where other tools look for it
     Column("task", (), "str", "OST"),
-    Column("depth", (56, 56), "float32", "f", finite="all", target="map"),
+    Column("depth", (SUPERVISION_SIZE, SUPERVISION_SIZE), "float32", "f", finite="all", target="map"),
     Column("mask", ("H", "W"), "uint8", "u"),
-    Column("tracks", (400, 2), "float32", "f", finite="visible", target="displacement"),
-    Column("visible", (400,), "uint8", "u"),
-    Column("tracks_fg", (400, 2), "float32", "f", finite="visible_fg", target="displacement"),
-    Column("visible_fg", (400,), "uint8", "u"),
+    Column("tracks", (POINTS, 2), "float32", "f", finite="visible", target="displacement"),
+    Column("visible", (POINTS,), "uint8", "u"),
+    Column("tracks_fg", (POINTS, 2), "float32", "f", finite="visible_fg", target="displacement"),
+    Column("visible_fg", (POINTS,), "uint8", "u"),
     Column("centroid", (3,), "float32", "f", finite="centroid_valid", target="vector"),
     Column("centroid_valid", (), "uint8", "u"),
-    Column("shape", (10,), "float32", "f", finite="shape_valid", target="vector"),
+    Column("shape", (len(SHAPE_COMPONENTS),), "float32", "f", finite="shape_valid", target="vector"),
     Column("shape_valid", (), "uint8", "u"),
 )}
 NO_FOREGROUND = "The object mask is empty in every first frame, so no query point can be biased towards the object."

@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lewm_core.conditions import Condition
 from lewm_core.dataset import Data, targets
 from lewm_core.losses import depth_loss, shift_and_scale
-from lewm_core.conditions import Condition
 from lewm_core.utils.errors import InputError, pick
 
 NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3 and their -ff rows

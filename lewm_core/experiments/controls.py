@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core import dataset
-from lewm_core.conditions import CONTROLS, condition, unavailable
+from lewm_core.conditions import CONTROLS, PATCH_HEAD, PATCH_PREDICTOR, condition, unavailable
 from lewm_core.experiments import sweep
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.sweep import Run
@@ -30,8 +30,8 @@ from lewm_core.utils.workspace import Workspace
 
 NOT_RUN = "Not run here: `./run_all.sh --study controls` does it."  # what a notebook then says
 MAIN = ("A", "B", "D", "E")
-MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(name for name in CONTROLS if name[0] == "C"))
-PATCHED = ("A", "B", "D", *(name for name in CONTROLS if name[0] != "C"))
+MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(c.name for c in CONTROLS.values() if c.family == "mask"))
+PATCHED = ("A", "B", "D", *(c.name for c in CONTROLS.values() if c.variant in (PATCH_HEAD, PATCH_PREDICTOR)))
 SINGLE = ("A", "B", "D")  # E is B and D together
 
 

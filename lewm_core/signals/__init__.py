@@ -6,6 +6,7 @@ from lewm_core.signals.extraction import (
     FOREGROUND_SHARE,
     GRID,
     PAPER,
+    POINTS,
     REGISTRIES,
     RELATIVE_DEPTH,
     SIMULATOR,
@@ -25,7 +26,8 @@ from lewm_core.signals.extraction import (
 )
 
 __all__ = [
-    "ARRAYS", "CLASSICAL", "FOREGROUND_SHARE", "GRID", "PAPER", "REGISTRIES", "RELATIVE_DEPTH", "SIMULATOR", "Backends",
+    "ARRAYS", "CLASSICAL", "FOREGROUND_SHARE", "GRID", "PAPER", "POINTS", "REGISTRIES", "RELATIVE_DEPTH", "SIMULATOR",
+    "Backends",
     "Settings", "Signals", "check", "choose", "extract", "foreground_queries", "grid_queries", "identity", "on_gpu",
     "on_object", "usable", "with_weights",
 ]  # fmt: skip

@@ -37,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 GRID = 20  # 20 x 20 query points (paper 3.3)
+POINTS = GRID**2
 FOREGROUND_SHARE = 0.6  # of the foreground-biased queries lie inside the mask of frame 0 (paper 3.3)
 
 DEPTH: dict[str, Callable] = {

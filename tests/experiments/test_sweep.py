@@ -133,6 +133,20 @@ def test_the_name_changes_with_the_code_and_the_row_of_the_table(monkeypatch):
     assert replace(run).key != key
 
 
+def test_labels_rename_no_run_and_what_decides_its_outcome_does(monkeypatch):
+    run = Run("C2", "pilot", 0, "a.h5", "print", BASE, TINY)
+    row, key = CONDITIONS["C2"], run.key
+    for labels in ({"title": "another title"}, {"family": "another"}, {"control_of": "B", "variant": "its region"}):
+        monkeypatch.setitem(CONDITIONS, "C2", replace(row, **labels))
+        assert replace(run).key == key
+    (term,) = row.terms
+    for change in ({"dilation": 12}, {"inside_weight": 2.0}, {"random_placement": True}, {"head": "depth_patch"}):
+        monkeypatch.setitem(CONDITIONS, "C2", replace(row, terms=(replace(term, **change),)))
+        assert replace(run).key != key, change
+    monkeypatch.setitem(CONDITIONS, "C2", replace(row, predictor="patch"))
+    assert replace(run).key != key
+
+
 # --- sweeping (starting processes takes seconds, so one pool serves all of these)
 
 
