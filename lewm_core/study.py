@@ -11,7 +11,8 @@ Nothing is read before it is asked for, and nothing twice.
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from dataclasses import asdict
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +23,11 @@ from lewm_core import dataset
 from lewm_core.curation.selection import chosen_by, read_selection
 from lewm_core.dataset import Data
 from lewm_core.experiments import base as bases
-from lewm_core.experiments import sweep
+from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
-from lewm_core.signals.pipeline import SourceSpec
+from lewm_core.signals.pipeline import SourceSpec, every_packet
+from lewm_core.stats import paper
 from lewm_core.train import ActionScale, Recipe
 from lewm_core.utils import provenance
 from lewm_core.utils.errors import InputError
@@ -60,11 +62,16 @@ class Study:
         return spec
 
     @property
+    def signal_cache(self) -> Path:
+        """Where the signals of each episode are kept."""
+        return self.workspace.cache / "signals"
+
+    @property
     def selection(self) -> pd.DataFrame:
         """The selected episodes as they stand in the file, which a person may have edited: episode, full, pilot, …"""
         return read_selection(self.workspace.need(self.workspace.selection))
 
-    @cached_property
+    @property
     def selected_by(self) -> dict[str, object]:
         """How the selection was made, for the record."""
         return chosen_by(self.workspace.selection)
@@ -78,8 +85,7 @@ class Study:
     def sets(self) -> pd.DataFrame:
         """Which episodes of the dataset file are which: episode, pilot, full (bool), and of the pool best, random
         (place from 1; 0: not in it) and test (bool)."""
-        path = self.workspace.need(self.workspace.sets, "02_extraction")
-        return pd.read_csv(path, dtype={"episode": str})
+        return pd.read_csv(self.workspace.need(self.workspace.sets, "02_extraction"), dtype={"episode": str})
 
     @cached_property
     def _everything(self) -> Data:
@@ -87,17 +93,33 @@ class Study:
 
     def episodes(self, scale: str) -> list[str]:
         """The names of the episodes of `scale` (pilot, full or pool), in their order."""
-        sets = self.sets
-        if scale == "pool":
-            chosen = (sets.best > 0) | (sets.random > 0) | sets.test
-        else:
-            chosen = sets[scale]
-        return sets.episode[chosen].tolist()
+        return self.sets.episode[sets.members(self.sets, scale)].tolist()
 
     @lru_cache  # noqa: B019  (a notebook has one study, and it lives as long as the kernel)
     def data(self, scale: str) -> Data:
         """The frames and signals of `scale` (pilot, full or pool)."""
         return self._everything.select(self.episodes(scale))
+
+    def write_dataset(self, with_pool: bool = False, jobs: int = 0) -> None:
+        """Make the signals of every episode of the study and write them to its one dataset file.
+
+        with_pool: also the episodes of the controls, in the profile's sizes. jobs: parallel processes; 0: one a core.
+        """
+        table = sets.union(self.selection, controls.draw_pool(self.scores, self.profile) if with_pool else None)
+        spec, source = self.source, self.source.open()
+        made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends),
+                "profile": self.profile, "selection": self.selected_by}
+        read = partial(every_packet, spec, asked_by=self.workspace.selection, cache=self.signal_cache, jobs=jobs)
+        dataset.pack(self.workspace.dataset_file, table.episode, read, **made)
+        write_csv(self.workspace.sets, table)
+        for name in ("sets", "_everything"):
+            self.__dict__.pop(name, None)  # read anew
+        Study.data.cache_clear()
+
+    def set_sizes(self) -> pd.DataFrame:
+        """Episodes, frames and mean score of each set of episodes, beside the paper's numbers."""
+        table = sets.sizes(self.sets, self._everything, self.scores.set_index("episode").score)
+        return table.assign(**{"paper: episodes": pd.Series(paper.EPISODES), "paper: frames": pd.Series(paper.FRAMES)})
 
     # Runs
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from lewm_core import dataset
 from lewm_core.conditions import CONTROLS, PATCH_HEAD, PATCH_PREDICTOR, condition, unavailable
-from lewm_core.experiments import sweep
+from lewm_core.experiments import sets, sweep
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.sweep import Run
 from lewm_core.stats.paired import paired_change
@@ -80,6 +80,11 @@ def choose(scores: pd.DataFrame, sizes: Sizes, rng: np.random.Generator) -> pd.D
     best = table[~table.test].sort_values(["score", "episode"], ascending=[False, True]).head(full)
     table.loc[best.index, "best"] = range(1, full + 1)
     return table[table.test | (table.random > 0) | (table.best > 0)].reset_index(drop=True)
+
+
+def draw_pool(scores: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """`choose` in the profile's sizes."""
+    return choose(scores, pick(PRESETS, profile, "profile with controls"), np.random.default_rng(0))
 
 
 def training_set(pool: pd.DataFrame, selection: str, n: int, seed: int) -> tuple[str, ...]:
@@ -197,8 +202,9 @@ def of_run(workspace: Workspace, profile: str, base: Base, recipe: Recipe,
            studies: Iterable[str] = tuple(STUDIES)) -> tuple[list[Control], pd.DataFrame]:
     """`plan` on the pool that notebook 02 wrote, in the profile's sizes."""
     sizes = pick(PRESETS, profile, "profile with controls")
-    table = pd.read_csv(workspace.need(workspace.pool, "02_extraction"), dtype={"episode": str})
-    return plan(studies, sizes, table, workspace.need(workspace.dataset("pool"), "02_extraction"), base, recipe)
+    table = pd.read_csv(workspace.need(workspace.sets, "02_extraction"), dtype={"episode": str})
+    path = workspace.need(workspace.dataset_file, "02_extraction")
+    return plan(studies, sizes, sets.pool(table), path, base, recipe)
 
 
 def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:

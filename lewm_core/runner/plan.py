@@ -15,7 +15,7 @@ from lewm_core.utils.workspace import BASES, DATA, ROOT, Workspace, relative, ru
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
-RUN_LEVEL = ("profile", "data", "data_path", "weights", "base", "study", "output", "figures", *UNDECIDED)
+RUN_LEVEL = ("profile", "data", "data_path", "weights", "base", "controls", "output", "figures", *UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         "data_path": options.data_path and relative(options.data_path),
         "base": _portable(options.base),
         "weights": options.weights and relative(options.weights),
-        "study": None if options.study == "main" else options.study,  # the notebooks' default
+        "controls": options.study == "controls" or None,  # None: the notebooks' default
         "jobs": options.jobs,
         "output": relative(place.output),
         "figures": relative(place.figures),

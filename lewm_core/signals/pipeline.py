@@ -26,7 +26,7 @@ from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, file_digest, replacing, write_json
 from lewm_core.utils.provenance import usable_cores
-from lewm_core.utils.workspace import DATA, ROOT
+from lewm_core.utils.workspace import DATA, ROOT, relative
 
 Packet = tuple[Episode, Signals]
 
@@ -191,6 +191,19 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
                 raise result
             else:
                 on_error(id, result)
+
+
+def every_packet(spec: SourceSpec, ids: Iterable[str], asked_by: str | Path, cache: Path | None = None,
+                 jobs: int = 0) -> Iterator[Packet]:
+    """`packets` where none may fail: after the last, one InputError for those that cannot be read.
+
+    asked_by: the file that names the episodes.
+    """
+    failed: dict[str, InputError] = {}
+    yield from packets(spec, ids, cache, jobs, failed.__setitem__)
+    if failed:
+        raise InputError(relative(asked_by), f"{len(failed)} episodes that cannot be read", "episodes of the source",
+                         f"The first of them: {next(iter(failed.values()))}")
 
 
 def packet(spec: SourceSpec, id: str, cache: Path | None = None, fingerprint: str = "") -> Packet:

@@ -81,11 +81,6 @@ class Workspace:
         """scale: pilot, full or pool (all episodes of the controls)."""
         return self.output / f"dataset_{_named(scale, *SCALES, 'pool')}.h5"
 
-    @property
-    def pool(self) -> Path:
-        """Which episodes of the pool the controls train on and test on."""
-        return self.output / "pool.csv"
-
     def results(self, scale: str) -> Path:
         """scale: pilot, full or controls (all studies, written by notebook 05; columns as `controls.results` says)."""
         return self.output / f"results_{_named(scale, *SCALES, 'controls')}.csv"

@@ -9,7 +9,7 @@ import torch
 
 from lewm_core import dataset
 from lewm_core.conditions import CONDITIONS, CONTROLS, condition
-from lewm_core.experiments import controls, sweep
+from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.controls import Sizes, choose, plan, training_set
 from lewm_core.experiments.gradients import conflict, shared_parameters
 from lewm_core.experiments.sweep import Run, curves, execute
@@ -21,6 +21,7 @@ from lewm_core.utils.workspace import Workspace
 from tests.helpers import TINY, random_base, write_squares
 
 NANO = MODELS["nano"]
+NOTHING_SELECTED = pd.DataFrame({"episode": [], "pilot": [], "full": []})
 LENGTHS = (9, 7, 8, 6, 10, 8, 7, 9)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -280,11 +281,11 @@ def test_gradients_and_learning_curves_of_finished_runs(pool, path, tmp_path):
     workspace = Workspace(tmp_path, tmp_path / "figures")
     with pytest.raises(InputError, match="--only 02"):
         controls.of_run(workspace, "smoke", random_base(), TINY)
-    workspace.dataset("pool").symlink_to(path)
-    pool.to_csv(workspace.pool, index=False)
+    workspace.dataset_file.symlink_to(path)
+    sets.union(NOTHING_SELECTED, pool).to_csv(workspace.sets, index=False)
     with pytest.raises(InputError, match="one of smoke, quick, paper"):
         controls.of_run(workspace, "mine", random_base(), TINY)
-    planned, _ = plan(["conflict"], SMALL, pd.read_csv(workspace.pool), path, random_base(), TINY)
+    planned, _ = plan(["conflict"], SMALL, sets.pool(pd.read_csv(workspace.sets)), path, random_base(), TINY)
     some = [c for c in planned if c.run.condition in "AE" and c.run.scale == "pilot" and c.run.seed == 0]
     for c in some:
         execute(c.run, workspace.runs)

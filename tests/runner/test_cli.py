@@ -137,13 +137,13 @@ def test_weights_are_given_where_they_are_declared_and_their_files_decide(study,
 
 
 def test_the_study_reaches_only_the_notebooks_that_know_it(study):
-    study.write("02_two.py", TWO.replace('label = "x"', 'label = "x"\nstudy = "main"'))
+    study.write("02_two.py", TWO.replace('label = "x"', 'label = "x"\ncontrols = False'))
     plain, explicit, more = study.plan(), study.plan("--study", "main"), study.plan("--study", "controls")
-    assert plain.values == explicit.values and "study" not in plain.values["02_two"]
-    assert more.values["02_two"] == plain.values["02_two"] | {"study": "controls"}
+    assert plain.values == explicit.values and "controls" not in plain.values["02_two"]
+    assert more.values["02_two"] == plain.values["02_two"] | {"controls": True}
     assert more.values["01_one"] == plain.values["01_one"]
-    with pytest.raises(InputError, match="unknown parameter study"):
-        study.plan("--set", "study=controls")
+    with pytest.raises(InputError, match="unknown parameter controls"):
+        study.plan("--set", "controls=true")
 
 
 @pytest.mark.parametrize(

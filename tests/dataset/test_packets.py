@@ -1,0 +1,33 @@
+"""Episodes of a dataset come back as they were written."""
+
+import numpy as np
+import pytest
+
+from lewm_core import dataset
+from lewm_core.dataset.packets import packet, packets
+from lewm_core.signals import ARRAYS
+from lewm_core.utils.errors import InputError
+from tests.helpers import moving_square, write_squares
+
+
+def test_an_episode_and_its_signals_come_back(tmp_path):
+    data = dataset.load(write_squares(tmp_path / "squares.h5", (9, 7)))
+    episode, signals = packet(data, "square1")
+    written, its_signals = moving_square(1, 7)
+    assert episode.task == written.task and np.array_equal(episode.frames, written.frames)
+    for name in ARRAYS:
+        one, other = getattr(signals, name), getattr(its_signals, name)
+        assert one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    assert signals.biased and signals.made_by["depth"] == "hand"
+
+
+def test_a_missing_signal_says_why(tmp_path):
+    data = dataset.load(write_squares(tmp_path / "squares.h5", (9, 7), depth="No depth here."))
+    _, signals = packet(data, "square0")
+    assert signals.depth is None and signals.missing["depth"] == "No depth here."
+
+
+def test_an_unknown_episode_is_an_input_error(tmp_path):
+    data = dataset.load(write_squares(tmp_path / "squares.h5", (9, 7)))
+    with pytest.raises(InputError, match="nowhere"):
+        packets(data, ["square0", "nowhere"])
