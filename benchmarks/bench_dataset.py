@@ -19,7 +19,8 @@ import hdf5plugin
 import numpy as np
 
 from lewm_core import dataset
-from lewm_core.signals import SIMULATOR, Backends, Signals, extract
+from lewm_core.signals.backends import SIMULATOR, Backends
+from lewm_core.signals.extraction import Signals, extract
 from lewm_core.sources.episode import Episode
 from lewm_core.sources.tabletop.source import Tabletop
 

@@ -21,9 +21,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests import bridge_fixtures as fixtures  # noqa: E402
-
 from lewm_core.sources.bridge import open_bridge  # noqa: E402
+from tests import bridge_fixtures as fixtures  # noqa: E402
 
 FRAMES, DISTINCT, PER_FILE = 30, 10, 50
 SIZES = {"bridge": (256, 256), "bridge-openx": (480, 640), "bridge-raw": (480, 640), "bridge-numpy": (128, 128)}

@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from lewm_core.signals import CLASSICAL, classical, extract, grid_queries
+from lewm_core.signals import classical
+from lewm_core.signals.backends import CLASSICAL
+from lewm_core.signals.extraction import extract, grid_queries
 from lewm_core.signals.pipeline import SourceSpec, packets
 from lewm_core.utils.provenance import usable_cores
 

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lewm_core.model import seeded
-from lewm_core.signals import POINTS
-from lewm_core.signals.geometry import SHAPE_COMPONENTS, SUPERVISION_SIZE
+from lewm_core.signals.geometry import POINTS, SHAPE_COMPONENTS, SUPERVISION_SIZE
 from lewm_core.utils.errors import pick
 
 GRID = 16  # patches along an image's side in the paper's model

@@ -73,11 +73,11 @@ from lewm_core.curation.selection import (
     select,
     write_selection,
 )
-from lewm_core.signals import check, identity
-from lewm_core.signals.pipeline import SourceSpec, edited, packet, packets, write_editable
+from lewm_core.signals.backends import check, identity
+from lewm_core.signals.pipeline import SourceSpec, packet, packets
 from lewm_core.stats import paper
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest, write_csv
+from lewm_core.utils.files import digest, edited, write_csv, write_editable
 from lewm_core.utils.provenance import code_digest, collect
 from lewm_core.utils.workspace import Workspace, relative
 from lewm_core.viz import data_figures, paper_figures, tiles

@@ -38,7 +38,9 @@ from IPython.display import display
 from lewm_core.dataset import write
 from lewm_core.dataset.packets import packets
 from lewm_core.diagnostics import audit
-from lewm_core.signals import FOREGROUND_SHARE, GRID, trial
+from lewm_core.signals import trial
+from lewm_core.signals.extraction import FOREGROUND_SHARE
+from lewm_core.signals.geometry import GRID
 from lewm_core.stats import findings_signals
 from lewm_core.study import Study, say
 from lewm_core.viz import data_figures, images, tables, widgets

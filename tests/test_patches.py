@@ -16,7 +16,7 @@ from lewm_core.heads import build_heads
 from lewm_core.losses import VISIBILITY_WEIGHT, track_loss, visibility_loss
 from lewm_core.model import MODELS, LeWM, normalise
 from lewm_core.patch_predictor import PatchLeWM
-from lewm_core.signals import POINTS
+from lewm_core.signals.geometry import POINTS
 from lewm_core.train import Frames, check, encode_frames, evaluate, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, random_base, write_squares

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lewm_core.signals import RELATIVE_DEPTH, Signals
+from lewm_core.signals.backends import is_relative
+from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
 from lewm_core.sources.episode import EpisodeInfo
 from lewm_core.utils.errors import InputError
@@ -157,7 +158,7 @@ def measure(info: EpisodeInfo, signals: Signals, image_size: int) -> dict[str, o
     if signals.tracks is not None:
         motion = np.percentile(path_lengths(signals), MOTION_PERCENTILES) * REFERENCE_SIZE / image_size
         row |= {f"motion_{p:g}": float(px) for p, px in zip(MOTION_PERCENTILES, motion, strict=True)}
-    if signals.depth is not None and signals.made_by.get("depth") not in RELATIVE_DEPTH:
+    if signals.depth is not None and not is_relative(signals.made_by.get("depth")):
         depth = np.percentile(signals.depth, DEPTH_PERCENTILES)
         row |= {f"depth_{p:g}": float(d) for p, d in zip(DEPTH_PERCENTILES, depth, strict=True)}
     if signals.mask is not None:

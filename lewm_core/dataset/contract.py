@@ -18,8 +18,8 @@ import h5py
 import hdf5plugin  # noqa: F401  # registers the compressions that public files use (Blosc, LZ4, Zstd)
 import numpy as np
 
-from lewm_core.signals import POINTS, Signals
-from lewm_core.signals.geometry import SHAPE_COMPONENTS, SUPERVISION_SIZE
+from lewm_core.signals.extraction import Signals
+from lewm_core.signals.geometry import POINTS, SHAPE_COMPONENTS, SUPERVISION_SIZE
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import pick
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from lewm_core.dataset.data import Data
-from lewm_core.signals import ARRAYS, Signals
+from lewm_core.signals.extraction import ARRAYS, Signals
 from lewm_core.sources.episode import Episode
 
 FLAGS = ("mask", "visible", "visible_fg", "centroid_valid", "shape_valid")  # uint8 in the file

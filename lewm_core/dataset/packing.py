@@ -31,7 +31,8 @@ import h5py
 import numpy as np
 
 from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns, validate
-from lewm_core.signals import ARRAYS, Signals, cache
+from lewm_core.signals import cache
+from lewm_core.signals.extraction import ARRAYS, Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest, replacing

@@ -8,8 +8,7 @@ import pandas as pd
 from lewm_core.conditions import DILATIONS
 from lewm_core.dataset import COLUMNS, Data
 from lewm_core.dataset.targets import displacements
-from lewm_core.signals import on_object
-from lewm_core.signals.geometry import REFERENCE_SIZE, dilate, to_supervision
+from lewm_core.signals.geometry import REFERENCE_SIZE, dilate, on_object, to_supervision
 
 LAYOUTS = {"uniform": ("tracks", "visible"), "foreground": ("tracks_fg", "visible_fg")}  # of the track queries
 VALID = {"tracks": "visible", "tracks_fg": "visible_fg", "centroid": "centroid_valid", "shape": "shape_valid"}

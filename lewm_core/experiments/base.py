@@ -17,10 +17,12 @@ from pathlib import Path
 
 import torch
 
-from lewm_core import dataset, signals
+from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import condition
 from lewm_core.model import MODELS, LeWM, LeWMConfig
+from lewm_core.signals.backends import Backends
+from lewm_core.signals.extraction import extract
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.train import ActionScale, Recipe, default_device, train
@@ -138,12 +140,12 @@ def play(model: str) -> Tabletop:
 def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dict:
     """Train `model` from scratch on play episodes and write it to `path`; returns the metadata written with it."""
     recipe, source = PRETRAINING[model], play(model)
-    nothing = signals.Backends(None, None, None)
+    nothing = Backends(None, None, None)
 
     def episodes() -> Iterator:
         for info in source.infos():
             episode = source.load(info.id)
-            yield episode, signals.extract(episode, nothing)
+            yield episode, extract(episode, nothing)
 
     data_path = path.with_name(f"{path.stem}_play.h5")
     try:

@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from lewm_core.sources.registry import SOURCES
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.workspace import DATA
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 EPILOG = """\
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     some = p.add_mutually_exclusive_group()
     some.add_argument("--only", action="append", default=[], metavar="NN[,NN]", help="only these notebooks")
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
-    p.add_argument("--data", default="tabletop", choices=DATA, help="where episodes come from")
+    p.add_argument("--data", default="tabletop", choices=SOURCES, help="where episodes come from")
     p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for any other --data than tabletop")
     p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights (lewm_core.runner.download)")
     base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"

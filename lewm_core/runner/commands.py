@@ -220,15 +220,17 @@ def export(options: argparse.Namespace) -> tuple[dict, int]:
         lerobot_writer.export(target, dataset.read_episodes(options.source), options.format)
         made = f"LeRobot dataset {options.format}"
     else:
-        from lewm_core import dataset, signals
+        from lewm_core import dataset
+        from lewm_core.signals.backends import Backends
+        from lewm_core.signals.extraction import extract
         from lewm_core.sources.lerobot import LeRobot
 
         if target.suffix not in (".h5", ".hdf5"):
             raise InputError("export", f"the target {target}", "a file ending in .h5, since the source is LeRobot's")
         camera = int(options.camera) if options.camera.isdecimal() else options.camera
-        lerobot, nothing = LeRobot(options.source, options.image_size, camera), signals.Backends(None, None, None)
+        lerobot, nothing = LeRobot(options.source, options.image_size, camera), Backends(None, None, None)
         episodes = (lerobot.load(info.id) for info in lerobot.infos())
-        dataset.write(target, ((e, signals.extract(e, nothing)) for e in episodes), source=lerobot.name)
+        dataset.write(target, ((e, extract(e, nothing)) for e in episodes), source=lerobot.name)
         made = "dataset without signals"
     return {"written": str(target), "kind": made}, OK
 

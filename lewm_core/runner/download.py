@@ -50,7 +50,7 @@ class Code:
     commit: str
 
 
-REPOSITORIES = {  # places as lewm_core.signals.upstream.NEEDS names them
+REPOSITORIES = {  # places as the backends' `needs` name them (lewm_core.signals)
     "base": [Repository("quentinll/lewm-cube", "lewm-cube", ("config.json", "weights.pt"))],
     "extractors": [
         Repository("depth-anything/Video-Depth-Anything-Small", ".", ("video_depth_anything_vits.pth",)),

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lewm_core.sources.registry import SOURCES
 from lewm_core.utils import parameters as params
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest
-from lewm_core.utils.workspace import BASES, DATA, ROOT, Workspace, relative, run_name
+from lewm_core.utils.provenance import SIMULATED
+from lewm_core.utils.workspace import BASES, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
@@ -67,12 +69,13 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         raise InputError(folder, "no notebooks", "files named NN_name.py")
     profiles = {p.stem: p for p in sorted((folder / "profiles").glob("*.yaml"))}
     profile = pick(profiles, options.profile, "--profile")
-    simulated, *real = DATA
+    real = [name for name in SOURCES if name not in SIMULATED]
     if options.data in real and not options.data_path:
         raise InputError(f"--data {options.data}", "no --data-path", "the folder of the data set",
                          "Add --data-path DIR.")
-    if options.data == simulated and options.data_path:
-        raise InputError("--data-path", f"it together with --data {simulated}", f"it with --data {' or '.join(real)}")
+    if options.data not in real and options.data_path:
+        raise InputError("--data-path", f"it together with --data {options.data}",
+                         f"it with --data {' or '.join(real)}")
     if options.data_path and not Path(options.data_path).is_dir():
         raise InputError("--data-path", options.data_path, "a folder that exists")
     if options.weights and not Path(options.weights).is_dir():

@@ -2,19 +2,20 @@
 
 import numpy as np
 
-from lewm_core.signals.weights import NEEDS, Settings, fill, load_code, load_state
+from lewm_core.signals.weights import Needs, Settings, fill, load_code, load_state
 from lewm_core.sources.episode import Episode
 
-NAME = "cotracker3"
 WINDOW_LEN = 60  # frames of upstream's time embedding, as its hub entry `cotracker3_offline` has it
 
 
 class CoTracker3:
     """A tracks backend. InputError where code or weights are not what they should be."""
 
+    needs = Needs("scaled_offline.pth", "co-tracker", "cotracker")
+
     def __init__(self, settings: Settings):
-        code = load_code(NAME, "cotracker.predictor", settings)
-        path = settings.folder / NEEDS[NAME].weights
+        code = load_code(self.needs, "cotracker.predictor", settings)
+        path = settings.folder / self.needs.weights
         predictor = code.CoTrackerPredictor(checkpoint=None, offline=True, v2=False, window_len=WINDOW_LEN)
         fill(predictor.model, load_state(path), path)
         self.settings, self.predictor = settings, predictor.to(settings.on).eval()

@@ -7,11 +7,10 @@ import numpy as np
 
 from lewm_core.signals.classical import unchanged
 from lewm_core.signals.geometry import relative_depth
-from lewm_core.signals.weights import NEEDS, Settings, from_folder
+from lewm_core.signals.weights import Needs, Settings, from_folder
 from lewm_core.sources.episode import Episode
 from lewm_core.utils import torchvision_compat
 
-NAME = "depth-anything-v2"
 LEAST_STATIC = 0.05  # share of the frame; with fewer static pixels there is nothing to hold on to
 OUTLIER = 3.0  # median residuals: what is further off in the first fit is left out of the second
 
@@ -19,12 +18,15 @@ OUTLIER = 3.0  # median residuals: what is further off in the first fit is left 
 class DepthAnythingV2:
     """A depth backend. InputError where the weights are not what they should be."""
 
+    needs = Needs("Depth-Anything-V2-Small-hf", others=("transformers",))
+    relative = True  # without unit or zero
+
     def __init__(self, settings: Settings):
         torchvision_compat.ensure()
         import torch
         from transformers import AutoImageProcessor, DepthAnythingForDepthEstimation
 
-        folder = settings.folder / NEEDS[NAME].weights
+        folder = settings.folder / self.needs.weights
         self.settings, self.dtype = settings, torch.float16 if settings.half else torch.float32
         self.processor = from_folder(AutoImageProcessor.from_pretrained, folder)
         model = from_folder(DepthAnythingForDepthEstimation.from_pretrained, folder, dtype=self.dtype)

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 
 SUPERVISION_SIZE = 56  # depth is supervised on a 56 x 56 grid (paper 3.3)
+GRID = 20  # query points along a side of the image (paper 3.3)
+POINTS = GRID**2  # query points of an episode, 400
 REFERENCE_SIZE = 224  # the image size at which the paper states its pixel distances
 MIN_POINTS = 12  # fewer object pixels than this say nothing stable about a centroid or a shape
 SHAPE_COMPONENTS = ("cx", "cy", "cz", "e1", "e2", "e3", "r1", "r2", "zr", "np")
@@ -64,13 +66,6 @@ def project(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     return points[..., :2] / np.where(z > 0, z, np.nan) * focal + centre
 
 
-def backproject(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """The point cloud (..., H, W, 3) of depth maps (..., H, W), in the camera frame."""
-    h, w = depth.shape[-2:]
-    xy = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1)
-    return unproject(np.broadcast_to(xy, (*depth.shape, 2)), depth, intrinsics)
-
-
 def object_points(depth: np.ndarray, mask: np.ndarray, intrinsics: np.ndarray) -> list[np.ndarray]:
     """Per frame, the back-projected points (n, 3) of the masked pixels with a usable depth (finite, positive).
 
@@ -81,16 +76,6 @@ def object_points(depth: np.ndarray, mask: np.ndarray, intrinsics: np.ndarray) -
         row, column = np.nonzero(inside & np.isfinite(z) & (z > 0))
         clouds.append(unproject(np.stack([column, row], -1), z[row, column].astype(np.float64), intrinsics))
     return clouds
-
-
-def centroid(depth: np.ndarray, mask: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the back-projected masked depth (paper 3.3, F).
-
-    Returns:
-        centroid (T, 3) float32, zero where not valid; valid (T,) bool, at least MIN_POINTS usable pixels.
-    """
-    described, valid = shape_descriptor(depth, mask, intrinsics)
-    return np.ascontiguousarray(described[:, :3]), valid
 
 
 def shape_descriptor(depth: np.ndarray, mask: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Which episodes a study is about: what notebook 01 opened, kept so that later notebooks open exactly that.
 
-Also `packets`, the one way in which notebooks read episodes with their signals: in order, in parallel processes.
+Also `packets`, the one way in which notebooks read episodes with their signals: in order, in parallel processes. What
+was opened and extracted once is read from the cache folder, by whoever asks for it next.
 """
 
 import json
@@ -11,83 +12,37 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 from tqdm import tqdm
 
-from lewm_core.signals import PAPER, SIMULATOR, Backends, Settings, Signals, check, choose, extract, on_gpu
-from lewm_core.sources.bridge import open_bridge
-from lewm_core.sources.episode import Episode, EpisodeInfo, Source
-from lewm_core.sources.lerobot import LeRobot
-from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.signals.backends import PAPER, SIMULATOR, Backends, check, choose, on_gpu
+from lewm_core.signals.extraction import Signals, cached, extract
+from lewm_core.signals.weights import Settings
+from lewm_core.sources import opened
+from lewm_core.sources.episode import Episode, Source
+from lewm_core.sources.registry import SOURCES, open_source
 from lewm_core.utils.errors import InputError, pick
-from lewm_core.utils.files import digest, file_digest, replacing, write_json
-from lewm_core.utils.provenance import usable_cores
-from lewm_core.utils.workspace import DATA, ROOT, relative
+from lewm_core.utils.files import write_json
+from lewm_core.utils.provenance import SIMULATED, usable_cores
+from lewm_core.utils.workspace import ROOT, relative
 
 Packet = tuple[Episode, Signals]
-
-
-@dataclass(frozen=True)
-class First:
-    """The first `n` episodes of a source, itself a Source."""
-
-    source: Source
-    n: int
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def cameras(self) -> int:
-        return self.source.cameras
-
-    @property
-    def fingerprint(self) -> str:
-        return digest(self.source.fingerprint, str(self.n))
-
-    def infos(
-        self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None
-    ) -> Iterator[EpisodeInfo]:
-        return islice(self.source.infos(on_error, cache), self.n)
-
-    def load(self, id: str) -> Episode:
-        return self.source.load(id)
-
-
-def _tabletop(spec: "SourceSpec") -> Source:
-    return Tabletop(spec.n_candidates, spec.seed, spec.image_size)
-
-
-def _real(kind: Callable[[Path, int, int], Source]) -> Callable[["SourceSpec"], Source]:
-    """Opens real data, a `kind(path, image_size, camera)`, and keeps the first episodes of it."""
-    def open_(spec: "SourceSpec") -> Source:
-        source = kind(ROOT / spec.data_path, spec.image_size, spec.camera)
-        return First(source, spec.n_candidates) if spec.n_candidates else source
-    return open_
-
-
-# name -> how to open it, and the backends that are preferred for it
-SOURCES: dict[str, tuple[Callable[["SourceSpec"], Source], Backends]] = {
-    "tabletop": (_tabletop, SIMULATOR),
-    "bridge": (_real(open_bridge), PAPER),
-    "lerobot": (_real(LeRobot), PAPER),
-}
+FRAMES = "frames"  # folder of opened episodes, in the cache folder
 
 
 @dataclass(frozen=True)
 class SourceSpec:
     """Everything that says which episodes there are. Checked when it is made; nothing is read before `open`.
 
-    data: a name in SOURCES. n_candidates: how many episodes, from the first; 0 is all (not of a simulator).
+    data: a name in sources.registry.SOURCES.
+    n_candidates: how many episodes, from the first; 0 is all (not of a simulator).
     seed: of the simulator. image_size: px. data_path: folder of real data; relative to the repository.
     camera: of real data, from 0.
-    depth_backend, tracks_backend, mask_backend: names in signals.REGISTRIES; "" is the data's default, see `backends`.
-    weights: folder of what backends need (signals.upstream.NEEDS); relative to the repository; "" is none.
+    depth_backend, tracks_backend, mask_backend: names in backends.REGISTRIES; "" is the data's default, see `backends`.
+    weights: folder of what backends with weights need; relative to the repository; "" is none.
     paper_backends: on real data, the paper's backends or an error; False is classical where weights are missing.
     """
 
@@ -108,7 +63,7 @@ class SourceSpec:
         Backends(self.depth_backend or None, self.tracks_backend or None, self.mask_backend or None)
         if self.n_candidates < 0:
             raise InputError("n_candidates", str(self.n_candidates), "a number of episodes; 0 for all")
-        if self.data != DATA[0] and not self.data_path:
+        if self.data not in SIMULATED and not self.data_path:
             raise InputError(f"data {self.data}", "no data_path", "the folder of the data set", "Pass --data-path DIR.")
 
     def open(self) -> Source:
@@ -132,7 +87,8 @@ class SourceSpec:
 
     def _choice(self) -> tuple[Backends, dict[str, str]]:
         named = {"depth": self.depth_backend, "tracks": self.tracks_backend, "mask": self.mask_backend}
-        return choose(SOURCES[self.data][1], named, self.settings, self.paper_backends)
+        preferred = SIMULATOR if self.data in SIMULATED else PAPER
+        return choose(preferred, named, self.settings, self.paper_backends)
 
     def public(self) -> dict[str, object]:
         """The settings without the folders, which say something about one machine only."""
@@ -157,7 +113,7 @@ class SourceSpec:
 
 @lru_cache(maxsize=1)
 def _open(spec: SourceSpec) -> Source:
-    return SOURCES[spec.data][0](spec)
+    return open_source(spec.data, spec.n_candidates, spec.seed, spec.image_size, ROOT / spec.data_path, spec.camera)
 
 
 def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, jobs: int = 0,
@@ -168,7 +124,7 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
     Episodes come without the simulator's truth, which is large and nothing after the signals asks for.
 
     Args:
-        cache: folder of the signal cache; None keeps nothing.
+        cache: folder that keeps signals and, in `frames`, opened episodes; None keeps nothing.
         jobs: parallel processes; 0 is one a core.
         on_error: called with the id and the error of an episode that cannot be read or whose actions are zero
             throughout, which is then left out. Without it, the first such error is raised.
@@ -179,9 +135,11 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
     check(spec.backends, spec.settings)
     jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), len(ids))
     fingerprint = spec.open().fingerprint  # here once: of a large data set it takes long
-    tasks, frames = ((spec, id, cache, fingerprint) for id in ids), 0
+    tasks = ((spec, id, cache, fingerprint) for id in ids)
+    results = _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks)
+    frames = 0
     with tqdm(total=len(ids), desc=desc, unit="episode", file=sys.stderr, mininterval=1) as bar:
-        for id, result in zip(ids, _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks), strict=True):
+        for id, result in zip(ids, results, strict=True):
             bar.update()
             if not isinstance(result, InputError):
                 frames += len(result[0].frames)
@@ -212,9 +170,28 @@ def packet(spec: SourceSpec, id: str, cache: Path | None = None, fingerprint: st
     fingerprint: the source's, where it is known already.
     """
     source = spec.open()
-    episode = source.load(id)
-    signals = extract(episode, spec.backends, cache, fingerprint or source.fingerprint, spec.settings)
-    return replace(episode, truth=None), signals
+    if cache is None:
+        episode = source.load(id)
+        return replace(episode, truth=None), extract(episode, spec.backends, settings=spec.settings)
+    fingerprint = fingerprint or source.fingerprint
+    episode = opened.read(cache / FRAMES, id, fingerprint)
+    signals = cached(id, spec.backends, cache, fingerprint, spec.settings)
+    if episode is None or signals is None:
+        episode = source.load(id)  # also for signals alone: they may need the simulator's truth
+        if signals is None:
+            signals = extract(episode, spec.backends, cache, fingerprint, spec.settings)
+        episode = opened.write(cache / FRAMES, episode, fingerprint)
+    return episode, signals
+
+
+def open_episode(spec: SourceSpec, id: str, cache: Path) -> Episode:
+    """An episode without signals and truth, for a picture of it: read from the cache folder, or opened and kept there.
+
+    InputError as `Source.load` raises it.
+    """
+    source = spec.open()
+    episode = opened.read(cache / FRAMES, id, source.fingerprint)
+    return episode or opened.write(cache / FRAMES, source.load(id), source.fingerprint)
 
 
 def _packet(task: tuple[SourceSpec, str, Path | None, str]) -> Packet | InputError:
@@ -244,20 +221,3 @@ def _one_thread() -> None:
     """One thread for this process, also in torch, if a backend imports it."""
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def edited(path: str | Path) -> bool:
-    """Whether somebody changed or made this file since `write_editable` wrote it; False where there is none."""
-    path, note = Path(path), _note(path)
-    return path.exists() and not (note.exists() and note.read_text() == file_digest(path))
-
-
-def write_editable(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Write a file that a person may edit; a hidden file beside it holds the digest of what was written."""
-    write(Path(path))
-    with replacing(_note(path)) as temporary:
-        temporary.write_text(file_digest(path))
-
-
-def _note(path: str | Path) -> Path:
-    return Path(path).with_name(f".{Path(path).name}.written")

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from lewm_core.signals import RELATIVE_DEPTH, Signals
+from lewm_core.signals.backends import is_relative
+from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
 from lewm_core.utils.errors import InputError
 
@@ -56,7 +57,7 @@ def compare(measured: Signals, truth: Signals) -> pd.DataFrame:
         raise InputError("quality.compare", "no true mask, tracks or depth", "signals made by the simulator backends")
     rows = []
     if measured.depth is not None:
-        relative = measured.made_by.get("depth") in RELATIVE_DEPTH
+        relative = is_relative(measured.made_by.get("depth"))
         rows += _rows("depth", "", depth_metrics(measured.depth, truth.depth, relative))
     if measured.tracks is not None:
         to_224 = REFERENCE_SIZE / truth.mask.shape[1]
@@ -90,7 +91,7 @@ def summary(compared: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def depth_metrics(depth: np.ndarray, truth: np.ndarray, relative: bool) -> dict[str, float]:
-    """`compare`'s numbers of depth (T, h, w) against true depth (T, h, w), positive. relative: of RELATIVE_DEPTH."""
+    """`compare`'s numbers of depth (T, h, w) against true depth (T, h, w), positive. relative: without unit."""
     measured, goal = depth.ravel().astype(np.float64), truth.ravel().astype(np.float64)
     goal = 1 / goal if relative else goal
     spread = measured - measured.mean()

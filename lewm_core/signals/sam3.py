@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from lewm_core.signals.geometry import REFERENCE_SIZE
-from lewm_core.signals.weights import NEEDS, Settings, from_folder
+from lewm_core.signals.weights import Needs, Settings, from_folder
 from lewm_core.sources.episode import Episode
 from lewm_core.utils import torchvision_compat
 
-NAME = "sam3"
 PROMPT = "object being grabbed by robotic arm"  # the paper's
 MOVED = 8.0  # px at 224: an object whose centre ever gets this far from where it began was moved
 MEMORY = 32  # frames whose features a session keeps: twice what SAM 3's tracker looks back on
@@ -17,6 +16,8 @@ MEMORY = 32  # frames whose features a session keeps: twice what SAM 3's tracker
 
 class Sam3:
     """A mask backend. InputError where the weights are not what they should be."""
+
+    needs = Needs("sam3", others=("transformers",))
 
     def __init__(self, settings: Settings):
         torchvision_compat.ensure()
@@ -26,7 +27,7 @@ class Sam3:
 
         # Where the package `kernels` is installed, transformers would fetch compiled code and run it. Not from here.
         modeling_sam3_video.cv_utils_kernel = False
-        folder = settings.folder / NEEDS[NAME].weights
+        folder = settings.folder / self.needs.weights
         self.settings, self.dtype = settings, torch.bfloat16 if settings.half else torch.float32
         self.processor = from_folder(Sam3VideoProcessor.from_pretrained, folder)
         model = from_folder(Sam3VideoModel.from_pretrained, folder, dtype=self.dtype)

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lewm_core.signals import CLASSICAL, SIMULATOR, Backends, Settings, Signals, extract, quality, with_weights
+from lewm_core.signals import quality
+from lewm_core.signals.backends import CLASSICAL, SIMULATOR, Backends, with_weights
+from lewm_core.signals.extraction import Signals, extract
 from lewm_core.signals.geometry import REFERENCE_SIZE
+from lewm_core.signals.weights import Settings
 from lewm_core.sources.tabletop.source import Tabletop
 
 CANDIDATES = 10  # simulated episodes for each that is asked for: in some, no object is moved

@@ -9,10 +9,9 @@ from contextlib import redirect_stderr
 import numpy as np
 
 from lewm_core.signals.geometry import relative_depth
-from lewm_core.signals.weights import NEEDS, Settings, fill, load_code, load_state
+from lewm_core.signals.weights import Needs, Settings, fill, load_code, load_state
 from lewm_core.sources.episode import Episode
 
-NAME = "video-depth-anything"
 INPUT_SIZE = 518  # px, upstream's
 VIT_S = {"encoder": "vits", "features": 64, "out_channels": [48, 96, 192, 384]}
 FPS = 5  # BridgeData's; upstream hands it back and uses it for nothing else
@@ -21,9 +20,13 @@ FPS = 5  # BridgeData's; upstream hands it back and uses it for nothing else
 class VideoDepthAnything:
     """A depth backend. InputError where code or weights are not what they should be."""
 
+    needs = Needs("video_depth_anything_vits.pth", "Video-Depth-Anything", "video_depth_anything",
+                  ("einops", "easydict"))  # fmt: skip
+    relative = True  # without unit or zero
+
     def __init__(self, settings: Settings):
-        code = load_code(NAME, "video_depth_anything.video_depth", settings)
-        path = settings.folder / NEEDS[NAME].weights
+        code = load_code(self.needs, "video_depth_anything.video_depth", settings)
+        path = settings.folder / self.needs.weights
         self.settings = settings
         self.model = fill(code.VideoDepthAnything(**VIT_S), load_state(path), path).to(settings.on).eval()
 

@@ -1,7 +1,8 @@
 """Backends that somebody else trained: where their weights and code lie, whether they can run here, and on what.
 
-All of it lies in one folder, under the names of NEEDS; `lewm_core.runner.download` fills such a folder. Code is upstream's
-own, from its repository there or installed as a package; none of it is part of this project.
+All of it lies in one folder, under the names that each backend's `Needs` gives; `lewm_core.runner.download` fills
+such a folder. Code is upstream's own, from its repository there or installed as a package; none of it is part of this
+project.
 """
 
 import importlib
@@ -15,9 +16,11 @@ from types import ModuleType
 
 from lewm_core.utils import torchvision_compat
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest
+from lewm_core.utils.files import digest, ends_of
 from lewm_core.utils.workspace import ROOT
 
+_DECIDING = (".py", ".json", ".txt", ".pth", ".safetensors")  # files that decide what a backend answers
+_ENDS = 1 << 20  # bytes at either end of a file that are read for its fingerprint
 DOWNLOAD = "python -m lewm_core.runner.download"
 
 
@@ -35,20 +38,11 @@ class Needs:
     others: tuple[str, ...] = ()
 
 
-NEEDS = {
-    "video-depth-anything": Needs("video_depth_anything_vits.pth", "Video-Depth-Anything", "video_depth_anything",
-                                  ("einops", "easydict")),
-    "cotracker3": Needs("scaled_offline.pth", "co-tracker", "cotracker"),
-    "sam3": Needs("sam3", others=("transformers",)),
-    "depth-anything-v2": Needs("Depth-Anything-V2-Small-hf", others=("transformers",)),
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Settings:
     """Where and how backends with weights run.
 
-    weights: folder of NEEDS' files, relative to the repository; "" is none.
+    weights: folder of the backends' files, relative to the repository; "" is none.
     device: "cpu", "cuda", …; "" is a GPU where there is one. On a GPU they run in half precision.
     batch: frames that a model which sees single frames is given at once.
     window: frames that a model which sees whole clips is given at once; longer clips are cut into such pieces.
@@ -80,13 +74,12 @@ def _default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def lacking(name: str, settings: Settings) -> str | None:
-    """Why the backend `name` (a key of NEEDS) cannot run here, in a few words; None if nothing is missing.
+def lacking(needs: Needs, settings: Settings) -> str | None:
+    """Which of a backend's needs is not met here, in a few words; None if nothing is missing.
 
     Only looks whether files and packages are there; reads and imports nothing.
     """
-    needs = NEEDS[name]
-    if absent := [package for package in needs.others if find_spec(package) is None]:
+    if absent := _not_installed(needs):
         return f"the package {', '.join(absent)} is not installed"
     if not settings.weights:
         return "no folder of weights was given"
@@ -97,39 +90,42 @@ def lacking(name: str, settings: Settings) -> str | None:
     return None
 
 
-def remedy(name: str, settings: Settings) -> str:
+def remedy(needs: Needs, settings: Settings) -> str:
     """What to do about `lacking`."""
-    if absent := [package for package in NEEDS[name].others if find_spec(package) is None]:
+    if absent := _not_installed(needs):
         return f"Install it: pip install {' '.join(absent)}."
     folder = settings.weights or "DIR"
     return f"Fetch it: {DOWNLOAD} --what extractors --to {folder}; then pass --weights {folder}."
 
 
+def _not_installed(needs: Needs) -> list[str]:
+    return [package for package in needs.others if find_spec(package) is None]
+
+
 @lru_cache
-def fingerprint(name: str, settings: Settings) -> str:
+def fingerprint(needs: Needs, settings: Settings) -> str:
     """A digest of what decides a backend's answers: its weights and code, and the settings that show in a result.
 
     Of large files the names, sizes and ends are read, not all of the content.
     """
-    needs, parts = NEEDS[name], [str(settings.half), str(settings.window)]
-    for top in filter(Path.exists, (settings.folder / n for n in (needs.weights, needs.code) if n)):
-        for path in sorted(p for p in top.rglob("*.*") if p.is_file()) if top.is_dir() else [top]:
-            if path.suffix in (".py", ".json", ".txt", ".pth", ".safetensors"):
-                with open(path, "rb") as f:
-                    head = f.read(1 << 20)
-                    f.seek(max(path.stat().st_size - (1 << 20), 0))
-                    parts.append(f"{path.relative_to(top)} {path.stat().st_size} {digest(head, f.read())}")
+    parts = [str(settings.half), str(settings.window)]
+    for name in filter(None, (needs.weights, needs.code)):
+        top = settings.folder / name
+        files = [top] if top.is_file() else sorted(p for p in top.rglob("*.*") if p.is_file())
+        for path in files:
+            if path.suffix in _DECIDING:
+                size, ends = path.stat().st_size, digest(*ends_of(path, _ENDS))
+                parts.append(f"{path.relative_to(top)} {size} {ends}")
     return digest(*parts)
 
 
-def load_code(name: str, module: str, settings: Settings) -> ModuleType:
+def load_code(needs: Needs, module: str, settings: Settings) -> ModuleType:
     """Import `module` of a backend's upstream code, from the weights folder if it is there, else as installed.
 
     While it is imported its folder comes first on the path. Afterwards the path is as before and the folder's modules
     are forgotten (upstream calls one `utils`); what was imported keeps them alive.
     """
     torchvision_compat.ensure()
-    needs = NEEDS[name]
     folder = settings.folder / needs.code
     before, path = set(sys.modules), list(sys.path)
     if settings.weights and folder.is_dir():
@@ -137,15 +133,19 @@ def load_code(name: str, module: str, settings: Settings) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise InputError(f"{name} code", str(error), f"upstream's repository in {folder} and the packages it imports",
+        expected = f"upstream's repository in {folder} and the packages it imports"
+        raise InputError(f"{needs.code} code", str(error), expected,
                          "Download it again, or install what it names.") from None  # fmt: skip
     finally:
         sys.path[:] = path
-        for new in set(sys.modules) - before:
-            found = sys.modules[new]
-            place = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", [])), "")
-            if needs.code and Path(place).is_relative_to(folder):
-                del sys.modules[new]
+        for name in set(sys.modules) - before:
+            if needs.code and _place(sys.modules[name]).is_relative_to(folder):
+                del sys.modules[name]
+
+
+def _place(module: ModuleType) -> Path:
+    """The file of a module, or the folder of a package without one."""
+    return Path(getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), ""))
 
 
 def load_state(path: Path):

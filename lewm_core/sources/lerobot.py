@@ -18,7 +18,7 @@ import numpy as np
 from lewm_core.sources.bridge_base import decode, resize
 from lewm_core.sources.episode import ACTION_DIM, Episode, EpisodeInfo, check_moves
 from lewm_core.utils.errors import InputError, pick
-from lewm_core.utils.files import digest
+from lewm_core.utils.files import digest, ends_of
 
 _READER = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 _ENDS = 65536  # bytes at either end of a file that enter the fingerprint
@@ -98,12 +98,7 @@ class LeRobot:
         parts = [_READER, str(self.image_size), self.camera, self.state, repr([e[:3] for e in self._entries.values()])]
         for file in dict.fromkeys(p for e in self._entries.values() for p in (e.table, e.video)):
             if file.is_file():
-                with open(file, "rb") as f:
-                    size = f.seek(0, 2)
-                    f.seek(0)
-                    head = f.read(_ENDS)
-                    f.seek(max(0, size - _ENDS))
-                    parts += [str(size), head, f.read()]
+                parts += [str(file.stat().st_size), *ends_of(file, _ENDS)]
             else:
                 parts.append("absent")
         return digest(*parts)

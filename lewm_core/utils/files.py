@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +73,32 @@ def digest(*parts: bytes | memoryview | str, length: int = 16) -> str:
     return h.hexdigest()[:length]
 
 
+def ends_of(path: str | Path, size: int) -> tuple[bytes, bytes]:
+    """The first and the last `size` bytes of a file; they overlap in a short one."""
+    with open(path, "rb") as f:
+        head = f.read(size)
+        f.seek(max(0, f.seek(0, os.SEEK_END) - size))
+        return head, f.read()
+
+
 def file_digest(path: str | Path, length: int = 16) -> str:
     """The first `length` hex digits of the SHA-256 of a file's content."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()[:length]
+
+
+def write_editable(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Write a file that a person may edit; a hidden file beside it holds the digest of what was written."""
+    write(Path(path))
+    with replacing(_note(path)) as temporary:
+        temporary.write_text(file_digest(path))
+
+
+def edited(path: str | Path) -> bool:
+    """Whether somebody changed or made this file since `write_editable` wrote it; False where there is none."""
+    path, note = Path(path), _note(path)
+    return path.exists() and not (note.exists() and note.read_text() == file_digest(path))
+
+
+def _note(path: str | Path) -> Path:
+    return Path(path).with_name(f".{Path(path).name}.written")

@@ -7,8 +7,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
 from lewm_core.utils.workspace import ROOT
@@ -61,13 +59,13 @@ def revision(root: Path = ROOT) -> tuple[str | None, bool | None]:
 def versions(*names: str) -> dict[str, str | None]:
     """Installed version of each distribution, None for those that are not installed. Imports none of them."""
 
-    def version(name: str) -> str | None:
+    found = {}
+    for name in names:
         try:
-            return metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            return None
-
-    return {name: version(name) for name in names}
+            found[name] = None
+    return found
 
 
 def code_digest(*modules: str) -> str:
@@ -105,18 +103,30 @@ def usable_cores() -> int:
 
 def usable_memory() -> int:
     """The bytes of memory that this process may still take: what is free, within the limits set on it."""
+    import psutil  # not above: the command line's --help needs the standard library alone
+
     process, free = psutil.Process(), psutil.virtual_memory().available
-    groups = Path("/sys/fs/cgroup")
-    for folder, limit, used, cache in ((groups, "memory.max", "memory.current", "inactive_file"),
-                                       (groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                        "total_inactive_file")):
-        try:  # a container's limit; the cache of files that were read is given back where memory is needed
-            room = int((folder / limit).read_text()) - int((folder / used).read_text())
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            free = min(free, room + int(stat.get(cache, 0)))
-        except (OSError, ValueError):  # no such group, or "max"
-            pass
+    free = min([free, *_room_in_container()])
     if hasattr(process, "rlimit"):
         limit = process.rlimit(psutil.RLIMIT_AS)[0]
-        free = free if limit == psutil.RLIM_INFINITY else min(free, limit - process.memory_info().vms)
+        if limit != psutil.RLIM_INFINITY:
+            free = min(free, limit - process.memory_info().vms)
     return max(0, free)
+
+
+def _room_in_container() -> list[int]:
+    """Bytes left below a container's limit, where there is one; files' cache counts as free, since it is given back."""
+    groups = Path("/sys/fs/cgroup")
+    versions_of_groups = (
+        (groups, "memory.max", "memory.current", "inactive_file"),
+        (groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
+    found = []
+    for folder, limit, used, cache in versions_of_groups:
+        try:
+            room = int((folder / limit).read_text()) - int((folder / used).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            found.append(room + int(stat.get(cache, 0)))
+        except (OSError, ValueError):  # no such group, or its limit is "max"
+            continue
+    return found

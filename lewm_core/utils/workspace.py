@@ -7,7 +7,6 @@ from lewm_core.utils.errors import InputError, pick
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, figures/, runs/
 SCALES = ("pilot", "full")
-DATA = ("tabletop", "bridge", "lerobot")  # the keys of sources.SOURCES; all but the first are real data in a folder
 MEASURED = ("instability", "facts", "gradients", "leak")
 BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
 

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from lewm_core.signals import Signals
+from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import at_pixels, to_supervision
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError

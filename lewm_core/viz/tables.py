@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from lewm_core.signals import Signals, on_object
+from lewm_core.signals.extraction import Signals
+from lewm_core.signals.geometry import on_object
 from lewm_core.viz.style import tidy
 
 

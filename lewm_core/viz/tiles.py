@@ -8,7 +8,7 @@ from math import ceil, sqrt
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lewm_core.signals import Signals
+from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE
 from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.signals.quality import MOVING

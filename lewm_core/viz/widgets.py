@@ -15,7 +15,8 @@ import cv2
 import ipywidgets as widgets
 import numpy as np
 
-from lewm_core.signals import Signals, geometry
+from lewm_core.signals import geometry
+from lewm_core.signals.extraction import Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.viz import images as pictures

@@ -8,7 +8,7 @@ import pytest
 
 from lewm_core.curation import score
 from lewm_core.curation.score import Criteria
-from lewm_core.signals import Signals
+from lewm_core.signals.extraction import Signals
 from lewm_core.sources.episode import EpisodeInfo
 from lewm_core.utils.errors import InputError
 

@@ -14,7 +14,7 @@ import pytest
 from lewm_core import dataset
 from lewm_core.conditions import CONDITIONS, condition, unavailable
 from lewm_core.dataset import WINDOW, Data, targets
-from lewm_core.signals import ARRAYS
+from lewm_core.signals.extraction import ARRAYS
 from lewm_core.train import train
 from lewm_core.utils.errors import InputError
 from tests.helpers import LENGTHS, SIZE, TINY, moving_square, random_base, without, write_squares

@@ -5,7 +5,7 @@ import pytest
 
 from lewm_core import dataset
 from lewm_core.dataset.packets import packet, packets
-from lewm_core.signals import ARRAYS
+from lewm_core.signals.extraction import ARRAYS
 from lewm_core.utils.errors import InputError
 from tests.helpers import moving_square, write_squares
 

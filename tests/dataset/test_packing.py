@@ -13,7 +13,8 @@ import pytest
 
 from lewm_core import dataset
 from lewm_core.dataset import packing
-from lewm_core.signals import Backends, extract
+from lewm_core.signals.backends import Backends
+from lewm_core.signals.extraction import extract
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import ROOT
@@ -86,7 +87,8 @@ import sys, time
 import numpy as np
 from lewm_core.sources.episode import Episode
 from lewm_core.dataset.packing import pack
-from lewm_core.signals import Backends, extract
+from lewm_core.signals.backends import Backends
+from lewm_core.signals.extraction import extract
 
 def read(ids):
     for id in ids:

@@ -290,8 +290,9 @@ def test_upstream_code_is_cloned_at_its_commit_once(tmp_path, capsys):
 
 
 def test_files_lie_where_the_backends_look():
-    from lewm_core.signals.weights import NEEDS
+    from lewm_core.signals.backends import REGISTRIES, needs
 
     placed = {f.path.split("/")[0] for f in download.files(["extractors"])}
-    assert {needs.weights for needs in NEEDS.values()} == placed
-    assert {needs.code for needs in NEEDS.values() if needs.code} == {code.folder for code in download.CODE}
+    wanted = [found for kind, table in REGISTRIES.items() for name in table if (found := needs(kind, name))]
+    assert {found.weights for found in wanted} == placed
+    assert {found.code for found in wanted if found.code} == {code.folder for code in download.CODE}

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lewm_core.signals import CLASSICAL, PAPER, SIMULATOR, Backends, Settings, pipeline, sam3
-from lewm_core.signals import extraction as signals
+from lewm_core.signals import backends, extraction, pipeline, sam3
 from lewm_core.signals import weights as upstream
+from lewm_core.signals.backends import CLASSICAL, PAPER, SIMULATOR, Backends
+from lewm_core.signals.cotracker3 import CoTracker3
 from lewm_core.signals.depth_anything_v2 import aligned
 from lewm_core.signals.geometry import relative_depth
 from lewm_core.signals.pipeline import SourceSpec, packets
+from lewm_core.signals.video_depth_anything import VideoDepthAnything
+from lewm_core.signals.weights import Settings
 from lewm_core.sources.episode import Episode
 from lewm_core.utils import torchvision_compat
 from lewm_core.utils.errors import InputError
@@ -80,8 +83,7 @@ class CoTrackerPredictor(torch.nn.Module):
 @pytest.fixture(autouse=True)
 def without_others(monkeypatch):
     """The stand-in for Video-Depth-Anything does not import what upstream does."""
-    name = "video-depth-anything"
-    monkeypatch.setitem(upstream.NEEDS, name, dataclasses.replace(upstream.NEEDS[name], others=()))
+    monkeypatch.setattr(VideoDepthAnything, "needs", dataclasses.replace(VideoDepthAnything.needs, others=()))
 
 
 def clip(frames: np.ndarray, **more) -> Episode:
@@ -186,7 +188,7 @@ def settings(weights) -> Settings:
 def test_video_depth_is_turned_over_and_keeps_the_order_of_time(settings):
     frames = np.zeros((5, 20, 24, 3), np.uint8)
     frames[:, :, 12:] = 255  # the right half is nearer
-    s = signals.extract(clip(frames), Backends("video-depth-anything", None, None), settings=settings)
+    s = extraction.extract(clip(frames), Backends("video-depth-anything", None, None), settings=settings)
     inverse = np.arange(5)[:, None] + np.array([0.0, 2.0])  # gain 2 is in the weights file
     expected = (inverse.max() - inverse) / inverse.max()
     np.testing.assert_allclose(s.depth[:, 28, [5, 50]], expected, atol=1e-6)
@@ -197,8 +199,8 @@ def test_video_depth_is_turned_over_and_keeps_the_order_of_time(settings):
 
 def test_relative_depth_places_nothing_in_space(settings):
     frames = np.random.default_rng(0).integers(0, 255, (3, 20, 24, 3)).astype(np.uint8)
-    backends = dataclasses.replace(CLASSICAL, depth="video-depth-anything")
-    s = signals.extract(clip(frames, intrinsics=np.eye(3)), backends, settings=settings)
+    chosen = dataclasses.replace(CLASSICAL, depth="video-depth-anything")
+    s = extraction.extract(clip(frames, intrinsics=np.eye(3)), chosen, settings=settings)
     assert s.shape is None and "without unit" in s.missing["shape"] and s.depth is not None
 
 
@@ -222,9 +224,9 @@ def test_tracks_go_on_from_piece_to_piece(settings, length):
     moved = np.random.default_rng(length).integers(1, 250, length)
     seen = np.random.default_rng(length).random(length) > 0.4
     seen[100:140] = False  # as long as nothing is seen, the next piece starts from where the point was taken to be
-    tracker = signals._backend("tracks", "cotracker3", settings)
+    tracker = backends.load("tracks", "cotracker3", settings)
     type(tracker.predictor).longest = 0
-    queries = signals.grid_queries(16, 20)
+    queries = extraction.grid_queries(16, 20)
     tracks, visible = tracker(clip(red_green(moved, seen)), queries)
     expected = queries + 0.25 * (moved - moved[0])[:, None, None]
     np.testing.assert_allclose(tracks, expected, atol=1e-3)
@@ -236,7 +238,7 @@ def test_tracks_go_on_from_piece_to_piece(settings, length):
 
 
 def test_depth_anything_of_200_frames_in_batches(settings, monkeypatch):
-    model = signals._backend("depth", "depth-anything-v2", settings)
+    model = backends.load("depth", "depth-anything-v2", settings)
     shapes = []
     model.model.register_forward_pre_hook(lambda module, inputs: shapes.append(tuple(inputs[0].shape)))
     frames = np.random.default_rng(0).integers(0, 255, (200, 24, 24, 3)).astype(np.uint8)
@@ -270,7 +272,7 @@ def test_alignment_recovers_planted_scales_and_shifts():
 @pytest.fixture(scope="module")
 def segmenter(weights, settings):
     save_sam3(weights / "sam3")
-    return signals._backend("mask", "sam3", settings)
+    return backends.load("mask", "sam3", settings)
 
 
 def test_sam3_masks_whole_path(segmenter, settings):
@@ -278,7 +280,7 @@ def test_sam3_masks_whole_path(segmenter, settings):
     masks, scores = segmenter.objects(clip(frames))
     assert masks and all(mask.shape == (7, 20, 24) and mask.dtype == bool for mask in masks.values())
     assert all(((score >= 0) & (score <= 1)).all() for score in scores.values())
-    s = signals.extract(clip(frames), Backends(None, None, "sam3"), settings=settings)
+    s = extraction.extract(clip(frames), Backends(None, None, "sam3"), settings=settings)
     assert any((s.mask == mask).all() for mask in masks.values()) and s.mask.any()
 
 
@@ -341,19 +343,19 @@ def test_missing_weights_are_explained(tmp_path, kind, name, others):
     episode = clip(np.zeros((2, 8, 8, 3), np.uint8))
     for folder in ("", str(tmp_path)):
         with pytest.raises(InputError) as caught:
-            signals.extract(episode, Backends(**monkeyed), settings=Settings(folder))
+            extraction.extract(episode, Backends(**monkeyed), settings=Settings(folder))
         assert f"{kind} backend {name}" in str(caught.value) and f"can run here: {others}." in str(caught.value)
         assert "lewm_core.runner.download --what extractors" in str(caught.value)
 
 
 def test_code_may_be_missing_or_broken(weights, tmp_path):
     (tmp_path / "scaled_offline.pth").write_bytes((weights / "scaled_offline.pth").read_bytes())
-    assert "co-tracker" in upstream.lacking("cotracker3", Settings(str(tmp_path)))
+    assert "co-tracker" in upstream.lacking(CoTracker3.needs, Settings(str(tmp_path)))
     broken = tmp_path / "Video-Depth-Anything/video_depth_2.py"
     broken.parent.mkdir()
     broken.write_text("import a_package_that_is_not_there")
     with pytest.raises(InputError, match="a_package_that_is_not_there"):
-        upstream.load_code("video-depth-anything", "video_depth_2", Settings(str(tmp_path)))
+        upstream.load_code(VideoDepthAnything.needs, "video_depth_2", Settings(str(tmp_path)))
 
 
 @pytest.mark.parametrize("content", [b"not weights", None])
@@ -363,21 +365,21 @@ def test_other_weights_are_an_error(weights, tmp_path, content):
     file = tmp_path / "scaled_offline.pth"
     file.write_bytes(content) if content else torch.save({"another": torch.zeros(3)}, file)
     with pytest.raises(InputError, match="scaled_offline.pth"):
-        signals._backend("tracks", "cotracker3", Settings(str(tmp_path), "cpu"))
+        backends.load("tracks", "cotracker3", Settings(str(tmp_path), "cpu"))
     (tmp_path / "sam3").mkdir()
     with pytest.raises(InputError, match="sam3"):
-        signals._backend("mask", "sam3", Settings(str(tmp_path), "cpu"))
+        backends.load("mask", "sam3", Settings(str(tmp_path), "cpu"))
 
 
 def test_the_papers_backends_where_they_can_run_and_never_in_silence(settings, monkeypatch):
-    chosen, why = signals.choose(PAPER, {}, Settings())
+    chosen, why = backends.choose(PAPER, {}, Settings())
     assert chosen == CLASSICAL and all("no folder of weights" in reason for reason in why.values())
-    monkeypatch.setattr(upstream, "lacking", lambda name, settings: None if name != "sam3" else "no sam3")
-    chosen, why = signals.choose(PAPER, {"depth": "depth-anything-v2"}, settings)
+    monkeypatch.setattr(upstream, "lacking", lambda needs, _: "no sam3" if needs.weights == "sam3" else None)
+    chosen, why = backends.choose(PAPER, {"depth": "depth-anything-v2"}, settings)
     assert chosen == Backends("depth-anything-v2", "cotracker3", "classical")
     assert "by name" in why["depth"] and "no sam3" in why["mask"]
-    assert signals.choose(PAPER, {}, Settings(), required=True)[0] == PAPER
-    assert signals.choose(SIMULATOR, {}, Settings(), required=True)[0] == SIMULATOR
+    assert backends.choose(PAPER, {}, Settings(), required=True)[0] == PAPER
+    assert backends.choose(SIMULATOR, {}, Settings(), required=True)[0] == SIMULATOR
 
 
 def test_a_spec_resolves_its_backends(settings, weights):
@@ -405,23 +407,23 @@ def test_one_process_does_the_work_of_a_gpu(weights, monkeypatch):
 def test_the_cache_knows_weights_and_precision(weights, tmp_path, monkeypatch):
     for part in ("co-tracker", "scaled_offline.pth"):
         (tmp_path / part).symlink_to(weights / part)
-    cache, backends = tmp_path / "cache", Backends(None, "cotracker3", None)
+    cache, chosen = tmp_path / "cache", Backends(None, "cotracker3", None)
     episode = clip(red_green(np.arange(1, 4), np.ones(3, bool)))
     here = Settings(str(tmp_path), "cpu")
-    first = signals.extract(episode, backends, cache, settings=here)
+    first = extraction.extract(episode, chosen, cache, settings=here)
     (entry,) = cache.iterdir()
     monkeypatch.setattr(upstream, "load_state", lambda path: pytest.fail("a hit loads no weights"))
-    signals._loaded.cache_clear()
-    signals.extract(episode, backends, cache, settings=here)
+    backends._loaded.cache_clear()
+    extraction.extract(episode, chosen, cache, settings=here)
     elsewhere = dataclasses.replace(here, weights=str(weights))
-    assert upstream.fingerprint("cotracker3", elsewhere) == upstream.fingerprint("cotracker3", here)
-    assert upstream.fingerprint("cotracker3", dataclasses.replace(here, device="cuda")) != upstream.fingerprint(
-        "cotracker3", here)  # fmt: skip
+    assert upstream.fingerprint(CoTracker3.needs, elsewhere) == upstream.fingerprint(CoTracker3.needs, here)
+    on_gpu = dataclasses.replace(here, device="cuda")
+    assert upstream.fingerprint(CoTracker3.needs, on_gpu) != upstream.fingerprint(CoTracker3.needs, here)
     monkeypatch.undo()
     upstream.fingerprint.cache_clear()
     (tmp_path / "scaled_offline.pth").unlink()
     torch.save({"unit": torch.tensor(1.0)}, tmp_path / "scaled_offline.pth")
-    other = signals.extract(episode, backends, cache, settings=here)
+    other = extraction.extract(episode, chosen, cache, settings=here)
     assert len(list(cache.iterdir())) == 2 and not np.array_equal(first.tracks, other.tracks)
 
 
@@ -433,7 +435,7 @@ def test_upstreams_cotracker_if_installed(tmp_path):
     torch.manual_seed(0)
     model = predictor.CoTrackerPredictor(checkpoint=None, offline=True, v2=False, window_len=60).model
     torch.save(model.state_dict(), tmp_path / "scaled_offline.pth")
-    tracker = signals._backend("tracks", "cotracker3", Settings(str(tmp_path), "cpu"))
+    tracker = backends.load("tracks", "cotracker3", Settings(str(tmp_path), "cpu"))
     queries = np.array([[3.0, 4.0], [20.5, 11.0]], np.float32)
     tracks, visible = tracker(clip(np.random.default_rng(0).integers(0, 255, (3, 24, 32, 3)).astype(np.uint8)), queries)
     np.testing.assert_allclose(tracks[0], queries, atol=1e-4)

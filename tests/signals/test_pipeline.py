@@ -1,4 +1,4 @@
-"""Sources by name, their description on disk, packets in parallel, and files that a person may edit."""
+"""Which episodes a study is about: their description on disk, and packets in parallel, each opened once."""
 
 import json
 from dataclasses import fields
@@ -6,12 +6,11 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from lewm_core.signals import CLASSICAL, SIMULATOR
-from lewm_core.signals.pipeline import SOURCES, SourceSpec, edited, packets, write_editable
+from lewm_core.signals.backends import CLASSICAL, SIMULATOR
+from lewm_core.signals.pipeline import SourceSpec, open_episode, packet, packets
 from lewm_core.sources.bridge_rlds import Bridge
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.workspace import DATA
 
 SPEC = SourceSpec("tabletop", n_candidates=4, seed=3, image_size=16)
 
@@ -28,10 +27,6 @@ def test_a_spec_opens_the_source_it_describes():
     assert source.infos() == direct.infos()
     assert SPEC.backends == SIMULATOR
     assert SourceSpec("bridge", 0, 0, 16, "anywhere").backends == CLASSICAL
-
-
-def test_the_command_line_knows_every_source():
-    assert DATA == tuple(SOURCES)
 
 
 def test_bad_specs_say_what_to_pass():
@@ -102,18 +97,20 @@ def test_an_episode_that_cannot_be_read_is_an_error():
         list(packets(SPEC, ["tabletop-3-00009"], jobs=1))
 
 
-def test_an_edited_file_is_told_from_ours(tmp_path):
-    path = tmp_path / "selection.csv"
-    assert not edited(path)
-    for text in ("one", "two"):
-        write_editable(path, lambda p, text=text: p.write_text(text))
-        assert not edited(path) and path.read_text() == text
-    path.write_text("two, changed")
-    assert edited(path)
-    write_editable(path, lambda p: p.write_text("three"))
-    assert not edited(path)
-    path.unlink()
-    assert not edited(path)
-    mine = tmp_path / "mine.csv"
-    mine.write_text("brought along")
-    assert edited(mine)
+def test_an_opened_episode_is_not_rendered_again(tmp_path, monkeypatch):
+    ids = [info.id for info in SPEC.open().infos()]
+    first = list(packets(SPEC, ids, tmp_path, jobs=1))
+    monkeypatch.setattr(Tabletop, "load", lambda self, id: pytest.fail(f"{id} is rendered again"))
+    for (episode, signals), (episode2, signals2) in zip(first, packets(SPEC, ids, tmp_path, jobs=1), strict=True):
+        assert same(episode, episode2) and same(signals, signals2)
+        assert same(episode, open_episode(SPEC, episode.id, tmp_path))
+    assert same(first[0][1], packet(SPEC, ids[0], tmp_path)[1])
+
+
+def test_an_episode_opened_for_a_picture_still_gets_true_signals(tmp_path):
+    id = next(iter(SPEC.open().infos())).id
+    shown = open_episode(SPEC, id, tmp_path)
+    assert shown.truth is None and same(shown, packet(SPEC, id)[0])
+    assert same(packet(SPEC, id, tmp_path)[1], packet(SPEC, id)[1])  # of the simulator's truth, which is not kept
+    with pytest.raises(InputError, match="tabletop-3-00009"):
+        open_episode(SPEC, "tabletop-3-00009", tmp_path)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lewm_core.signals import Settings, trial
+from lewm_core.signals import trial
+from lewm_core.signals.weights import Settings
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ import pytest
 from lewm_core.curation import score, selection
 from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import Choice, select
-from lewm_core.signals.pipeline import edited, write_editable
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import edited, write_editable
 from lewm_core.viz import images
 from lewm_core.viz.curation_browser import PAGE, curation_browser
 from tests.helpers import four_points as packet

@@ -23,10 +23,11 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
-from lewm_core import signals
 from lewm_core.curation import score, selection
 from lewm_core.runner.execute import PRIVATE, to_html
 from lewm_core.signals import geometry
+from lewm_core.signals.backends import SIMULATOR
+from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils.workspace import ROOT
 from lewm_core.viz import images, widgets
@@ -43,12 +44,15 @@ ARGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background
         "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 CELLS = [
     f"""\
-from lewm_core import pictures, signals, widgets
+from lewm_core.signals.backends import SIMULATOR
+from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.viz import images as pictures
+from lewm_core.viz import widgets
 
 source = Tabletop(**{SOURCE})
 loaded = [source.load(info.id) for info in source.infos()]
-episodes = {{e.id: (e, signals.extract(e, signals.SIMULATOR)) for e in loaded}}""",
+episodes = {{e.id: (e, extract(e, SIMULATOR)) for e in loaded}}""",
     "widgets.inspect_tracks(episodes)",
     "widgets.inspect_masks(episodes)",
     """\
@@ -63,7 +67,7 @@ widgets.inspect_rollout({first.id: (columns, [1, 2, 3])})""",
 def episodes() -> dict[str, widgets.Packet]:
     source = Tabletop(**SOURCE)
     loaded = [source.load(info.id) for info in source.infos()]
-    return {e.id: (e, signals.extract(e, signals.SIMULATOR)) for e in loaded}
+    return {e.id: (e, extract(e, SIMULATOR)) for e in loaded}
 
 
 def notebook_of(*cells: str):
@@ -269,7 +273,8 @@ CURATION = f"""\
 from lewm_core.curation import score as curation
 from lewm_core.viz.curation_browser import curation_browser
 from lewm_core.curation.selection import Choice
-from lewm_core.signals import SIMULATOR, extract
+from lewm_core.signals.backends import SIMULATOR
+from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
 
 source = Tabletop(**{SOURCE | {"n_episodes": 6}})

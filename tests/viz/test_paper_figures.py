@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lewm_core.conditions import CONDITIONS
-from lewm_core.signals import ARRAYS, Signals
+from lewm_core.signals.extraction import ARRAYS, Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.stats import paired, paper
 from lewm_core.utils.errors import InputError
