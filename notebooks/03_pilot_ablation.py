@@ -46,6 +46,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lewm_core import dataset
+from lewm_core.conditions import in_order
 from lewm_core.diagnostics import leakage, metrics
 from lewm_core.experiments import base as bases
 from lewm_core.experiments.sweep import curves, plan, result, sweep
@@ -107,7 +108,7 @@ display(Markdown(f"A beats the static prediction on held-out episodes in **{belo
 
 # %%
 changes = paired.paired_change(results, split=["episode", "window"])
-summary = paired.summarise(changes, np.random.default_rng(0))
+summary = paired.summarise(changes)
 provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, selection=pilot.made.get("selection"),
                      seeds=list(range(pilot_seeds)), base=start.name, base_hash=start.hash, recipe=recipe.__dict__,
                      model=start.model,
@@ -172,7 +173,7 @@ paper_figures.save_figure(figure, workspace.figures / "control_leak",
                   paper_figures.tidy(by_shared, "mse_over_static", "MSE over static MSE"), provenance)
 display(figure)
 two = changes.groupby(["condition", "split"]).change.mean().unstack("split")
-differ = paired.in_order(c for c in two.index if np.sign(two.loc[c]).nunique() > 1)
+differ = in_order(c for c in two.index if np.sign(two.loc[c]).nunique() > 1)
 lines = [*leakage.describe_leak(seen), f"The sign of the mean effect differs between the splits for {len(differ)} of "
          f"{len(two)} conditions" + (f" ({', '.join(differ)})" if differ else "") + "; Figure 1 shows both."]
 display(Markdown("\n".join(f"- {line}" for line in lines)))
@@ -193,7 +194,7 @@ if study == "controls":
     write_csv(workspace.results("pilot"), results)
 measured = [m for m in (*metrics.ERRORS, "target_variance", *metrics.SPECTRUM) if m in set(results.metric)]
 by_metric = paired.paired_change(results, measured, ["episode", "window"])
-over_metrics = paired.summarise(by_metric, np.random.default_rng(0))
+over_metrics = paired.summarise(by_metric)
 drawn = [*metrics.ERRORS, "latent_variance", "effective_rank"] if study == "controls" else measured
 figure = diagnostic_figures.metric_panels(over_metrics[over_metrics.metric.isin(drawn)], caption)
 paper_figures.save_figure(figure, workspace.figures / "control_metrics",
@@ -203,7 +204,7 @@ display(figure)
 # %%
 episode = over_metrics[over_metrics.split == "episode"]
 table = episode.pivot(index="condition", columns="metric", values="mean")[measured]
-table = table.reindex(paired.in_order(table.index))
+table = table.reindex(in_order(table.index))
 display(table.style.format("{:+.1f}").set_caption("mean change against A (%), held-out episodes"))
 sure = episode[episode.metric.isin(metrics.ERRORS) & ((episode.low > 0) | (episode.high < 0))]
 errors, lines = [m for m in metrics.ERRORS if m in measured], []
@@ -235,7 +236,7 @@ heads = curve.melt(["condition", "seed", "epoch"], [c for c in curve if c.starts
 ends = heads.groupby(["condition", "head", "epoch"]).value.mean().unstack("epoch").iloc[:, [0, -1]]
 ends.columns = ["first epoch", "last epoch"]
 ends["change"] = 100 * (ends["last epoch"] / ends["first epoch"] - 1)
-ends = ends.reindex(paired.in_order(ends.index.get_level_values(0)), level=0)
+ends = ends.reindex(in_order(ends.index.get_level_values(0)), level=0)
 display(ends.style.format({"first epoch": "{:.4f}", "last epoch": "{:.4f}", "change": "{:+.1f} %"}))
 display(Markdown(f"Over {steps} optimizer steps (the paper's pilot has about 340) the head losses change by "
                  f"between {ends.change.min():+.0f} % and {ends.change.max():+.0f} %.") if len(ends) else

@@ -46,7 +46,7 @@ from IPython.display import Markdown, display
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import CONDITIONS, condition
-from lewm_core.diagnostics import mask_normalisation
+from lewm_core.diagnostics import design, mask_normalisation
 from lewm_core.diagnostics.retrieval import Corpus
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls
@@ -86,7 +86,7 @@ display(pd.DataFrame({"supervised share of the frame": areas,
 
 # %%
 changes = paired.paired_change(results[results.condition.isin(["A", *family])], split=["episode", "window"])
-summary = paired.summarise(changes, np.random.default_rng(0))
+summary = paired.summarise(changes)
 of_pilot = result(workspace.runs, results["run"].iloc[0])
 seeds = sorted(int(s) for s in results.seed.unique())
 provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, selection=pilot.made.get("selection"),
@@ -115,8 +115,8 @@ order = sorted((c for c in served if c != "C4"), key=areas.get)
 if order:
     display(Markdown(
         "Ordered by supervised area, on held-out episodes:\n\n"
-        f"- ours: {paired.describe_order(ours[order])}\n"
-        f"- the paper: {paired.describe_order(paper.reported(2)[order])}\n\n"
+        f"- ours: {paired.describe_order(ours, order)}\n"
+        f"- the paper: {paired.describe_order(paper.reported(2), order)}\n\n"
         + "\n".join(f"- {paired.describe(row, paper.reported(2).get(row.condition))}"
                     for row in summary[summary.split == "episode"].itertuples())
         + "\n\n" + paired.power_note(len(seeds))))
@@ -176,7 +176,7 @@ if testing:
     runs = controls.results(planned, workspace.runs)
     trained = dataset.load(workspace.dataset("pool")).select(planned[0].run.episodes)
     mask_changes = paired.paired_change(runs, split=["episode", "window"])
-    mask_summary = paired.summarise(mask_changes, np.random.default_rng(0))
+    mask_summary = paired.summarise(mask_changes)
     display(Markdown(f"{runs['run'].nunique()} runs, {runs.seed.nunique()} seeds a condition, {runs.steps.max()} "
                      f"steps each, on {len(trained['ep_len'])} episodes, judged by {len(planned[0].run.test)}."))
 else:
@@ -242,7 +242,7 @@ if testing:
 
 # %%
 if testing:
-    effect, place = contrasts.unhelpful(mask_changes, {c: supervised_share[c] for c in masks})
+    effect, place = contrasts.unhelpful(mask_changes, {c: supervised_share[c] for c in masks}, *design.mask_controls())
     predicted = contrasts.unstable(normal, gradient, SMALL) | effect
     verdict = all_of({says: finding for (says, _), finding in predicted.items()})
     display(Markdown(contrasts.markdown(predicted) + "\n\n**The paper's explanation of the mask sweep: "

@@ -43,6 +43,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lewm_core import dataset
+from lewm_core.conditions import in_order
 from lewm_core.curation.selection import read_selection
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls
@@ -134,7 +135,7 @@ display(Markdown("A beats the static prediction on held-out episodes in "
 
 # %%
 changes = paired.paired_change(results, split=["episode", "window"])
-summary = paired.summarise(changes, np.random.default_rng(0))
+summary = paired.summarise(changes)
 auxiliary = [c for c in full_conditions if c != "A"]
 figure = paper_figures.figure3(changes, summary, caption, skipped, auxiliary)
 paper_figures.save_figure(figure, workspace.figures / "figure3", paper_figures.study_table(changes, summary, 3, skipped), provenance)
@@ -213,8 +214,8 @@ def of_study(name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[
     """A study's results, its changes against A, their summary, and its conditions but A."""
     rows = control_results[control_results.study == name]
     changes = paired.paired_change(rows, split=["episode", "window"])
-    summary = paired.summarise(changes, np.random.default_rng(0))
-    return rows, changes, summary, paired.in_order(changes.condition)
+    summary = paired.summarise(changes)
+    return rows, changes, summary, in_order(changes.condition)
 
 
 def made_of(rows: pd.DataFrame) -> dict[str, object]:

@@ -43,14 +43,14 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lewm_core import dataset
-from lewm_core.diagnostics import capacity, leakage, metrics
+from lewm_core.diagnostics import capacity, design, leakage, metrics
 from lewm_core.diagnostics.probes import MAX_FEATURES, SIGNALS, probe_table
 from lewm_core.diagnostics.tokens import TOKENS, held_out, token_features, with_first_frame
 from lewm_core.experiments import base as bases
 from lewm_core.experiments.sweep import load_model, result
 from lewm_core.stats import claims, claims_report, patch_routes, power, verdicts
 from lewm_core.stats import paired as statistics
-from lewm_core.stats.study import gather
+from lewm_core.stats.evidence import gather
 from lewm_core.train import Recipe
 from lewm_core.utils.provenance import collect
 from lewm_core.utils.workspace import SCALES, Workspace
@@ -244,7 +244,7 @@ for scale, rows in variants.groupby("scale", sort=False):
             able = power.power_table(changes).set_index("condition")
             lines += [f"- {scale}, against {against}: {statistics.describe(row)}. "
                       f"{power.can_show(able.loc[row.condition]).capitalize()}."
-                      for row in statistics.summarise(changes, np.random.default_rng(0)).itertuples()]
+                      for row in statistics.summarise(changes).itertuples()]
     why = pd.read_csv(workspace.skipped(scale)).set_index("condition").reason
     lines += [f"- {scale}: {name} was not run" + (f": {why[name]}" if name in why else ".")
               for name in ("D", "D-fg") if name not in set(rows.condition)]
@@ -272,10 +272,10 @@ else:
 # heads). Runs of notebook 05, at both scales, judged by the same episodes.
 
 # %%
-evidence = gather(workspace, study)
+evidence, routes = gather(workspace, study, baselines=design.baselines()), design.routes()
 if evidence.patches is not None and len(evidence.patches):
-    paired = patch_routes.route_changes(evidence.patches.results)
-    table = patch_routes.route_table(paired)
+    paired = patch_routes.route_changes(evidence.patches.results, design.baselines())
+    table = patch_routes.route_table(paired, routes)
     here = provenance | {"seeds": {s: int(n) for s, n in paired.groupby("scale", sort=False).seed.nunique().items()}}
     figure = diagnostic_figures.patch_effects(paired, table, paper_figures.caption(here))
     paper_figures.save_figure(figure, workspace.figures / "control_patches", paper_figures.tidy(paired, "change", "mse change %"), here)
@@ -283,7 +283,7 @@ if evidence.patches is not None and len(evidence.patches):
     shown = table.set_index(["scale", "condition"])[["mean", "low", "high", "n", "p_holm", "mde", "seeds", "helps"]]
     display(shown.style.format("{:.2f}", subset=["mean", "low", "high", "p_holm", "mde"]).set_caption(
         "change of MSE (%), held-out episodes; mde: detected at 80 % power; seeds: needed to tell ±1.3 % from 0"))
-    display(Markdown("\n".join(f"- {line}" for line in patch_routes.describe_routes(table, paired))))
+    display(Markdown("\n".join(f"- {line}" for line in patch_routes.describe_routes(table, paired, routes))))
 else:
     display(Markdown("Not measured: " + ("notebook 05 left no such runs." if study == "controls" else
                                          "`study` is not `controls`.")))
@@ -319,7 +319,7 @@ of_full = all_results["full"]
 more = metrics.metric_table(of_full, workspace.runs, full, start) if study == "controls" else None
 seen = pd.concat([pd.read_csv(workspace.need(workspace.measured("leak"), "03_pilot_ablation")),
                   leakage.leak_summary(leakage.leak_table(of_full, workspace.runs, full, start))])
-evidence = gather(workspace, study, more, probes=probes[probes.condition == "A"], capacity=points, leak=seen)
+evidence = gather(workspace, study, more, design.baselines(), parameters=design.parameters(), probes=probes[probes.condition == "A"], capacity=points, leak=seen)
 about = collect(profile=profile, data=data, fingerprint=full.fingerprint, base=start.name, base_hash=start.hash,
                 seeds={s: int(r.seed.nunique()) for s, r in all_results.items()}, model=start.model, study=study,
                 duration_s=round(time.time() - started, 1))

@@ -27,14 +27,13 @@ from lewm_core.diagnostics.probes import (
 )
 from lewm_core.diagnostics.tokens import episode_index, held_out
 from lewm_core.losses import track_loss
+from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
 from lewm_core.utils.errors import InputError, pick
 
 PROBES = ("linear", "mlp", "attention")
 POINT_COUNTS = (1, 4, 16, 64, 100, 400)
 ANCHORS = 8  # points whose error is compared while more and more are regressed with them
-FLOORS = ("training mean", "no motion")
-CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
 STATE, STATE_FIRST = "state", "state + first frame"
 
 

@@ -4,13 +4,13 @@ A prediction is judged by a rule of `verdicts` that the notebook states before t
 several is supported if all hold, and contradicted if one fails (`verdicts.all_of`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from lewm_core.stats import verdicts
-from lewm_core.stats.paired import in_order, number
+from lewm_core.stats.paired import judged, number
 from lewm_core.stats.power import describe_power, power_table
 from lewm_core.stats.verdicts import Finding
 from lewm_core.utils.errors import InputError
@@ -19,7 +19,7 @@ Findings = Mapping[tuple[str, str], Finding]  # (prediction, of what: a conditio
 
 
 def change(changes: pd.DataFrame, condition: str, arm: str, metric: str = "mse", split: str = "episode") -> pd.Series:
-    """A condition's changes in an arm, indexed by seed. changes: as from `statistics.paired_change`."""
+    """A condition's changes in an arm, indexed by seed. changes: as from `paired.paired_change`."""
     rows = changes[(changes.condition == condition) & (changes.scale == arm) & (changes.metric == metric)
                    & (changes.split == split)]
     if rows.empty:
@@ -49,15 +49,24 @@ def interferes(gradients: pd.DataFrame, small: str = "pilot", large: str = "full
     """
     rows = gradients.assign(of=gradients.condition + ", " + gradients["head"] + " head",
                             log_ratio=np.log2(gradients.ratio.where(gradients.ratio > 0)))
-    means = rows.groupby(["of", "scale", "seed"])[["cosine", "log_ratio"]].mean()
+    means = rows.groupby(["of", "scale", "seed"])[["cosine", "log_ratio"]].mean().reset_index()
     conflict, less = {}, {}
     for of in dict.fromkeys(rows.of):
-        a, b = (means.loc[(of, scale)].dropna() for scale in (small, large))
-        conflict["cosine at full scale below 0", of] = verdicts.shrinks(b.cosine, "", 3)
-        conflict["cosine lower at full scale than at the pilot's", of] = verdicts.fell(a.cosine, b.cosine, "", 3)
-        less["norm over the prediction's falls from pilot to full scale", of] = verdicts.fell(
-            a.log_ratio, b.log_ratio, " doublings", 2)
+        a, b = (means[(means.of == of) & (means.scale == scale)].set_index("seed") for scale in (small, large))
+        cosines, ratios = ([side[column].dropna() for side in (a, b)] for column in ("cosine", "log_ratio"))
+        conflict["cosine at full scale below 0", of] = _at(cosines[1:], lambda now: verdicts.shrinks(now, "", 3))
+        conflict["cosine lower at full scale than at the pilot's", of] = _at(
+            cosines, lambda before, now: verdicts.fell(before, now, "", 3))
+        less["norm over the prediction's falls from pilot to full scale", of] = _at(
+            ratios, lambda before, now: verdicts.fell(before, now, " doublings", 2))
     return conflict, less
+
+
+def _at(samples: list[pd.Series], judge: Callable[..., Finding]) -> Finding:
+    """What `judge` finds of samples by seed; not testable where one is empty."""
+    if not all(map(len, samples)):
+        return Finding(verdicts.UNTESTABLE, reason="not measured at both scales")
+    return judge(*samples)
 
 
 def stronger(changes: pd.DataFrame) -> Findings:
@@ -66,7 +75,7 @@ def stronger(changes: pd.DataFrame) -> Findings:
     changes: with columns condition, size (pilot or full), seed, weight, change.
     """
     found, rules = {}, {"pilot": ("helps more", verdicts.shrinks), "full": ("harms more", verdicts.grows)}
-    for c in in_order(changes.condition):
+    for c in changes.condition.unique():
         for size, (says, rule) in rules.items():
             part = changes[(changes.condition == c) & (changes["size"] == size)]
             wide = part.pivot(index="seed", columns="weight", values="change")
@@ -78,9 +87,10 @@ def stronger(changes: pd.DataFrame) -> Findings:
 def unstable(normal: pd.DataFrame, gradient: pd.DataFrame, small: float) -> Findings:
     """The paper's explanation of its mask sweep (4.2) without training: noise of the normalisation, over episodes.
 
-    normal, gradient: as from `mask_sweep.noise_by_episode`; compact regions, as masks are. The shift and the scale vary
-    less over a larger region; and the gradient is noisier if a region of area `small` is normalised over itself than if
-    it is normalised over the frame. Episodes in which a gradient has no mean above its noise are left out.
+    normal, gradient: as from `mask_normalisation.noise_by_episode`; of these the compact regions, as masks are. The
+    shift and the scale vary less over a larger region. And the gradient is noisier if a region of area `small` is
+    normalised over itself than if it is normalised over the frame. Episodes in which a gradient has no mean above its
+    noise are left out.
     """
     compact, at = (rows[rows.kind == "compact"] for rows in (normal, gradient))
     found = {}
@@ -96,25 +106,48 @@ def unstable(normal: pd.DataFrame, gradient: pd.DataFrame, small: float) -> Find
     return found
 
 
-def unhelpful(changes: pd.DataFrame, areas: Mapping[str, float], split: str = "episode") -> tuple[Findings, Findings]:
+def unhelpful(changes: pd.DataFrame, areas: Mapping[str, float], repaired: Mapping[str, str],
+              moved: Mapping[str, str], whole: str = "B") -> tuple[Findings, Findings]:
     """The same with training, seed by seed: what the masks' size and the normalisation do to the effect.
 
-    changes: of study `masks`. areas: supervised share of the frame of C1, C2 and C3, the smallest first. The second of
-    the two is no part of the explanation: if only the size mattered, the same masks elsewhere would do as well.
+    changes: of study `masks`. areas: supervised share of the frame of each mask, the smallest first. repaired, moved:
+    mask -> its control normalised over the full frame, and with the mask at a random place. whole: the full frame.
+    The second of the two is no part of the explanation: if only the size mattered, the same masks at random places
+    would do as well.
     """
-    first, *_, last = areas
-    wide = changes[changes.split == split].pivot(index="seed", columns="condition", values="change")
-    slope = slopes(wide[[*areas]], np.log2([*areas.values()]))
-    repaired, moved = (sum(wide[f"{c}-{kind}"] - wide[c] for c in areas) / len(areas) for kind in ("ff", "rnd"))
-    return {
-        (f"the benefit grows with the area, {first} to {last}", "effect"): verdicts.shrinks(
-            slope, " points per doubling"),
-        (f"the full frame is better than the smallest mask, B − {first}", "effect"): verdicts.shrinks(
-            wide["B"] - wide[first]),
-        (f"normalising over the frame repairs them, mean of {first}-ff − {first} to {last}-ff − {last}", "effect"):
-            verdicts.shrinks(repaired),
-    }, {(f"the same masks elsewhere do as well, mean of {first}-rnd − {first} to {last}-rnd − {last} within "
-         f"±{verdicts.BAND:g} points", "place"): verdicts.within(moved, unit=" points")}
+    wide = judged(changes).pivot(index="seed", columns="condition", values="change")
+    first, last = list(areas)[0], list(areas)[-1]
+    span = f"mean of {{0}} − {first} to {{1}} − {last}"
+    effect = {
+        (f"the benefit grows with the area, {first} to {last}", "effect"): _of(
+            wide, areas, lambda: verdicts.shrinks(_slope_over(wide, areas), " points per doubling")),
+        (f"the full frame is better than the smallest mask, {whole} − {first}", "effect"): _of(
+            wide, [whole, first], lambda: verdicts.shrinks(wide[whole] - wide[first])),
+        (f"normalising over the frame repairs them, {span.format(repaired[first], repaired[last])}", "effect"): _of(
+            wide, [*areas, *repaired.values()], lambda: verdicts.shrinks(_mean_difference(wide, areas, repaired))),
+    }
+    place = {
+        (f"the same masks at random places do as well, {span.format(moved[first], moved[last])} within "
+         f"±{verdicts.BAND:g} points", "place"): _of(
+            wide, [*areas, *moved.values()],
+            lambda: verdicts.within(_mean_difference(wide, areas, moved), unit=" points")),
+    }
+    return effect, place
+
+
+def _of(wide: pd.DataFrame, names: Iterable[str], judge: Callable[[], Finding]) -> Finding:
+    """What `judge` finds; not testable where one of the named conditions was not run."""
+    missing = [name for name in names if name not in wide]
+    return Finding(verdicts.UNTESTABLE, reason=f"{', '.join(missing)} not run") if missing else judge()
+
+
+def _slope_over(wide: pd.DataFrame, areas: Mapping[str, float]) -> np.ndarray:
+    return slopes(wide[[*areas]], np.log2([*areas.values()]))
+
+
+def _mean_difference(wide: pd.DataFrame, areas: Iterable[str], controls: Mapping[str, str]) -> pd.Series:
+    """Control minus mask, mean over the masks, seed by seed."""
+    return sum(wide[controls[mask]] - wide[mask] for mask in areas) / len(list(areas))
 
 
 def slopes(values: pd.DataFrame, x: np.ndarray) -> np.ndarray:
@@ -137,19 +170,22 @@ def markdown(found: Findings) -> str:
 def effects(summary: pd.DataFrame, arms: Iterable[str], metric: str = "mse", split: str = "episode") -> pd.DataFrame:
     """Text for a reader: the change against A with its interval, a row per condition, a column per arm.
 
-    summary: as from `statistics.summarise`.
+    summary: as from `paired.summarise`.
     """
     rows = summary[(summary.metric == metric) & (summary.split == split)]
     cells = [f"{number(r.mean, 2)} %" + (f" [{number(r.low, 2)}, {number(r.high, 2)}]" if np.isfinite(r.low) else "")
              for r in rows.itertuples()]
     wide = rows.assign(cell=cells).pivot(index="condition", columns="scale", values="cell")
-    return wide.reindex(index=in_order(rows.condition), columns=list(arms))
+    return wide.reindex(index=rows.condition.unique(), columns=list(arms))
 
 
 def conclude(explanations: Mapping[str, Findings]) -> str:
     """One line an explanation: the verdict on it for each thing that it predicts something of."""
-    return "\n".join(f"- {name}: " + "; ".join(f"{of} **{f.verdict}**" for of, f in together(found).items()) + "."
-                     for name, found in explanations.items())
+    lines = []
+    for name, found in explanations.items():
+        verdict = "; ".join(f"{of} **{f.verdict}**" for of, f in together(found).items())
+        lines.append(f"- {name}: {verdict or 'not run: nothing to judge it by'}.")
+    return "\n".join(lines)
 
 
 def undecided(found: Findings) -> str:
@@ -158,9 +194,9 @@ def undecided(found: Findings) -> str:
     return f"{left} of the {len(found)} predictions are not decided at this power."
 
 
-def reach(changes: pd.DataFrame, split: str = "episode") -> str:
+def reach(changes: pd.DataFrame) -> str:
     """What the arms can show against A: of the one in which the seeds scatter least, and of that in which most."""
-    rows = power_table(changes[changes.split == split])
+    rows = power_table(judged(changes))
     rows = rows[np.isfinite(rows.mde)].sort_values("mde")
     if rows.empty:
         return "With one seed an arm says nothing of its scatter, so nothing of its power."

@@ -1,20 +1,24 @@
 """What the claims are judged by: the tidy tables of one study, and why one of them is not there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lewm_core.conditions import ALL
 from lewm_core.stats import paper
 from lewm_core.stats.paired import paired_change
+from lewm_core.utils.workspace import MEASURED, SCALES, Workspace
 
 CONTROLS = "it needs the control runs, --study controls"
 WHERE = {"sizes": CONTROLS, "patches": CONTROLS, "gradients": CONTROLS, "facts": "notebook 05 counts them",
          "instability": "notebook 04 measures it", "on_object": "notebook 02 counts them",
-         "leak": "notebooks 03 and 06 measure it", "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it"}
+         "leak": "notebooks 03 and 06 measure it", "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it",
+         "parameters": "`diagnostics.design` counts them"}
+FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
+CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
 
 
 class Absent(Exception):
@@ -27,19 +31,23 @@ class Evidence:
 
     results: condition, scale, seed, split, metric, value; of all runs, with the rows of `metrics.metric_table`.
     skipped: condition, scale, reason; as `sweep.plan` returns it.
+    baselines: condition -> the condition that it is compared with; A for those it does not name.
     sizes: scale -> episodes, of runs between which only the amount of data differs (same steps, same selection).
     patches: the runs whose heads or predictor read patch tokens, with their baselines, as evidence of their own, since
-    they train on other episodes than the runs in `results`; scales as there.
+        they train on other episodes than the runs in `results`; scales as there.
     facts: scale, fact, value; all that differs between the pilot and the full scale but the number of episodes.
     probes: seed, target, tokens, probe, r2 of condition A (`probes.probe_table`).
     capacity: seed, series, probe, points, error of condition A (`capacity.capacity_curve`).
-    leak: `leak.leak_summary`. gradients: scale, seed, head, step, cosine (of the head's gradient with the
-    prediction's, on what both share). on_object: layout, episode, count (visible tracks on the object, per frame).
+    leak: `leakage.leak_summary`.
+    gradients: scale, seed, head, step, cosine (of the head's gradient with the prediction's, on what both share).
+    on_object: layout, episode, count (visible tracks on the object, per frame).
     instability: condition, episode, value (frame-to-frame change of the normalisation, in an episode).
+    parameters: name -> number of parameters at the paper's size, of the model and of each head.
     """
 
     results: pd.DataFrame
     skipped: pd.DataFrame | None = None
+    baselines: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, float] | None = None
     patches: "Evidence | None" = None
     facts: pd.DataFrame | None = None
@@ -49,6 +57,7 @@ class Evidence:
     gradients: pd.DataFrame | None = None
     on_object: pd.DataFrame | None = None
     instability: pd.DataFrame | None = None
+    parameters: Mapping[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.results)
@@ -60,6 +69,10 @@ class Evidence:
             raise Absent(f"nothing was measured of: {name.replace('_', ' ')} ({WHERE[name]})")
         return table
 
+    def baseline(self, condition: str) -> str:
+        """The condition that `condition` is compared with."""
+        return self.baselines.get(condition, paper.BASELINE)
+
     @cached_property
     def _values(self) -> dict[tuple, pd.Series]:
         keys = ["condition", "scale", "metric", "split"]
@@ -67,13 +80,14 @@ class Evidence:
                 for key, rows in self.results.groupby(keys, sort=False)}
 
     @cached_property
-    def _paired(self) -> dict[tuple, dict[tuple, pd.Series]]:
+    def _changes(self) -> dict[tuple, dict[tuple, pd.Series]]:
         """By baseline, metric and split: changes by condition and scale; filled when first asked for."""
         return {}
 
     def values(self, condition: str, scale: str, metric: str, split: str) -> pd.Series:
         """A condition's values by seed, or Absent with the reason."""
-        if (found := self._values.get((condition, scale, metric, split))) is not None:
+        found = self._values.get((condition, scale, metric, split))
+        if found is not None:
             return found
         if any(key[:2] == (condition, scale) for key in self._values):
             raise Absent(f"{condition} has no {metric} on the {split} split at scale {scale}")
@@ -84,26 +98,75 @@ class Evidence:
         raise Absent(f"{condition} was not run at scale {scale}")
 
     def change(self, condition: str, scale: str, metric: str, split: str) -> pd.Series:
-        """A condition's change against its baseline (A, or A-pp) by seed, per cent, or Absent with the reason."""
-        baseline = _baseline(condition)
+        """A condition's change against its baseline by seed, per cent, or Absent with the reason."""
+        baseline = self.baseline(condition)
         for name in (condition, baseline):
             self.values(name, scale, metric, split)
-        if (baseline, metric, split) not in self._paired:
-            rows = self.results[(self.results.metric == metric) & (self.results.split == split)]
-            rows = rows[rows.condition.map(_baseline) == baseline]
-            runs = pd.MultiIndex.from_frame(rows[["scale", "seed"]])
-            paired = paired_change(rows[runs.isin(runs[rows.condition == baseline])], metric, split, baseline)
-            groups = paired.groupby(["condition", "scale"], sort=False)
-            self._paired[baseline, metric, split] = {key: group.set_index("seed").change for key, group in groups}
-        if (found := self._paired[baseline, metric, split].get((condition, scale))) is None:
+        key = (baseline, metric, split)
+        if key not in self._changes:
+            self._changes[key] = self._changes_against(*key)
+        found = self._changes[key].get((condition, scale))
+        if found is None:
             raise Absent(f"no seed of {condition} has a run of {baseline} at scale {scale}")
         return found
 
+    def _changes_against(self, baseline: str, metric: str, split: str) -> dict[tuple, pd.Series]:
+        """By condition and scale, the changes of those compared with `baseline`, on the seeds that it has."""
+        rows = self.results[(self.results.metric == metric) & (self.results.split == split)]
+        rows = rows[rows.condition.map(self.baseline) == baseline]
+        runs = pd.MultiIndex.from_frame(rows[["scale", "seed"]])
+        changes = paired_change(rows[runs.isin(runs[rows.condition == baseline])], metric, split, baseline)
+        groups = changes.groupby(["condition", "scale"], sort=False)
+        return {key: group.set_index("seed").change for key, group in groups}
+
     def against(self, one: str, other: str, scale: str, metric: str, split: str) -> np.ndarray:
-        """Change of `one` minus change of `other` at the same seeds, per cent points."""
+        """Change of `one` minus change of `other` at the same seeds, per cent points, or Absent with the reason."""
         pair = [self.change(c, scale, metric, split) for c in (one, other)]
-        return (pair[0] - pair[1]).dropna().to_numpy()
+        difference = (pair[0] - pair[1]).dropna().to_numpy()
+        if not len(difference):
+            raise Absent(f"{one} and {other} have no seed in common at scale {scale}")
+        return difference
 
 
-def _baseline(condition: str) -> str:
-    return ALL[condition].baseline if condition in ALL else paper.BASELINE
+def gather(workspace: Workspace, study: str = "main", more: pd.DataFrame | None = None,
+           baselines: Mapping[str, str] | None = None, **measured: object) -> Evidence:
+    """The results of notebooks 03 to 05 and what else lies in the folder; what does not is left out.
+
+    study: "controls" reads the control runs, too; in "main" those of an earlier study stay out. more: further rows of
+    results (`metrics.metric_table`). baselines: as in `Evidence`. measured: further fields that the caller has.
+    """
+    baselines = baselines or {}
+    results = pd.concat([pd.read_csv(workspace.results(s)) for s in SCALES] + ([] if more is None else [more]))
+    skipped = pd.concat([pd.read_csv(workspace.skipped(s)) for s in SCALES])
+    found = {name: _table(workspace.measured(name)) for name in MEASURED if name != "gradients" or study == "controls"}
+    counted = _table(workspace.figures / "on_object_tracks.csv")
+    if counted is not None:
+        found["on_object"] = counted[["layout", "episode", "value"]].rename(columns={"value": "count"})
+    controls = _table(workspace.results("controls")) if study == "controls" else None
+    if controls is not None:
+        told = _table(workspace.skipped("controls"))
+        if told is not None:
+            told = pd.concat([told.assign(scale=s) for s in SCALES])
+        found["patches"] = Evidence(controls[controls.study == "patches"], told, baselines)
+        found["sizes"], rows = same_steps(controls)
+        results = pd.concat([results, rows[results.columns]])
+    return Evidence(results, skipped, baselines, **(found | measured))
+
+
+def same_steps(controls: pd.DataFrame) -> tuple[Mapping[str, int], pd.DataFrame]:
+    """Of study `steps` the arms of the longer training: arm -> episodes, and their rows. Between these only the data
+    differ: the optimizer steps, the test episodes and the rule of selection are the same."""
+    rows = controls[controls.study == "steps"]
+    rows = rows[rows.steps == rows.steps.max()]
+    return rows.drop_duplicates("arm").set_index("arm").episodes.to_dict(), rows
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    """A table, or None where there is no such file or nothing in it."""
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        return None
+    return table if len(table) else None

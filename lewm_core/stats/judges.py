@@ -1,61 +1,85 @@
-"""How each kind of claim is judged: from `Evidence` to a `Finding`, by one of the rules of `verdicts`.
+"""How each kind of claim is judged: from what it reads to a `Finding`, by one of the rules of `verdicts`.
 
-A judge takes (evidence, metric, split) and returns a Finding, or raises Absent where what it needs is not there.
+A judge takes what its claim reads (the evidence itself, for an effect of a condition; otherwise one of its tables), a
+metric and a split, and returns a Finding. It raises Absent where what it needs is not there.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lewm_core.diagnostics.capacity import CLEAR, FLOORS
-from lewm_core.heads import build_heads
-from lewm_core.model import MODELS, LeWM
 from lewm_core.stats import paper, verdicts
-from lewm_core.stats.evidence import Absent, Evidence
+from lewm_core.stats.evidence import CLEAR, FLOORS, Absent, Evidence
 from lewm_core.stats.patch_routes import why_idle
 from lewm_core.stats.verdicts import UNTESTABLE, Finding, all_of
 from lewm_core.utils.workspace import SCALES
 
 PILOT, FULL = SCALES
-Judge = Callable[[Evidence, str, str], Finding]
+Judge = Callable[[Any, str, str], Finding]
+
+
+def attempt(judge: Judge, source: Any, *by: str) -> Finding:
+    """What the judge finds; not testable, with the reason, where what it needs is not there."""
+    try:
+        return judge(source, *by)
+    except Absent as reason:
+        return Finding(UNTESTABLE, reason=str(reason))
 
 
 def all_parts(judges: Mapping[str, Judge]) -> Judge:
     """A claim of several parts; those that cannot be tested say so."""
-    return lambda *args: all_of({name: attempt(judge, *args) for name, judge in judges.items()})
+    return lambda source, *by: all_of({name: attempt(judge, source, *by) for name, judge in judges.items()})
 
 
-def attempt(judge: Judge, *args) -> Finding:
-    try:
-        return judge(*args)
-    except Absent as reason:
-        return Finding(UNTESTABLE, reason=str(reason))
+# Effects of conditions: source is the evidence, or that of the runs which read patch tokens
 
 
 def improves(condition: str, scale: str = PILOT) -> Judge:
     return lambda e, *by: verdicts.improves(e.change(condition, scale, *by))
 
 
+def no_gain(condition: str, scale: str = FULL) -> Judge:
+    return lambda e, *by: verdicts.no_gain(e.change(condition, scale, *by))
+
+
 def within(condition: str, scale: str = FULL) -> Judge:
     return lambda e, *by: verdicts.within(e.change(condition, scale, *by))
+
+
+def near(one: str, other: str, margin: float, scale: str = PILOT) -> Judge:
+    """The two conditions differ by less than `margin` (per cent points)."""
+    return lambda e, *by: verdicts.within(e.against(one, other, scale, *by), margin, " points")
 
 
 def below(one: str, other: str, scale: str = PILOT) -> Judge:
     return lambda e, *by: verdicts.shrinks(e.against(one, other, scale, *by))
 
 
-def at_both(rule: Callable[[pd.Series, pd.Series], Finding], condition: str) -> Judge:
-    return lambda e, *by: rule(e.change(condition, PILOT, *by), e.change(condition, FULL, *by))
+def flips(condition: str) -> Judge:
+    return lambda e, *by: verdicts.flips(e.change(condition, PILOT, *by), e.change(condition, FULL, *by))
+
+
+def lost(condition: str) -> Judge:
+    return lambda e, *by: verdicts.lost(e.change(condition, PILOT, *by), e.change(condition, FULL, *by))
+
+
+def power(condition: str, effect: float) -> Judge:
+    """The seeds of the full scale would have detected `effect` (per cent)."""
+    return lambda e, *by: verdicts.power(e.change(condition, FULL, *by), effect)
 
 
 def ratio(e: Evidence, *by: str) -> Finding:
-    return verdicts.ratio(e.values("A", PILOT, *by), e.values("A", FULL, *by), paper.BASELINE_MSE_RATIO)
+    """The baseline's value at the pilot's scale over that at full scale."""
+    small, large = (e.values(paper.BASELINE, scale, *by) for scale in (PILOT, FULL))
+    return verdicts.ratio(small, large, paper.BASELINE_MSE_RATIO)
 
 
 def scatter(condition: str) -> Judge:
+    """The absolute difference from A scatters less over seeds at full scale."""
     def judge(e: Evidence, *by: str) -> Finding:
-        off = [(e.values(condition, s, *by) - e.values("A", s, *by)).dropna() for s in (PILOT, FULL)]
+        off = [(e.values(condition, s, *by) - e.values(paper.BASELINE, s, *by)).dropna() for s in (PILOT, FULL)]
         return verdicts.scatter(*off)
     return judge
 
@@ -67,28 +91,49 @@ def trend(condition: str) -> Judge:
         at = pd.DataFrame({size: e.change(condition, scale, *by) for scale, size in sizes.items()}).dropna()
         if at.shape[1] < 2 or at.empty:
             raise Absent(f"no seed of {condition} at two sizes or more")
-        return verdicts.grows(np.polyfit(np.log2(at.columns.to_numpy(float)), at.T.to_numpy(), 1)[0],
-                              " points per doubling")
+        slope = np.polyfit(np.log2(at.columns.to_numpy(float)), at.T.to_numpy(), 1)[0]
+        return verdicts.grows(slope, " points per doubling")
     return judge
 
 
-def alone(e: Evidence, *_: str) -> Finding:
-    facts = e.need("facts").pivot(index="fact", columns="scale", values="value")
-    differ = facts[(facts[FULL] / facts[PILOT] - 1).abs() > 0.05]
+def patch_predictor(condition: str, scale: str) -> Judge:
+    """An effect with the patch-aware predictor; not tested where the predictor does not come to read patches."""
+    def judge(e: Evidence, *by: str) -> Finding:
+        own = e.baseline(condition)
+        ours, plain = (e.values(c, scale, *by) for c in (own, paper.BASELINE))
+        idle = why_idle((100 * (ours / plain - 1)).dropna(), own, scale)
+        if idle:
+            raise Absent(idle)
+        return improves(condition, scale)(e, *by)
+    return judge
+
+
+# Tables: source is the table of evidence that the claim reads
+
+
+def alone(facts: pd.DataFrame, *_: str) -> Finding:
+    """Nothing but the number of episodes differs between the scales by more than 5 %."""
+    wide = facts.pivot(index="fact", columns="scale", values="value")
+    if not set(SCALES) <= set(wide):
+        raise Absent("the facts of one scale only were counted")
+    differ = wide[(wide[FULL] / wide[PILOT] - 1).abs() > 0.05]
     told = "; ".join(f"{name} {row[PILOT]:.4g} → {row[FULL]:.4g}" for name, row in differ.iterrows())
-    return Finding(verdicts.CONTRADICTED if len(differ) else verdicts.SUPPORTED, told or "nothing else differs", n=1)
+    verdict = verdicts.CONTRADICTED if len(differ) else verdicts.SUPPORTED
+    return Finding(verdict, told or "nothing else differs", n=1)
 
 
-def conflict(e: Evidence, *_: str) -> Finding:
-    rows = e.need("gradients")
-    if FULL not in set(rows.scale):
+def conflict(gradients: pd.DataFrame, *_: str) -> Finding:
+    """The cosine of a head's gradient with the prediction's is below 0 at full scale."""
+    rows = gradients[gradients.scale == FULL]
+    if rows.empty:
         raise Absent("gradients were not measured at full scale")
-    return verdicts.shrinks(rows[rows.scale == FULL].groupby("seed").cosine.mean(), "", 3)
+    return verdicts.shrinks(rows.groupby("seed").cosine.mean(), "", 3)
 
 
-def _r2(e: Evidence, target: str, tokens: str) -> pd.Series:
-    rows = e.need("probes")
-    rows = rows[(rows.target == target) & (rows.tokens == tokens) & (rows.probe == "linear")].dropna(subset="r2")
+def _r2(probes: pd.DataFrame, target: str, tokens: str) -> pd.Series:
+    """R² of the linear probe by seed."""
+    rows = probes[(probes.target == target) & (probes.tokens == tokens) & (probes.probe == "linear")]
+    rows = rows.dropna(subset="r2")
     if rows.empty:
         raise Absent(f"no linear probe of {target} from {tokens}")
     return rows.groupby("seed").r2.mean()
@@ -96,81 +141,86 @@ def _r2(e: Evidence, target: str, tokens: str) -> pd.Series:
 
 def recovered(target: str) -> Judge:
     """CLS keeps at least half of the R² that the patch tokens have."""
-    return lambda e, *_: verdicts.grows(_r2(e, target, "CLS") - _r2(e, target, "patch").clip(lower=0) / 2, "", 2)
+    def judge(probes: pd.DataFrame, *_: str) -> Finding:
+        half = _r2(probes, target, "patch").clip(lower=0) / 2
+        return verdicts.grows(_r2(probes, target, "CLS") - half, "", 2)
+    return judge
 
 
-def gap(e: Evidence, target: str) -> pd.Series:
-    return _r2(e, target, "patch") - _r2(e, target, "CLS")
+def _gap(probes: pd.DataFrame, target: str) -> pd.Series:
+    """By how much R² from patch tokens exceeds that from the CLS token, by seed."""
+    return _r2(probes, target, "patch") - _r2(probes, target, "CLS")
 
 
-def capacity(e: Evidence, *_: str) -> Finding:
+def lacks(target: str) -> Judge:
+    """The CLS token lacks of the target what the patch tokens have."""
+    return lambda probes, *_: verdicts.grows(_gap(probes, target), "", 2)
+
+
+def lacks_more(one: str, other: str) -> Judge:
+    """The CLS token lacks more of one target than of the other."""
+    return lambda probes, *_: verdicts.grows(_gap(probes, one) - _gap(probes, other), "", 2)
+
+
+def capacity(table: pd.DataFrame, *_: str) -> Finding:
     """How much more the error grows from the fewest to the most points from CLS than from patch tokens, per cent."""
-    rows = e.need("capacity")
-    floor = rows[rows.series == FLOORS[0]].groupby("seed").error.mean()
-    own = rows[(rows.probe == "mlp") & rows.series.isin(["CLS", "patch"])]
+    floor = table[table.series == FLOORS[0]].groupby("seed").error.mean()
+    own = table[(table.probe == "mlp") & table.series.isin(["CLS", "patch"])]
     of_floor = (own.error / own.seed.map(floor)).groupby([own.series, own.points]).mean()
     if of_floor.min() > CLEAR:
         raise Absent("no probe of CLS or patch tokens is clearly better than the training mean: no accuracy to lose")
-    rows = rows[rows.probe == "mlp"].set_index(["seed", "series", "points"]).error.unstack(["series", "points"])
-    if not {"CLS", "patch"} <= set(rows.columns.get_level_values(0)):
+    if set(own.series) != {"CLS", "patch"}:
         raise Absent("no MLP probe of CLS and of patch tokens")
-    growth = {s: np.log(rows[s].iloc[:, rows[s].columns.argmax()] / rows[s].iloc[:, rows[s].columns.argmin()])
-              for s in ("CLS", "patch")}
-    return verdicts.grows(100 * (growth["CLS"] - growth["patch"]), " %")
+    growth = {}
+    for series, rows in own.groupby("series"):
+        wide = rows.pivot(index="seed", columns="points", values="error")
+        growth[series] = np.log(wide[wide.columns.max()] / wide[wide.columns.min()])
+    return verdicts.grows(100 * (growth["CLS"] - growth["patch"]).dropna(), " %")
 
 
-def through_patches(judge: Judge) -> Judge:
-    """The same judge on the runs that read patch tokens."""
-    return lambda e, *by: judge(e.need("patches"), *by)
-
-
-def patch_predictor(condition: str, scale: str) -> Judge:
-    """Of the runs that read patch tokens; not where the predictor does not come to read them."""
-    def judge(e: Evidence, *by: str) -> Finding:
-        own, plain = (e.values(c, scale, *by) for c in ("A-pp", "A"))
-        if why := why_idle((100 * (own / plain - 1)).dropna(), scale):
-            raise Absent(why)
-        return improves(condition, scale)(e, *by)
-    return through_patches(judge)
-
-
-def on_object(e: Evidence, *_: str) -> Finding:
-    rows = e.need("on_object").groupby(["layout", "episode"])["count"].mean().unstack("layout")
-    if not {"uniform", "foreground"} <= set(rows):
+def on_object(counts: pd.DataFrame, *_: str) -> Finding:
+    """More visible tracks lie on the object with foreground-biased queries, episode by episode."""
+    wide = counts.groupby(["layout", "episode"])["count"].mean().unstack("layout")
+    if not {"uniform", "foreground"} <= set(wide):
         raise Absent("only one layout of query points was tracked")
-    return verdicts.grows((rows.foreground - rows.uniform).dropna(), " tracks")
+    return verdicts.grows((wide.foreground - wide.uniform).dropna(), " tracks")
 
 
-def instability(e: Evidence, *_: str) -> Finding:
-    rows = e.need("instability").pivot(index="episode", columns="condition", values="value")
-    names = [c for c in ("B", "C3", "C2", "C1") if c in rows]
+def instability(table: pd.DataFrame, *_: str) -> Finding:
+    """The normalisation changes less from frame to frame over a larger region, episode by episode."""
+    wide = table.pivot(index="episode", columns="condition", values="value")
+    names = [c for c in ("B", "C3", "C2", "C1") if c in wide]
     if len(names) < 2:
         raise Absent("instability of fewer than two regions")
-    return all_of({f"{a} − {b}": verdicts.shrinks((rows[a] - rows[b]).dropna(), "", 3)
-                   for a, b in zip(names, names[1:], strict=False)})
+    pairs = zip(names, names[1:], strict=False)
+    return all_of({f"{a} − {b}": verdicts.shrinks((wide[a] - wide[b]).dropna(), "", 3) for a, b in pairs})
 
 
-def leak(e: Evidence, *_: str) -> Finding:
-    rows = e.need("leak")
-    rows = rows[(rows.condition == "A") & (rows.measure == "seen_window")]
+def leak(table: pd.DataFrame, *_: str) -> Finding:
+    """No frame of a held-out window was trained on; of several scales the worst counts."""
+    rows = table[(table.condition == paper.BASELINE) & (table.measure == "seen_window")]
     if rows.empty:
-        raise Absent("the leak of A was not measured")
+        raise Absent(f"the leak of {paper.BASELINE} was not measured")
     worst = rows.sort_values("mean").iloc[-1]
     low = worst["mean"] if worst.n < 2 else worst.low
-    verdict = verdicts.SUPPORTED if worst["mean"] == 0 else verdicts.CONTRADICTED if low > 0 else verdicts.UNDECIDED
+    if worst["mean"] == 0:
+        verdict = verdicts.SUPPORTED
+    else:
+        verdict = verdicts.CONTRADICTED if low > 0 else verdicts.UNDECIDED
     ours = f"{worst['mean']:.0f} % of the frames ({worst.scale})"
     return Finding(verdict, ours, worst["mean"], worst.low, worst.high, int(worst.n))
 
 
-def parameters(e: Evidence, *_: str) -> Finding:
-    return verdicts.count(sum(p.numel() for p in LeWM(MODELS["paper"]).parameters()), 15e6)
-
-
-def head(name: str, expected: float) -> Judge:
-    return lambda *_: verdicts.count(sum(p.numel() for p in build_heads((name,), 192, 0).parameters()), expected)
+def parameters(name: str, expected: float) -> Judge:
+    """A part of the model has about so many parameters."""
+    def judge(counts: Mapping[str, int], *_: str) -> Finding:
+        if name not in counts:
+            raise Absent(f"the parameters of the {name} were not counted")
+        return verdicts.count(counts[name], expected)
+    return judge
 
 
 def opinion(reason: str) -> Judge:
-    def judge(*_) -> Finding:
+    def judge(*_: object) -> Finding:
         raise Absent(reason)
     return judge

@@ -36,6 +36,9 @@ EPISODES = {"pilot": 13, "full": 100}  # section 3.1
 FRAMES = {"pilot": 334, "full": 2920}  # section 3.1
 BASELINE_MSE_RATIO = 4.0  # A's MSE, pilot over full; "approximately 4×", section 4.3
 FULL_SCALE_BAND = 1.3  # per cent; "all auxiliary signals collapse to within ±1.3 %", abstract
+PILOT_STEPS = 340  # optimizer steps of a pilot run, about: 20 epochs of its windows in batches of 16; section 3.4
+MODEL_PARAMETERS = 15_000_000  # "approximately 15M"; section 3.2
+HEAD_PARAMETERS = {"depth": 400_000, "tracks": 135_000, "centroid": 37_000}  # about; section 3.3
 ON_OBJECT_TRACKS = {"uniform": 5, "foreground": 47}  # visible tracks on the object per frame, about; section 3.3
 
 

@@ -1,75 +1,116 @@
 """Does a signal that is useless through the CLS token help through patch tokens (paper 4.4 and 7)?
 
-Depth (B) and tracks (D) reach the model by three routes: a head on the CLS embedding, a head on the patch tokens
-(B-patch, D-patch), and such a head with a predictor that reads patch tokens as well (B-pp, D-pp, against A-pp).
+A signal reaches the model by several routes: a head on the CLS embedding, a head on the patch tokens, and such a head
+with a predictor that reads patch tokens as well. Which condition is which route, and what it is compared with, is given
+(`diagnostics.design`).
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from lewm_core.conditions import condition
-from lewm_core.stats import verdicts
-from lewm_core.stats.paired import number, paired_change, summarise
+from lewm_core.stats import paper, verdicts
+from lewm_core.stats.paired import CHANGES, number, paired_change, summarise
 from lewm_core.stats.power import power_table
 from lewm_core.utils.workspace import SCALES
 
-SIGNALS = {"B": "depth", "D": "tracks"}
-IDLE = verdicts.BAND / 10  # per cent; an A-pp that differs from A by less does not read patches to speak of
-ROUTES = {"": "CLS", "-patch": "patch head", "-pp": "patch-aware predictor"}  # the end of the condition's name
+CLS = "CLS"  # the route of the paper's heads
+IDLE = verdicts.BAND / 10  # per cent; a patch-aware A that differs from A by less does not read patches to speak of
 
 
-def route_changes(results: pd.DataFrame) -> pd.DataFrame:
-    """`paired_change` of MSE on held-out episodes: each condition against its own baseline, and A-pp against A."""
-    baselines = results.condition.map(lambda c: condition(c).baseline)
-    parts = [paired_change(part, baseline=name) for name, part in results.groupby(baselines)]
-    if "A-pp" in set(results.condition):
-        parts.append(paired_change(results[results.condition.isin(["A", "A-pp"])]))
+@dataclass(frozen=True)
+class Route:
+    """How a condition's signal reaches the model. signal: such as depth; route: CLS, or another in words; baseline: the
+    condition with the same predictor and no head, which is A unless the predictor reads patch tokens."""
+
+    signal: str
+    route: str
+    baseline: str
+
+
+Routes = Mapping[str, Route]  # condition -> its route; signal by signal, in the order in which they are shown
+
+
+def route_changes(results: pd.DataFrame, baselines: Mapping[str, str]) -> pd.DataFrame:
+    """`paired_change` of MSE on held-out episodes: each condition against its baseline, and other baselines against A.
+
+    baselines: condition -> the condition that it is compared with; A for those it does not name.
+    """
+    against = results.condition.map(lambda name: baselines.get(name, paper.BASELINE))
+    parts = [paired_change(part, baseline=name) for name, part in results.groupby(against)]
+    if not parts:
+        return pd.DataFrame(columns=CHANGES).astype({"change": float})
+    for name in sorted(set(against) - {paper.BASELINE}):
+        parts.append(paired_change(results[results.condition.isin([paper.BASELINE, name])]))
     return pd.concat(parts, ignore_index=True)
 
 
-def why_idle(changes: pd.Series, scale: str) -> str | None:
+def why_idle(changes: pd.Series, baseline: str, scale: str) -> str | None:
     """Why the patch-aware predictor is not tested, or None if it is: whether it has come to read patches at all.
 
-    changes: of A-pp against A, per cent, by seed. Its reader's gate starts at 0, where A-pp is A.
+    changes: of the patch-aware `baseline` against A, per cent, by seed. Its reader's gate starts at 0, where it is A.
     """
     most = changes.abs().max()
-    return None if most >= IDLE else (f"A-pp is A to within {most:.1g} % ({scale}): its predictor, whose gate starts "
-                                      "at 0, has not come to read patches")
+    if most >= IDLE:
+        return None
+    return (f"{baseline} is A to within {most:.1g} % ({scale}): its predictor, whose gate starts at 0, has not come to "
+            "read patches")
 
 
-def route_table(changes: pd.DataFrame) -> pd.DataFrame:
+def _idle(changes: pd.DataFrame, routes: Routes) -> dict[tuple[str, str], str]:
+    """By baseline and scale, why a patch-aware predictor is not tested."""
+    baselines = {route.baseline for route in routes.values()} - {paper.BASELINE}
+    groups = changes[changes.condition.isin(baselines)].groupby(["condition", "scale"], sort=False).change
+    reasons = {key: why_idle(values, *key) for key, values in groups}
+    return {key: reason for key, reason in reasons.items() if reason}
+
+
+def route_table(changes: pd.DataFrame, routes: Routes) -> pd.DataFrame:
     """One row per scale, signal and route: the columns of `summarise` and `power_table`, and `helps`, the verdict
     (`verdicts.improves`) on the claim that the signal improves next-latent MSE by this route, not testable where the
     predictor is idle (`why_idle`).
 
     changes: as from `route_changes`.
     """
-    table = summarise(changes, np.random.default_rng(0)).merge(power_table(changes))
-    order = {name + end: i for i, (name, end) in enumerate((s, r) for s in SIGNALS for r in ROUTES)}
-    table = table[table.condition.isin(order)]
+    table = summarise(changes).merge(power_table(changes))
+    table = table[table.condition.isin(list(routes))]
     values = changes.groupby(["condition", "scale"]).change
-    idle = {scale for (c, scale), of in values if c == "A-pp" and why_idle(of, scale)}
-    helps = [verdicts.UNTESTABLE if r.condition.endswith("-pp") and r.scale in idle else
-             verdicts.improves(values.get_group((r.condition, r.scale))).verdict for r in table.itertuples()]
-    return table.assign(helps=helps, signal=table.condition.str[0].map(SIGNALS),
-                        route=table.condition.str[1:].map(ROUTES)).sort_values(
-        ["scale", "condition"], key=lambda c: c.map(order if c.name == "condition" else SCALES.index))
+    idle = _idle(changes, routes)
+    helps = []
+    for row in table.itertuples():
+        route = routes[row.condition]
+        if (route.baseline, row.scale) in idle:
+            helps.append(verdicts.UNTESTABLE)
+        else:
+            helps.append(verdicts.improves(values.get_group((row.condition, row.scale))).verdict)
+    places = {"condition": {name: i for i, name in enumerate(routes)}, "scale": {s: i for i, s in enumerate(SCALES)}}
+    table = table.assign(helps=helps, signal=[routes[c].signal for c in table.condition],
+                         route=[routes[c].route for c in table.condition])
+    return table.sort_values(["scale", "condition"], key=lambda column: column.map(places[column.name]))
 
 
-def describe_routes(table: pd.DataFrame, changes: pd.DataFrame) -> list[str]:
+def describe_routes(table: pd.DataFrame, changes: pd.DataFrame, routes: Routes) -> list[str]:
     """Sentences about `route_table` and its `changes`: one per scale and signal, then whether patch tokens rescue what
     CLS does not, and where the patch-aware predictor was not tested."""
+    if table.empty:
+        return ["not run: no condition whose signal has a route through patch tokens"]
     lines, useless, saved = [], 0, []
     for (scale, signal), rows in table.groupby(["scale", "signal"], sort=False):
-        of = rows.set_index("route")
-        lines.append(f"{scale}, {signal} help: " + "; ".join(
-            f"by {route} {row.helps} ({number(row['mean'])} % [{number(row.low)}, {number(row.high)}], n = {row.n})"
-            for route, row in of.iterrows()))
-        if "CLS" in of.index and of.helps["CLS"] != verdicts.SUPPORTED:
+        told = [f"by {row.route} {row.helps} ({number(row.mean)} %{_interval(row)}, n = {row.n})"
+                for row in rows.itertuples()]
+        lines.append(f"{scale}, {signal} help: " + "; ".join(told))
+        through_cls = rows[rows.route == CLS].helps
+        if len(through_cls) and through_cls.iloc[0] != verdicts.SUPPORTED:
             useless += 1
-            if verdicts.SUPPORTED in set(of.helps):
+            if verdicts.SUPPORTED in set(rows.helps):
                 saved.append(f"{signal}, {scale}")
+    named = f" ({'; '.join(saved)})" if saved else ""
     lines.append(f"of {useless} cases in which a signal is not shown to help through CLS, it is shown to help through "
-                 f"patch tokens in {len(saved)}" + (f" ({'; '.join(saved)})" if saved else ""))
-    of_baseline = changes[changes.condition == "A-pp"].groupby("scale", sort=False).change
-    return lines + [why for scale, values in of_baseline if (why := why_idle(values, scale))]
+                 f"patch tokens in {len(saved)}{named}")
+    return lines + list(_idle(changes, routes).values())
+
+
+def _interval(row: tuple) -> str:
+    return f" [{number(row.low)}, {number(row.high)}]" if np.isfinite(row.low) else ""

@@ -1,6 +1,6 @@
 """What a number of seeds can show: the smallest effect it detects, and the seeds that an effect needs.
 
-Power is that of the paired t test whose interval `statistics.interval` is (statsmodels' TTestPower), at 5 % two-sided
+Power is that of the paired t test whose interval `paired.interval` is (statsmodels' TTestPower), at 5 % two-sided
 and 80 %. The deviation of the changes over seeds is itself estimated from these seeds: from three, the true one lies
 between half of it and six times of it (95 %), and so does the smallest effect. Both ends are reported.
 """
@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from lewm_core.stats import paper
-from lewm_core.stats.paired import CONFIDENCE, FAMILY, in_order, number
+from lewm_core.stats.paired import CONFIDENCE, FAMILY, number
 from lewm_core.utils.errors import InputError
 
 POWER = 0.8
@@ -78,7 +78,7 @@ def power_table(changes: pd.DataFrame, effect: float = paper.FULL_SCALE_BAND) ->
     """What the seeds of each condition can show.
 
     Args:
-        changes: as from `statistics.paired_change`, in per cent.
+        changes: as from `paired.paired_change`, in per cent.
         effect: the change that is to be told from 0; the paper's ±1.3 % by default.
 
     Returns:
@@ -88,14 +88,23 @@ def power_table(changes: pd.DataFrame, effect: float = paper.FULL_SCALE_BAND) ->
     """
     rows = []
     for family, group in changes.groupby(FAMILY, sort=True):
-        for condition in in_order(group.condition):
+        for condition in group.condition.unique():
             values = group[group.condition == condition].change.to_numpy(float)
-            n = len(values)
-            sds = (values.std(ddof=1), *sd_interval(n, values.std(ddof=1))) if n > 1 else (np.nan,) * 3
-            seeds = [seeds_needed(effect, sd) if n > 1 else 0 for sd in sds]
-            rows.append([condition, *family, n, *sds, *(detectable(n, sd) for sd in sds), effect, *seeds])
-    return pd.DataFrame(rows, columns=["condition", *FAMILY, "n", "sd", "sd_low", "sd_high", "mde", "mde_low",
-                                       "mde_high", "effect", "seeds", "seeds_low", "seeds_high"])
+            rows.append([condition, *family, *_can_detect(values, effect)])
+    measures = ["sd", "sd_low", "sd_high", "mde", "mde_low", "mde_high", "effect"]
+    counts = ["seeds", "seeds_low", "seeds_high"]
+    table = pd.DataFrame(rows, columns=["condition", *FAMILY, "n", *measures, *counts])
+    return table.astype({"n": int} | dict.fromkeys(measures, float) | dict.fromkeys(counts, int))
+
+
+def _can_detect(values: np.ndarray, effect: float) -> list[float]:
+    """The numbers of one row of `power_table`, from n on; `values`: the changes (n,)."""
+    n = len(values)
+    if n < 2:
+        return [n, *[np.nan] * 6, effect, 0, 0, 0]
+    sd = values.std(ddof=1)
+    sds = [sd, *sd_interval(n, sd)]
+    return [n, *sds, *(detectable(n, each) for each in sds), effect, *(seeds_needed(effect, each) for each in sds)]
 
 
 def describe_power(row: pd.Series | tuple) -> str:

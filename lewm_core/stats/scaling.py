@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
-from lewm_core.stats.paired import CONFIDENCE, in_order, interval, number, t_p
+from lewm_core.stats.paired import CONFIDENCE, interval, t_p
 from lewm_core.utils.errors import InputError
 
 DRAWS = 4000
@@ -18,7 +17,7 @@ DRAWS = 4000
 class Crossing:
     """Where a condition's mean effect turns from benefit (below 0) to harm (above 0) as the data grow.
 
-    sizes (S,), means, lows, highs (S,): the effect (per cent) at each size with `statistics.interval`. n: seeds at
+    sizes (S,), means, lows, highs (S,): the effect (per cent) at each size with `paired.interval`. n: seeds at
     each. size: where the effect, interpolated over log(size), first goes from below 0 to above it; inf if it is
     still below 0 at the largest size, 0 if it is above from the smallest on. low, high: its 95 % interval, of the same
     meaning; NaN where a size has one seed. inside: the share of draws that cross between the smallest and the largest
@@ -47,7 +46,7 @@ def means_drawn(values: Sequence[pd.Series], rng: np.random.Generator, draws: in
 
     Seeds are weighted rather than drawn: each draw gives every seed a normal weight, the same at all sizes at which it
     was run, and stretches the weighted deviations as the t distribution asks for. So the middle 95 % of the draws are
-    `statistics.interval` at each size; drawing seeds with replacement would make them too narrow.
+    `paired.interval` at each size; drawing seeds with replacement would make them too narrow.
     """
     seeds = sorted(set().union(*(v.index for v in values)))
     weight = pd.DataFrame(rng.normal(size=(len(seeds), draws)), index=seeds)
@@ -74,7 +73,7 @@ def crossing(changes: pd.DataFrame, sizes: Mapping[str, float], rng: np.random.G
     """Where a condition's effect crosses zero, by bootstrap over seeds (`means_drawn`).
 
     Args:
-        changes: as from `statistics.paired_change`, at two or more scales.
+        changes: as from `paired.paired_change`, at two or more scales.
         sizes: scale -> size (episodes, or whatever grows); scales of `changes` that it does not name are left out.
 
     Raises:
@@ -129,7 +128,7 @@ def describe_crossing(c: Crossing, condition: str, unit: str = "episodes") -> st
 
 
 def crossing_table(crossings: Mapping[str, Crossing], metric: str = "mse", split: str = "episode") -> pd.DataFrame:
-    """What `control_charts.effect_against_size` draws of crossings, tidy for a figure's table.
+    """What `control_figures.effect_against_size` draws of crossings, tidy for a figure's table.
 
     Columns condition, scale, seed, split, metric, value, statistic (crossing, crossing low, crossing high: in episodes,
     inf beyond the largest size; band low, band high: in per cent) and episodes (where the band is).
@@ -159,44 +158,3 @@ def difference(small: pd.Series, large: pd.Series) -> tuple[float, float, float,
     test = stats.ttest_ind(large, small, equal_var=False)
     found = test.confidence_interval(CONFIDENCE)
     return mean, float(found.low), float(found.high), float(test.pvalue), "Welch"
-
-
-def flips(changes: pd.DataFrame, small: str, large: str) -> pd.DataFrame:
-    """Does the effect differ between two scales (an interaction), and does its sign?
-
-    changes: as from `statistics.paired_change`. Returns, for every condition at both scales, columns condition, split,
-    metric, small, large (mean changes there), n_small, n_large, difference (large − small, per cent points), low, high,
-    p, p_holm (over conditions), test ("paired" or "Welch"), flips: whether both intervals exclude 0, on opposite sides.
-    """
-    rows = []
-    for (split, metric), group in changes.groupby(["split", "metric"], sort=True):
-        first = len(rows)
-        for condition in in_order(group.condition):
-            a, b = (group[(group.condition == condition) & (group.scale == s)].set_index("seed").change
-                    for s in (small, large))
-            if not len(a) or not len(b):
-                continue
-            mean, low, high, p, test = difference(a, b)
-            (a_low, a_high), (b_low, b_high) = interval(a), interval(b)
-            opposite = (a_high < 0 < b_low) or (b_high < 0 < a_low)  # False where there is no interval
-            rows.append([condition, split, metric, a.mean(), b.mean(), len(a), len(b), mean, low, high, p, test,
-                         opposite])
-        corrected = multipletests([row[10] for row in rows[first:]], method="holm")[1] if len(rows) > first else []
-        for row, p_holm in zip(rows[first:], corrected, strict=True):
-            row.insert(11, float(p_holm))
-    return pd.DataFrame(rows, columns=["condition", "split", "metric", "small", "large", "n_small", "n_large",
-                                       "difference", "low", "high", "p", "p_holm", "test", "flips"])
-
-
-def describe_flip(row: pd.Series | tuple) -> str:
-    """One sentence about one row of `flips`."""
-    large = row.large if not isinstance(row, pd.Series) else row["large"]
-    text = (f"{row.condition}: {number(row.small)} % at the small scale, {number(large)} % at the large one; "
-            f"difference {number(row.difference)} points")
-    if np.isnan(row.low):
-        return text + " (too few seeds for an interval)"
-    verdict = ("the sign flips: both intervals exclude 0" if row.flips else
-               "the effect changes, but its sign is not shown to flip" if not row.low <= 0 <= row.high else
-               "no difference between the scales is shown")
-    return text + f" [{number(row.low)}, {number(row.high)}], p = {row.p:.2g} (Holm {row.p_holm:.2g}, {row.test}); " \
-        + verdict

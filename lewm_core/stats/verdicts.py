@@ -1,6 +1,6 @@
 """The rules that turn numbers into verdicts on claims, written down once, and the functions that apply them.
 
-Every rule compares a 95 % interval over seeds (`statistics.interval`) with what the claim says. The paper itself calls
+Every rule compares a 95 % interval over seeds (`paired.interval`) with what the claim says. The paper itself calls
 changes within ±1.3 % none (BAND), so a benefit that is surely smaller contradicts a claimed one, and a claimed absence
 needs a test of equivalence, not a large p: no rule takes an interval that includes 0 for evidence. None corrects for
 the number of claims: of twenty without any effect one is decided by chance. A claim of several parts is supported if

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from lewm_core.stats.paired import in_order
+from lewm_core.conditions import in_order
 from lewm_core.viz.data_figures import need
 from lewm_core.viz.paper_figures import METRICS
 from lewm_core.viz.style import SPLIT, colour, new_figure, styled, title

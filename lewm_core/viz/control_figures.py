@@ -15,9 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
-from lewm_core.diagnostics.capacity import FLOORS, STATE, STATE_FIRST
+from lewm_core.conditions import in_order
+from lewm_core.diagnostics.capacity import STATE, STATE_FIRST
 from lewm_core.stats import paper
-from lewm_core.stats.paired import in_order
+from lewm_core.stats.evidence import FLOORS
 from lewm_core.stats.scaling import Crossing
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
 from lewm_core.viz.data_figures import need

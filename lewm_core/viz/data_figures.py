@@ -10,8 +10,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from lewm_core.conditions import in_order
 from lewm_core.stats import paper
-from lewm_core.stats.paired import in_order
 from lewm_core.utils.errors import InputError
 from lewm_core.viz.style import GREY, PAPER, colour, new_figure, styled, title
 

@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from lewm_core.conditions import condition
+from lewm_core.conditions import condition, in_order
 from lewm_core.stats import paper
-from lewm_core.stats.paired import in_order
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import SCALES
 from lewm_core.viz.control_figures import METRIC

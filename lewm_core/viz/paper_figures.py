@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from lewm_core.conditions import CONDITIONS
+from lewm_core.conditions import CONDITIONS, in_order
 from lewm_core.stats import paper
-from lewm_core.stats.paired import in_order, number
+from lewm_core.stats.paired import number
 from lewm_core.utils.errors import InputError
 from lewm_core.viz.style import (
     COLUMNS,
@@ -282,12 +282,12 @@ def study_table(changes: pd.DataFrame, summary: pd.DataFrame, figure: int, skipp
     """Every number drawn in Figure 1, 2 or 3, one row each, for `save_figure`.
 
     Columns condition, scale, seed, split, metric, value and `statistic`, which says what the value is: seed (change
-    at that seed), n, mean, low, high, p, p_holm, p_flip, paper (reported by it), area (share of the frame that is
+    at that seed), n, mean, low, high, p, p_holm, paper (reported by it), area (share of the frame that is
     supervised), or skipped (no value; the reason is in the column `note`). Changes are in per cent.
     """
     metric = "mse change %"
     parts = [changes.assign(statistic="seed", value=changes.change)]
-    for name in ("n", "mean", "low", "high", "p", "p_holm", "p_flip"):
+    for name in ("n", "mean", "low", "high", "p", "p_holm"):
         parts.append(summary.assign(statistic=name, value=summary[name]))
     table = pd.concat([p[[*COLUMNS, "statistic"]] if "seed" in p else p.assign(seed=pd.NA)[[*COLUMNS, "statistic"]]
                        for p in parts]) if len(changes) else pd.DataFrame(columns=[*COLUMNS, "statistic"])

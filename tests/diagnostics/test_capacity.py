@@ -6,7 +6,6 @@ import pytest
 from lewm_core.dataset import Data
 from lewm_core.diagnostics import capacity, probes
 from lewm_core.diagnostics.capacity import (
-    FLOORS,
     STATE,
     STATE_FIRST,
     anchor_points,
@@ -15,6 +14,7 @@ from lewm_core.diagnostics.capacity import (
     states,
     token_sets,
 )
+from lewm_core.stats.evidence import FLOORS
 from lewm_core.utils.errors import InputError
 
 EPISODES, LENGTH, SIZE, GRID = 14, 12, 64, 4  # GRID × GRID tokens of 16 px

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from lewm_core import dataset
-from lewm_core.conditions import CONDITIONS, CONTROLS, condition
+from lewm_core.conditions import CONDITIONS, CONTROLS, condition, in_order
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.controls import Sizes, choose, plan, training_set
 from lewm_core.experiments.gradients import conflict, shared_parameters
 from lewm_core.experiments.sweep import Run, curves, execute
 from lewm_core.model import MODELS, LeWM
-from lewm_core.stats.paired import in_order
 from lewm_core.train import ActionScale, Frames, Recipe, build_heads, evenly, loss_terms, split_of, train, windows
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import Workspace

@@ -125,6 +125,8 @@ def study(effects, n=4, noise=0.1, ratio=4.0, seed=0):
     return pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "metric", "value"])
 
 
+PARAMETERS = {"model": 18_034_448, "depth": 400_434, "tracks": 135_848, "centroid": 37_379}
+PATCH_AWARE = {"A-pp": "A-pp", "D-pp": "A-pp"}  # compared with A-pp instead of A
 THE_PAPERS = {(r.condition, r.scale): r.change for r in paper.REPORTED[paper.REPORTED.figure != 2].itertuples()} | {
     (c, "pilot"): v for c, v in paper.reported(2)[["C1", "C2", "C3"]].items()}
 
@@ -134,7 +136,7 @@ def verdict_of(table):
 
 
 def test_a_study_with_the_papers_effects_supports_what_it_shows_and_contradicts_what_it_does_not():
-    found = verdict_of(claims_table(Evidence(study(THE_PAPERS))))
+    found = verdict_of(claims_table(Evidence(study(THE_PAPERS), parameters=PARAMETERS)))
     supported = ["pilot-B", "pilot-C4", "pilot-D", "pilot-E", "pilot-G", "pilot-all", "pilot-clusters", "mask-C1",
                  "mask-C2", "mask-C3", "full-B", "full-D", "flip-B", "flip-E", "lost-B", "lost-D", "lost-E",
                  "baseline-ratio", "tracks-behind"]
@@ -162,7 +164,7 @@ def test_what_was_not_run_is_not_testable_with_its_reason():
     for id, words in (("pilot-E", "E was skipped: no depth"), ("pilot-G", "G was not run at scale pilot"),
                       ("full-B", "B was not run at scale full"), ("CLS-depth", "nothing was measured of: probes"),
                       ("conflict", "gradients"), ("only-scale", "facts"), ("unseen", "leak"), ("scale-B", "sizes"),
-                      ("patch-head-full", "patches"), ("retrieval", "by eye")):
+                      ("patch-head-full", "patches"), ("retrieval", "by eye"), ("size-model", "parameters")):
         assert table.verdict[id] == UNTESTABLE and words in table.reason[id], id
     assert table.verdict["pilot-B"] == SUPPORTED and table.n["pilot-B"] == 4
     assert table.reason["pilot-all"].count("was not run") >= 1
@@ -200,8 +202,9 @@ def test_the_other_tables_are_judged():
     of_pp = of_pp.assign(value=0.9 * of_pp.value)
     sized = pd.concat([results, study({("B", "pilot"): -4.0}, seed=3).query("scale == 'pilot'").assign(scale="n25")])
     table = claims_table(Evidence(
-        sized, sizes={"pilot": 13, "n25": 25, "full": 100}, patches=Evidence(pd.concat([patches, of_pp])), facts=facts,
-        probes=probes, capacity=capacity, leak=leak, gradients=gradients, on_object=on_object, instability=instability))
+        sized, sizes={"pilot": 13, "n25": 25, "full": 100},
+        patches=Evidence(pd.concat([patches, of_pp]), baselines=PATCH_AWARE), facts=facts, probes=probes,
+        capacity=capacity, leak=leak, gradients=gradients, on_object=on_object, instability=instability))
     found = verdict_of(table)
     for id in ("CLS-depth", "CLS-tracks", "CLS-dense", "CLS-capacity", "conflict", "on-object", "mask-unstable",
                "patch-head-full", "patch-gain-pilot", "patch-predictor-pilot", "foreground", "scale-B"):
@@ -209,7 +212,8 @@ def test_the_other_tables_are_judged():
     assert found["patch-predictor-full"] == CONTRADICTED, "against A-pp it is 5 % worse"
     same = patches[patches.condition == "A"].assign(condition="A-pp")
     same = pd.concat([patches, of_pp[of_pp.condition != "A-pp"], same])
-    idle = claims_table(Evidence(results, patches=Evidence(same))).set_index("id").loc["patch-predictor-full"]
+    idle = claims_table(Evidence(results, patches=Evidence(same, baselines=PATCH_AWARE)))
+    idle = idle.set_index("id").loc["patch-predictor-full"]
     assert idle.verdict == UNTESTABLE and "A-pp is A to within 0 %" in idle.reason
     assert found["unseen"] == CONTRADICTED and found["only-scale"] == CONTRADICTED
     only = table.set_index("id").ours["only-scale"]

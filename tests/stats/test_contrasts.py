@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lewm_core.stats import contrasts, paired, scaling, verdicts
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import arm_figures
 
@@ -99,17 +99,21 @@ def test_noise_of_small_regions():
 
 def test_masks_whose_normalisation_or_place_matters():
     names, areas = ("C1", "C2", "C3"), {"C1": 0.02, "C2": 0.04, "C3": 0.08}
+    controls = [{c: f"{c}-{kind}" for c in names} for kind in ("ff", "rnd")]
     sick = {("B", "pilot"): -10} | {(c, "pilot"): -2 * i for i, c in enumerate(names)}
     healed = {(f"{c}-ff", "pilot"): -9 for c in names} | {(f"{c}-rnd", "pilot"): -2 * i for i, c in enumerate(names)}
-    effect, place = contrasts.unhelpful(table(sick | healed), areas)
+    effect, place = contrasts.unhelpful(table(sick | healed), areas, *controls)
     assert [f.verdict for f in (*effect.values(), *place.values())] == [SUPPORTED] * 4
     slope, best, repair = effect.values()
     assert slope.mean == pytest.approx(-2, abs=0.2) and best.mean == pytest.approx(-10, abs=0.3)
     assert repair.mean == pytest.approx(-7, abs=0.3)
     turned = {("B", "pilot"): 0} | {(c, "pilot"): -6 + 2 * i for i, c in enumerate(names)}  # as in the paper's Figure 2
     same = {(f"{c}-{kind}", "pilot"): 3 for c in names for kind in ("ff", "rnd")}
-    effect, place = contrasts.unhelpful(table(turned | same), areas)
+    effect, place = contrasts.unhelpful(table(turned | same), areas, *controls)
     assert [f.verdict for f in (*effect.values(), *place.values())] == [CONTRADICTED] * 4
+    effect, place = contrasts.unhelpful(table({("B", "pilot"): -10, ("C1", "pilot"): -2}), areas, *controls)
+    assert [f.verdict for f in (*effect.values(), *place.values())] == [UNTESTABLE, SUPPORTED, UNTESTABLE, UNTESTABLE]
+    assert [f.reason for f in effect.values()][0] == "C2, C3 not run"
 
 
 def test_a_larger_weight_of_a_prior():
@@ -129,7 +133,7 @@ def test_slopes_are_those_of_straight_lines():
 
 
 def test_effects_and_reach_are_words_of_the_numbers(changes):
-    summary = paired.summarise(changes, np.random.default_rng(0))
+    summary = paired.summarise(changes)
     cells = contrasts.effects(summary, ["best few", "random many"])
     assert list(cells.index) == ["B", "D", "E"] and list(cells) == ["best few", "random many"]
     row = summary.query("condition == 'D' and scale == 'random many' and split == 'episode'").iloc[0]
@@ -147,7 +151,7 @@ def artists(fig):
 
 
 def test_effects_by_arm_draw_means_where_their_arms_stand(changes):
-    summary = paired.summarise(changes, np.random.default_rng(0))
+    summary = paired.summarise(changes)
     arms = ["random many", "best few"]
     fig = arm_figures.effects_by_arm(changes, summary, arms, "a caption")
     found = artists(fig)

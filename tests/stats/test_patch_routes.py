@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lewm_core.diagnostics import design
 from lewm_core.stats import patch_routes, verdicts
 from lewm_core.viz import diagnostic_figures
+
+BASELINES, ROUTES = design.baselines(), design.routes()
 
 
 def study(effects, n=4):
@@ -24,12 +27,12 @@ def study(effects, n=4):
 @pytest.fixture(scope="module")
 def changes():
     effects = {(c, s): 0.0 for c in ("B", "B-patch", "B-pp", "D", "D-patch", "D-pp") for s in ("pilot", "full")}
-    return patch_routes.route_changes(study(effects | {("D-pp", "full"): -5.0, ("B", "full"): -4.0}))
+    return patch_routes.route_changes(study(effects | {("D-pp", "full"): -5.0, ("B", "full"): -4.0}), BASELINES)
 
 
 @pytest.fixture(scope="module")
 def table(changes):
-    return patch_routes.route_table(changes)
+    return patch_routes.route_table(changes, ROUTES)
 
 
 def test_each_route_is_compared_with_its_own_baseline(table):
@@ -43,27 +46,27 @@ def test_each_route_is_compared_with_its_own_baseline(table):
 
 def test_a_predictor_that_does_not_read_patches_is_not_tested(changes):
     idle = changes.assign(change=changes.change.where(changes.condition != "A-pp", 0.01))
-    table = patch_routes.route_table(idle)
+    table = patch_routes.route_table(idle, ROUTES)
     assert set(table.helps[table.condition.isin(["B-pp", "D-pp"])]) == {verdicts.UNTESTABLE}
-    lines = patch_routes.describe_routes(table, idle)
+    lines = patch_routes.describe_routes(table, idle, ROUTES)
     assert lines[-1].startswith("A-pp is A to within 0.01 % (") and len(lines) == 7
 
 
 def test_the_sentences_name_what_patch_tokens_rescue(table, changes):
-    lines = patch_routes.describe_routes(table, changes)
+    lines = patch_routes.describe_routes(table, changes, ROUTES)
     assert len(lines) == 5 and "of 3 cases" in lines[-1]
     assert lines[-1].endswith("through patch tokens in 1 (tracks, full)")
     assert "full, tracks help: by CLS contradicted (0" in lines[3].replace("+", "").replace("−", "")
     only = table[table.condition.isin(["B", "D"])]
-    assert patch_routes.describe_routes(only, changes)[-1].endswith("in 0")
+    assert patch_routes.describe_routes(only, changes, ROUTES)[-1].endswith("in 0")
 
 
 def test_the_chart_draws_every_route_at_its_mean():
     effects = {(c, s): v for c, v in (("B", -1.0), ("D-patch", 2.0)) for s in ("pilot", "full")}
-    changes = patch_routes.route_changes(study(effects))
-    fig = diagnostic_figures.patch_effects(changes, patch_routes.route_table(changes))
+    changes = patch_routes.route_changes(study(effects), BASELINES)
+    fig = diagnostic_figures.patch_effects(changes, patch_routes.route_table(changes, ROUTES))
     drawn = {a.get_gid(): a for a in fig.findobj(lambda a: a.get_gid() is not None)}
-    for row in patch_routes.route_table(changes).itertuples():
+    for row in patch_routes.route_table(changes, ROUTES).itertuples():
         assert drawn[f"{row.condition}/{row.scale}/mean"].get_ydata() == [row.mean]
         assert len(drawn[f"{row.condition}/{row.scale}/seeds"].get_offsets()) == 4
     assert [ax.get_title(loc="left").split(":")[0] for ax in fig.axes] == ["pilot", "full"]

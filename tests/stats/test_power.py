@@ -1,4 +1,4 @@
-"""Power, crossings and flips: hand-worked values, and rates over synthetic studies with a known truth."""
+"""Power and crossings: hand-worked values, and rates over synthetic studies with a known truth."""
 
 from dataclasses import replace
 
@@ -135,28 +135,18 @@ def test_a_crossing_with_one_seed_has_no_interval_and_too_few_sizes_are_refused(
         scaling.crossing(table, {"s13": 13}, np.random.default_rng(0), "B")
 
 
-def two_scales(small, large):
-    rows = [("B", scale, "episode", "mse", seed, v) for scale, values in (("pilot", small), ("full", large))
-            for seed, v in enumerate(values)]
-    return pd.DataFrame(rows, columns=["condition", "scale", "split", "metric", "seed", "change"])
-
-
-def test_flip_is_paired_where_seeds_pair_and_says_what_it_found():
-    small, large = np.array([-9.0, -12, -10]), np.array([1.0, 2, 1.5])
-    (row,) = scaling.flips(two_scales(small, large), "pilot", "full").itertuples()
+def test_a_difference_is_paired_where_seeds_pair():
+    small, large = (pd.Series(v) for v in ([-9.0, -12, -10], [1.0, 2, 1.5]))
+    mean, low, high, p, which = scaling.difference(small, large)
     test = stats.ttest_rel(large, small)
-    assert (row.test, row.flips) == ("paired", True) and row.p == pytest.approx(test.pvalue)
-    assert (row.low, row.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
-    assert "the sign flips" in scaling.describe_flip(row)
-    (row,) = scaling.flips(two_scales([*small, -11, -8], large), "pilot", "full").itertuples()
-    test = stats.ttest_ind(large, [*small, -11, -8], equal_var=False)
-    assert row.test == "Welch" and row.p == pytest.approx(test.pvalue) == pytest.approx(row.p_holm)
-    (row,) = scaling.flips(two_scales(small, [-1.0, 2, -0.5]), "pilot", "full").itertuples()
-    assert not row.flips and "not shown to flip" in scaling.describe_flip(row)
-    (row,) = scaling.flips(two_scales(small, [-9.0, -10.5, -11]), "pilot", "full").itertuples()
-    assert not row.flips and "no difference" in scaling.describe_flip(row)
-    (row,) = scaling.flips(two_scales(small[:1], large[:1]), "pilot", "full").itertuples()
-    assert np.isnan(row.low) and row.p == 1 and not row.flips
+    assert which == "paired" and p == pytest.approx(test.pvalue)
+    assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    more = pd.Series([*small, -11, -8])
+    mean, low, high, p, which = scaling.difference(more, large)
+    test = stats.ttest_ind(large, more, equal_var=False)
+    assert which == "Welch" and p == pytest.approx(test.pvalue) and mean == pytest.approx(large.mean() - more.mean())
+    mean, low, _, p, _ = scaling.difference(small[:1], large[:1])
+    assert mean == 10 and np.isnan(low) and p == 1
 
 
 @pytest.mark.parametrize(("n_small", "n_large"), [(3, 3), (5, 3), (10, 10)])

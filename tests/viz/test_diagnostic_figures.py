@@ -25,7 +25,7 @@ def changes():
 
 def test_power_is_drawn_beside_what_was_found_and_what_the_paper_reports(changes):
     part = changes[(changes.metric == "mse") & (changes.split == "episode")]
-    able, summary = power.power_table(part), paired.summarise(part, np.random.default_rng(0))
+    able, summary = power.power_table(part), paired.summarise(part)
     drawn = artists(diagnostic_figures.power_chart(able, summary))
     for row in able.itertuples():
         assert drawn[f"{row.condition}/mde"].get_ydata() == [row.mde]
@@ -36,7 +36,7 @@ def test_power_is_drawn_beside_what_was_found_and_what_the_paper_reports(changes
 
 
 def test_a_panel_per_metric_with_both_splits(changes):
-    summary = paired.summarise(changes, np.random.default_rng(0))
+    summary = paired.summarise(changes)
     fig = diagnostic_figures.metric_panels(summary)
     drawn = artists(fig)
     for row in summary.itertuples():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lewm_core.stats.study import gather, same_steps
+from lewm_core.stats.evidence import gather, same_steps
 from lewm_core.utils.workspace import SCALES, Workspace
 
 

@@ -1,0 +1,41 @@
+"""What the judges in `stats` must be told of the model and of the table of conditions, which they do not import."""
+
+from lewm_core.conditions import ALL, CONTROLS, FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, in_order
+from lewm_core.heads import build_heads
+from lewm_core.model import MODELS, LeWM
+from lewm_core.stats import paper
+from lewm_core.stats.patch_routes import CLS, Route
+
+
+def baselines() -> dict[str, str]:
+    """Condition -> the condition that it is compared with, for those whose baseline is not A."""
+    return {name: row.baseline for name, row in ALL.items() if row.baseline != paper.BASELINE}
+
+
+def parameters() -> dict[str, int]:
+    """Number of parameters at the paper's size: of the `model`, and of the heads that the paper gives numbers for."""
+    size = MODELS["paper"]
+    counts = {"model": sum(p.numel() for p in LeWM(size).parameters())}
+    heads = build_heads(tuple(paper.HEAD_PARAMETERS), size.dim, seed=0)
+    return counts | {name: sum(p.numel() for p in head.parameters()) for name, head in heads.items()}
+
+
+def routes() -> dict[str, Route]:
+    """The conditions that tell whether a signal helps through patch tokens: those that read patch tokens, each signal's
+    after the condition that reads the CLS embedding."""
+    through_patches = [row for row in CONTROLS.values() if row.variant in (PATCH_HEAD, PATCH_PREDICTOR) and row.terms]
+    found = {}
+    for name in in_order(row.control_of for row in through_patches):
+        plain = ALL[name]
+        found[name] = Route(plain.family, CLS, plain.baseline)
+        for row in through_patches:
+            if row.control_of == name:
+                found[row.name] = Route(plain.family, row.variant, row.baseline)
+    return found
+
+
+def mask_controls() -> tuple[dict[str, str], dict[str, str]]:
+    """Masked condition -> its control: normalised over the full frame, and with the mask at a random place."""
+    full_frame, at_random = ({row.control_of: name for name, row in CONTROLS.items() if row.variant == variant}
+                             for variant in (FULL_FRAME, RANDOM))
+    return full_frame, at_random
