@@ -20,13 +20,13 @@ class Data:
     """A dataset in memory: columns by name, and what the file says of itself.
 
     nan_actions: how many action values were NaN and became 0, as in the public recipe.
-    fingerprint: digest of the columns and of what the file says of itself.
+    digests: of each episode, of all that was read of it.
     """
 
     columns: Mapping[str, np.ndarray]
     made: Mapping[str, object] = field(default_factory=dict)
-    fingerprint: str = ""
     nan_actions: int = 0
+    digests: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
@@ -44,17 +44,32 @@ class Data:
                              f"names among the dataset's {len(known)}, each once")
         return np.array([known[id] for id in ids], np.int64)
 
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the episodes, in their order, and of what the file says of itself; the same for a selection of a
+        file as for a file of these episodes alone."""
+        return digest(json.dumps(self.made, sort_keys=True), *self.digests)
+
+    def fingerprint_of(self, ids: Sequence[str]) -> str:
+        """The fingerprint that `select(ids)` has."""
+        return replace(self, digests=tuple(self.digests[i] for i in self.numbers(ids))).fingerprint
+
     def select(self, ids: Sequence[str]) -> "Data":
-        """The episodes called `ids` alone, in that order. The fingerprint is derived from the file's and from `ids`;
-        `nan_actions` stays the whole file's."""
+        """The episodes called `ids` alone, in that order, as if they were a file of their own.
+
+        `nan_actions` stays the whole file's. InputError for no episodes, or one that is unknown or named twice.
+        """
         if not len(ids):
             raise InputError("episodes", "none", "at least one")
         chosen = self.numbers(ids)
+        if np.array_equal(chosen, np.arange(len(self["ep_len"]))):
+            return self
         frames = np.concatenate([np.arange(len(self["action"]))[self.episode(i)] for i in chosen])
         per_episode = {c.name for c in COLUMNS.values() if c.axis == "E" or c.dtype == "str"}
         columns = {name: value[chosen if name in per_episode else frames] for name, value in self.columns.items()}
         columns["ep_offset"] = np.cumsum(columns["ep_len"]) - columns["ep_len"]
-        return replace(self, columns=columns, fingerprint=digest(self.fingerprint, *map(str, ids)))
+        digests = tuple(self.digests[i] for i in chosen) if self.digests else ()
+        return replace(self, columns=columns, digests=digests)
 
     def first_frames(self) -> np.ndarray:
         """(N,) the index of the first frame of each frame's episode."""
@@ -81,7 +96,7 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
         about = made(f)
     nan = np.isnan(columns["action"])
     columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
-    return Data(columns, about, _fingerprint(columns, about), int(nan.sum()))
+    return Data(columns, about, int(nan.sum()), _digests(columns))
 
 
 def read_episodes(path: str | Path) -> Iterator[Episode]:
@@ -132,11 +147,20 @@ def _check_memory(path: str | Path, f: h5py.File, length: np.ndarray) -> None:
                          f"Load the first {fit} only: episodes={fit}." if fit else "Not even one episode fits.")
 
 
-def _fingerprint(columns: Mapping[str, np.ndarray], about: Mapping[str, object]) -> str:
-    """Digest of what was read: the same for the same content, however the file is compressed or was put together."""
-    parts = [json.dumps(about, sort_keys=True)]
-    for name, values in columns.items():
-        text = values.dtype == object
-        parts += [name, repr((values.shape, str(values.dtype))),
-                  json.dumps(values.tolist()) if text else np.ascontiguousarray(values).data.cast("B")]
-    return digest(*parts)
+def _digests(columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Of each episode the digest of what was read: the same for the same content, however the file is compressed."""
+    lengths = columns["ep_len"]
+    stops = np.cumsum(lengths)
+    found = []
+    for i, (length, stop) in enumerate(zip(lengths, stops, strict=True)):
+        parts: list[str | memoryview] = []
+        for name, values in columns.items():
+            if COLUMNS[name].axis == "E":
+                continue  # the length is in the shapes
+            if values.dtype == object:
+                parts += [name, str(values[i])]
+            else:
+                own = np.ascontiguousarray(values[stop - length : stop])
+                parts += [name, repr((own.shape, str(own.dtype))), own.data.cast("B")]
+        found.append(digest(*parts))
+    return tuple(found)

@@ -124,11 +124,12 @@ class Pool:
         test = tuple(self.table[self.table.test].episode)
         for seed in range(self.sizes.seeds[place]):
             episodes = training_set(self.table, selection, self.sizes.episodes[place], seed)
+            fingerprint = self.data.fingerprint_of([*episodes, *test])
             for c in conditions:  # without heads the loss weight means nothing: one run serves every weight
                 own = {k: v for k, v in changes.items() if k != "head_weight" or condition(c).terms}
                 if selection == "best" and c in MAIN:
                     own |= {"checks": self.sizes.checks, "probes": self.sizes.probes}
-                yield Control(study, selection, Run(c, name, seed, str(self.path), self.data.fingerprint, self.base,
+                yield Control(study, selection, Run(c, name, seed, str(self.path), fingerprint, self.base,
                                                     replace(self.recipe, **own), episodes, test))
 
     def ends(self, study: str, name: str, conditions: Sequence[str], **changes: object) -> Iterator[Control]:
@@ -193,9 +194,7 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     for episodes, test, seed in dict.fromkeys((c.run.episodes, c.run.test, c.run.seed) for c in controls):
         split_of(small.select([*episodes, *test]), recipe, seed, test)  # an InputError if there is too little
     missing = unavailable(data, dict.fromkeys(c.run.condition for c in controls))
-    skipped = pd.DataFrame([(name, "controls", reason) for name, reason in missing.items()],
-                           columns=["condition", "scale", "reason"])
-    return [c for c in controls if c.run.condition not in missing], skipped
+    return [c for c in controls if c.run.condition not in missing], sweep.skipped_table(missing, "controls")
 
 
 def of_run(workspace: Workspace, profile: str, base: Base, recipe: Recipe,

@@ -1,12 +1,14 @@
 """A finished checkpoint measured on a dataset: on what it was held out from where that is known, else on all of it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
 
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import ALL
-from lewm_core.dataset import Data, window_starts
+from lewm_core.dataset import Data, Split, window_starts
+from lewm_core.experiments.sweep import episodes_of, trained_on
 from lewm_core.heads import build_heads
 from lewm_core.train import ActionScale, Frames, Recipe, check, default_device, evaluate, split_of, windows
 from lewm_core.utils.errors import InputError
@@ -17,44 +19,53 @@ WHOLE = "all"  # the split of a dataset that the checkpoint was not trained on
 def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dict[str, object]:
     """Teacher-forced metrics of any checkpoint that `checkpoint.load` reads.
 
-    On the dataset that it was trained on (the same fingerprint): the held-out windows and episodes of its run, its
-    heads included, so that the numbers are those of its training. On any other: all windows, without heads, whose
-    targets are scaled by the training data. Where the checkpoint has no action scale (public ones have none), one is
-    fitted to the dataset's actions.
+    On the dataset that it was trained on, or one that holds the episodes of its training: the held-out windows and
+    episodes of its run, its heads included, so that the numbers are those of its training. On any other: all windows,
+    without heads, whose targets are scaled by the training data. Where the checkpoint has no action scale (public ones
+    have none), one is fitted to the dataset's actions.
 
     Returns condition, base, action_scale (whose it is), own_dataset (bool), windows and metrics by split.
     InputError where model and dataset do not fit, or no episode is as long as a window.
     """
     files = hub.find(name)
     model, metadata = checkpoint.load(name)
-    own = metadata.get("dataset") == data.fingerprint
+    own = trained_on(metadata, data)
+    if own and episodes_of(metadata):
+        data = data.select(episodes_of(metadata))
     row = ALL.get(metadata.get("condition"), ALL["A"]) if own else ALL["A"]
     check(data, row, model)
-    if own:
-        try:
-            recipe, seed = Recipe(**metadata["recipe"]), int(metadata["seed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(name, f"unusable records of its training ({error})", "its recipe and seed") from None
-        split = split_of(data, recipe, seed)
-        starts, train_frames = split.val, np.unique(windows(split.train))
-    else:
-        recipe = Recipe()
-        starts = {WHOLE: window_starts(data["ep_len"], data["ep_offset"])}
-        train_frames = np.arange(len(data["pixels"]))
-        if not len(starts[WHOLE]):
-            raise InputError("dataset", "no episode as long as a window", "one of 4 frames or more")
-    scale = metadata.get("action_scale")
-    scale = ActionScale(**scale) if scale else ActionScale.fit(data["action"][train_frames])
+    recipe, seed = _recipe(name, metadata) if own else (Recipe(), 0)
+    split = split_of(data, recipe, seed, metadata.get("test")) if own else _all_windows(data)
+    train_frames = np.unique(windows(split.train)) if own else np.arange(len(data["pixels"]))
+    scale = ActionScale(**metadata["action_scale"]) if metadata.get("action_scale") else None
+    fitted = scale or ActionScale.fit(data["action"][train_frames])
     device = device or default_device()
     grid = data["pixels"].shape[1] // model.config.patch_size
-    heads = build_heads(tuple(t.head for t in row.terms), model.config.dim, 0, grid, model.config.width)
+    heads = build_heads((term.head for term in row.terms), model.config.dim, 0, grid, model.config.width)
     if len(heads):
         checkpoint.load_heads(files, heads)
     model, heads = model.to(device), heads.to(device)
-    frames = Frames.of(data, row, train_frames, scale, device)
+    frames = Frames.of(data, row, train_frames, fitted, device)
     return {
         "condition": row.name if own else metadata.get("condition"), "base": metadata.get("base"),
-        "action_scale": "the checkpoint's" if metadata.get("action_scale") else f"fitted here: {asdict(scale)}",
-        "own_dataset": own, "windows": {split: len(s) for split, s in starts.items()},
-        "metrics": {split: evaluate(model, heads, row, frames, s, recipe) for split, s in starts.items()},
+        "action_scale": "the checkpoint's" if scale else f"fitted here: {asdict(fitted)}",
+        "own_dataset": own, "windows": {split_name: len(starts) for split_name, starts in split.val.items()},
+        "metrics": {split_name: evaluate(model, heads, row, frames, starts, recipe)
+                    for split_name, starts in split.val.items()},
     }
+
+
+def _recipe(name: str, metadata: Mapping[str, object]) -> tuple[Recipe, int]:
+    """The recipe and the seed that a checkpoint says it was trained with."""
+    try:
+        return Recipe(**metadata["recipe"]), int(metadata["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(name, f"unusable records of its training ({error})", "its recipe and seed") from None
+
+
+def _all_windows(data: Data) -> Split:
+    """Every window of a dataset, to judge by."""
+    starts = window_starts(data["ep_len"], data["ep_offset"])
+    if not len(starts):
+        raise InputError("dataset", "no episode as long as a window", "one of 4 frames or more")
+    return Split(starts, {WHOLE: starts})

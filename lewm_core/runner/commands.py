@@ -166,7 +166,7 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
     with tempfile.TemporaryDirectory(prefix=".lewm.", dir=_parent(output)) as scratch:
         start = base.resolve(options.base, options.model, Path(scratch))
         runs, skipped = sweep.plan([options.condition], "own", [options.seed], Path(options.dataset), start, recipe,
-                                   options.episodes)
+                                   first=options.episodes)
         if not runs:
             raise InputError(f"condition {options.condition}", skipped.reason.iloc[0], f"what {options.dataset} lacks",
                              "See which conditions it serves: python -m lewm_core inspect " + options.dataset)

@@ -60,8 +60,9 @@ def test_a_selection_is_the_episodes_asked_for_in_that_order(data):
             if column.axis == "N" and column.dtype != "str":
                 np.testing.assert_array_equal(chosen[name][chosen.episode(new)], data[name][data.episode(old)])
     assert chosen.made == data.made
-    prints = [data.select(ids).fingerprint for ids in (["square4", "square1"], ["square1", "square4"], ["square4"])]
-    assert len({data.fingerprint, *prints}) == 4 and chosen.fingerprint == prints[0]
+    selections = (["square4", "square1"], ["square1", "square4"], ["square4"])
+    prints = [data.select(ids).fingerprint for ids in selections]
+    assert len({data.fingerprint, *prints}) == 4 and prints == [data.fingerprint_of(ids) for ids in selections]
     for wrong in (["square1", "nobody"], ["square1", "square1"], []):
         with pytest.raises(InputError, match="episodes"):
             data.select(wrong)
@@ -85,9 +86,13 @@ def test_the_test_episodes_judge_and_never_teach(data):
 
 def test_episodes_and_test_set_name_a_run(data, path):
     base = Run("A", "x", 0, str(path), data.fingerprint, random_base(), TINY)
-    others = [base, replace(base, episodes=("square1", "square2")), replace(base, test=("square3",)),
-              replace(base, episodes=("square1", "square2"), test=("square3",)),
-              replace(base, episodes=("square1", "square4"), test=("square3",)),
+
+    def of(episodes, test):
+        return replace(base, episodes=episodes, test=test, fingerprint=data.fingerprint_of([*episodes, *(test or ())]))
+
+    others = [base, of(("square1", "square2"), None), replace(base, test=("square3",)),
+              of(("square1", "square2"), ("square3",)), of(("square1", "square4"), ("square3",)),
+              of(("square1",), ("square2", "square3")),
               replace(base, recipe=replace(TINY, steps=3)), replace(base, recipe=replace(TINY, checks=1))]
     assert len({r.key for r in others}) == len(others)
 

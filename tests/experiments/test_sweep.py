@@ -20,7 +20,19 @@ from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONDITIONS, condition
 from lewm_core.experiments import sweep as module
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.sweep import Run, curves, execute, is_done, load_model, plan, result, sweep
+from lewm_core.experiments.evaluate import evaluate_checkpoint
+from lewm_core.experiments.sweep import (
+    Run,
+    check_fresh,
+    curves,
+    execute,
+    is_done,
+    load_model,
+    plan,
+    result,
+    rows,
+    sweep,
+)
 from lewm_core.model import MODELS, LeWM
 from lewm_core.train import Frames, evaluate, split_of, train, windows
 from lewm_core.utils.errors import InputError
@@ -145,6 +157,60 @@ def test_labels_rename_no_run_and_what_decides_its_outcome_does(monkeypatch):
         assert replace(run).key != key, change
     monkeypatch.setitem(CONDITIONS, "C2", replace(row, predictor="patch"))
     assert replace(run).key != key
+
+
+def test_named_episodes_of_a_file_are_a_file_of_their_own(tmp_path):
+    """The same split, batches and numbers; what the file holds besides does not even rename the run."""
+    lengths, chosen = (9, 7, 8, 6, 10, 8), ["square0", "square1", "square2", "square3"]
+    large, own = write_squares(tmp_path / "large.h5", lengths), write_squares(tmp_path / "own.h5", lengths[:4])
+    (theirs,), _ = plan(["C1-rnd"], "pilot", [3], own, BASE, QUICK)
+    (mine,), _ = plan(["C1-rnd"], "pilot", [3], large, BASE, QUICK, episodes=chosen)
+    assert mine.key == theirs.key and mine.fingerprint == theirs.fingerprint
+    execute(mine, tmp_path / "mine")
+    execute(theirs, tmp_path / "theirs")
+    found, wanted = result(tmp_path / "mine", mine.key), result(tmp_path / "theirs", theirs.key)
+    for part in ("metrics", "curve", "windows", "steps", "action_scale", "dataset"):
+        assert found[part] == wanted[part], part
+    (turned,), _ = plan(["C1-rnd"], "pilot", [3], large, BASE, QUICK, episodes=chosen[::-1])
+    assert turned.key != mine.key
+    with pytest.raises(InputError, match="first: 'nobody'"):
+        plan(["A"], "pilot", [0], large, BASE, QUICK, episodes=["square0", "nobody"])
+
+
+def test_results_of_other_data_are_refused_and_the_notebook_to_run_again_is_named(tmp_path):
+    """An episode is unticked, the dataset made again, and a later notebook opened with the old results."""
+    path, chosen = write_squares(tmp_path / "squares.h5"), [f"square{i}" for i in range(5)]
+    data, runs = dataset.load(path), tmp_path / "runs"
+    planned, _ = plan(["A"], "pilot", [0, 1], path, BASE, QUICK, episodes=chosen)
+    results = pd.DataFrame([row for run in planned for row in rows(execute(run, runs), runs)])
+    check_fresh(results, runs, data.select(chosen), "03_pilot_ablation")
+    for other in (data.select(chosen[:4]), data.select([*chosen[1:], chosen[0]])):
+        with pytest.raises(InputError, match="2 of 2 runs.*Run 03_pilot_ablation again: ./run_all.sh --only 03"):
+            check_fresh(results, runs, other, "03_pilot_ablation")
+    write_squares(path, (9, 7, 8, 6, 11))  # one episode has changed
+    with pytest.raises(InputError, match="03_pilot_ablation"):
+        check_fresh(results, runs, dataset.load(path).select(chosen), "03_pilot_ablation")
+    with pytest.raises(InputError, match="03_pilot_ablation"):
+        check_fresh(results, tmp_path / "another folder", data, "03_pilot_ablation")
+
+
+def test_runs_that_name_their_test_episodes_are_fresh_while_these_and_their_own_are_unchanged(tmp_path):
+    path, runs = write_squares(tmp_path / "squares.h5"), tmp_path / "runs"
+    data, episodes, test = dataset.load(path), ("square0", "square1", "square2"), ("square3",)
+    run = Run("A", "best 3", 0, str(path), data.fingerprint_of([*episodes, *test]), BASE, QUICK, episodes, test)
+    results = pd.DataFrame(rows(execute(run, runs), runs))
+    check_fresh(results, runs, data, "08_controls")
+    check_fresh(results, runs, data.select([*test, *episodes]), "08_controls")
+    with pytest.raises(InputError, match="1 of 1 runs.*08_controls"):
+        check_fresh(results, runs, data.select(episodes), "08_controls")
+
+
+def test_a_checkpoint_is_evaluated_on_what_it_held_out_of_a_larger_file(tmp_path):
+    path = write_squares(tmp_path / "squares.h5", (9, 7, 8, 6, 10, 8))
+    (run,), _ = plan(["E"], "pilot", [0], path, BASE, QUICK, episodes=["square5", "square1", "square2", "square3"])
+    execute(run, tmp_path / "runs")
+    report = evaluate_checkpoint(str(tmp_path / "runs" / run.key), dataset.load(path))
+    assert report["own_dataset"] and report["metrics"] == result(tmp_path / "runs", run.key)["metrics"]
 
 
 # --- sweeping (starting processes takes seconds, so one pool serves all of these)
