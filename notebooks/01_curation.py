@@ -78,9 +78,10 @@ from lewm_core.signals.pipeline import SourceSpec, packet, packets
 from lewm_core.stats import paper
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest, edited, write_csv, write_editable
+from lewm_core.utils.provenance import caption as caption_of
 from lewm_core.utils.provenance import code_digest, collect
 from lewm_core.utils.workspace import Workspace, relative
-from lewm_core.viz import data_figures, paper_figures, tiles
+from lewm_core.viz import data_figures, style, tiles
 from lewm_core.viz import images as pictures
 from lewm_core.viz.curation_browser import curation_browser
 
@@ -134,9 +135,10 @@ views = tiles.cameras(spec, 112)
 if len(views) > 1 and n_shown:
     looks, blank = zip(*(tiles.camera_tile(views, id, 112) for id in to_show.episode), strict=True)
     look = collect(profile=profile, data=data, fingerprint=source.fingerprint, source=spec.public())
-    figure = pictures.contact_sheet(looks, to_show.episode + "\n" + to_show.task, 5, paper_figures.caption(look))
+    figure = pictures.contact_sheet(looks, to_show.episode + "\n" + to_show.task, 5)
     seen = to_show.assign(cameras=len(views) - pd.Series([len(b) for b in blank], to_show.index))
-    paper_figures.save_figure(figure, workspace.figures / "all_cameras", paper_figures.tidy(seen, "cameras", "cameras with pictures"),
+    style.add_caption(figure, caption_of(look))
+    style.save_figure(figure, workspace.figures / "all_cameras", style.tidy(seen, "cameras", "cameras with pictures"),
                       look)
     display(figure)
     absent = pd.Series([line for lines in blank for line in lines], dtype=object).value_counts()
@@ -217,10 +219,11 @@ scored = everything[everything.score.notna()]
 public = {"data": data, "layout": source.name, "fingerprint": source.fingerprint, "source": spec.public(),
           "criteria": asdict(rules), "selection": chosen, "bad_episodes": len(bad.rows)}
 provenance = collect(profile=profile, **public, duration_s=round(time.time() - started, 1))
-caption = paper_figures.caption(provenance)
-figure = data_figures.score_distributions(scored[["score", *parts, "selected"]], caption, "selected")
+caption = caption_of(provenance)
+figure = data_figures.score_distributions(scored[["score", *parts, "selected"]], "selected")
 long = scored.melt(["episode", "selected"], ["score", *parts], "metric")
-paper_figures.save_figure(figure, workspace.figures / "curation_scores", paper_figures.tidy(long, "value", "part"), provenance)
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "curation_scores", style.tidy(long, "value", "part"), provenance)
 display(figure)
 
 # %% [markdown]
@@ -254,10 +257,11 @@ def middle_frame(id: str) -> np.ndarray | None:
 images = [middle_frame(id) for id in sheet.episode]
 sheet = sheet[[image is not None for image in images]]
 images = [image for image in images if image is not None]
-figure = pictures.contact_sheet(images, [words(row) for _, row in sheet.iterrows()], n, caption,
+figure = pictures.contact_sheet(images, [words(row) for _, row in sheet.iterrows()], n,
                                 sheet.selected.tolist())
 shown = sheet[["episode", "task", "length", "selected", "reason", "score", *parts]]
-paper_figures.save_figure(figure, workspace.figures / "curation_contact_sheet", paper_figures.tidy(shown, "score", "score"), provenance)
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "curation_contact_sheet", style.tidy(shown, "score", "score"), provenance)
 display(figure)
 
 # %% [markdown]
@@ -274,9 +278,10 @@ seen = seen.reindex(columns=[*seen, *({motion} - set(seen))]).assign(
     coverage=seen.filter(regex=r"^coverage_\d").mean(axis=1))
 if len(seen):
     lines = [f"{row.task}\nway {row[motion]:.0f} px, mask {row.coverage:.1%}" for _, row in seen.iterrows()]
-    figure = pictures.contact_sheet(found, lines, 5, caption)
-    paper_figures.save_figure(figure, workspace.figures / "signals_sheet",
-                      paper_figures.tidy(seen[["episode", "task", motion, "coverage"]], "coverage", "mean mask coverage"),
+    figure = pictures.contact_sheet(found, lines, 5)
+    style.add_caption(figure, caption)
+    style.save_figure(figure, workspace.figures / "signals_sheet",
+                      style.tidy(seen[["episode", "task", motion, "coverage"]], "coverage", "mean mask coverage"),
                       provenance)
     display(figure)
 

@@ -53,9 +53,10 @@ from lewm_core.experiments.sweep import curves, plan, result, sweep
 from lewm_core.stats import paired, paper, power
 from lewm_core.train import Recipe
 from lewm_core.utils.files import write_csv
+from lewm_core.utils.provenance import caption as caption_of
 from lewm_core.utils.provenance import collect
 from lewm_core.utils.workspace import Workspace
-from lewm_core.viz import data_figures, diagnostic_figures, paper_figures
+from lewm_core.viz import diagnostic_figures, paper_figures, robustness_figures, style
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -113,9 +114,11 @@ provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, 
                      seeds=list(range(pilot_seeds)), base=start.name, base_hash=start.hash, recipe=recipe.__dict__,
                      model=start.model,
                      duration_s=round(time.time() - started, 1))
-caption = paper_figures.caption(provenance)
-figure = paper_figures.figure1(changes, summary, caption, skipped)
-paper_figures.save_figure(figure, workspace.figures / "figure1", paper_figures.study_table(changes, summary, 1, skipped), provenance)
+caption = caption_of(provenance)
+figure = paper_figures.figure1(changes, summary, skipped)
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "figure1",
+                  paper_figures.study_table(changes, summary, 1, skipped), provenance)
 figure
 
 # %% [markdown]
@@ -141,8 +144,9 @@ display(Markdown("On held-out **episodes**. " + paired.power_note(pilot_seeds) +
 
 # %%
 here = able[able.split == "episode"]
-figure = diagnostic_figures.power_chart(here, summary[summary.split == "episode"], caption)
-paper_figures.save_figure(figure, workspace.figures / "control_power", paper_figures.tidy(here, "mde", "smallest change detected (%)"),
+figure = robustness_figures.power_chart(here, summary[summary.split == "episode"])
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "control_power", style.tidy(here, "mde", "smallest change detected (%)"),
                   provenance)
 display(figure)
 display(here.set_index("condition")[["n", "sd", "mde", "mde_low", "mde_high", "seeds", "seeds_low", "seeds_high"]]
@@ -168,9 +172,10 @@ display(Markdown(
 windows_of_A = leakage.leak_table(results, workspace.runs, pilot, start)
 seen, by_shared = leakage.leak_summary(windows_of_A), leakage.error_by_shared(windows_of_A)
 write_csv(workspace.measured("leak"), seen)
-figure = diagnostic_figures.leak_chart(by_shared, seen, caption)
-paper_figures.save_figure(figure, workspace.figures / "control_leak",
-                  paper_figures.tidy(by_shared, "mse_over_static", "MSE over static MSE"), provenance)
+figure = robustness_figures.leak_chart(by_shared, seen)
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "control_leak",
+                  style.tidy(by_shared, "mse_over_static", "MSE over static MSE"), provenance)
 display(figure)
 two = changes.groupby(["condition", "split"]).change.mean().unstack("split")
 differ = in_order(c for c in two.index if np.sign(two.loc[c]).nunique() > 1)
@@ -196,9 +201,10 @@ measured = [m for m in (*metrics.ERRORS, "target_variance", *metrics.SPECTRUM) i
 by_metric = paired.paired_change(results, measured, ["episode", "window"])
 over_metrics = paired.summarise(by_metric)
 drawn = [*metrics.ERRORS, "latent_variance", "effective_rank"] if study == "controls" else measured
-figure = diagnostic_figures.metric_panels(over_metrics[over_metrics.metric.isin(drawn)], caption)
-paper_figures.save_figure(figure, workspace.figures / "control_metrics",
-                  paper_figures.tidy(over_metrics, "mean", "change %").assign(statistic="mean"), provenance)
+figure = robustness_figures.metric_panels(over_metrics[over_metrics.metric.isin(drawn)])
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "control_metrics",
+                  style.tidy(over_metrics, "mean", "change %").assign(statistic="mean"), provenance)
 display(figure)
 
 # %%
@@ -222,8 +228,9 @@ display(Markdown("\n".join(lines)))
 # %%
 steps = result(workspace.runs, results["run"].iloc[0])["steps"]
 curve = curves(results, workspace.runs)
-data_figures.learning_curves(curve.assign(step=curve.epoch * steps // epochs, value=curve.pred), caption,
-                       "next-latent MSE on training batches", ["A", "B", "D", "E"])
+figure = diagnostic_figures.learning_curves(curve.assign(step=curve.epoch * steps // epochs, value=curve.pred),
+                                            "next-latent MSE on training batches", ["A", "B", "D", "E"])
+style.add_caption(figure, caption)
 
 # %% [markdown]
 # ## Did the heads learn anything?

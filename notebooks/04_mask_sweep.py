@@ -56,9 +56,10 @@ from lewm_core.stats import contrasts, paired, paper
 from lewm_core.stats.verdicts import all_of
 from lewm_core.train import Recipe
 from lewm_core.utils.files import write_csv
+from lewm_core.utils.provenance import caption as caption_of
 from lewm_core.utils.provenance import collect
 from lewm_core.utils.workspace import Workspace
-from lewm_core.viz import arm_figures, control_figures, paper_figures
+from lewm_core.viz import control_figures, curve_figures, paper_figures, style
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -93,9 +94,10 @@ provenance = collect(profile=profile, data=data, fingerprint=pilot.fingerprint, 
                      seeds=seeds, base=of_pilot["base"],
                      base_hash=of_pilot["base_hash"], recipe=of_pilot["recipe"],
                      duration_s=round(time.time() - started, 1))
-caption = paper_figures.caption(provenance)
-figure = paper_figures.figure2(changes, summary, caption, skipped)
-paper_figures.save_figure(figure, workspace.figures / "figure2", paper_figures.study_table(changes, summary, 2, skipped, areas),
+caption = caption_of(provenance)
+figure = paper_figures.figure2(changes, summary, skipped)
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "figure2", paper_figures.study_table(changes, summary, 2, skipped, areas),
                   provenance)
 figure
 
@@ -103,9 +105,10 @@ figure
 # ## Benefit against supervised area
 
 # %%
-area_figure = paper_figures.benefit_against_area(summary, areas, caption) if areas else None
+area_figure = paper_figures.benefit_against_area(summary, areas) if areas else None
 if area_figure is not None:
-    paper_figures.save_figure(area_figure, workspace.figures / "figure2_area",
+    style.add_caption(area_figure, caption)
+    style.save_figure(area_figure, workspace.figures / "figure2_area",
                       paper_figures.study_table(changes, summary, 2, skipped, areas), provenance)
 area_figure
 
@@ -192,10 +195,11 @@ if testing:
     here = collect(profile=profile, data=data, fingerprint=trained.fingerprint, study="masks", base=start.name,
                    base_hash=start.hash, model=start.model, recipe=planned[0].run.recipe.__dict__,
                    seeds=sorted(int(s) for s in runs.seed.unique()), duration_s=round(time.time() - started, 1))
-    control_caption = paper_figures.caption(here)
-    figure = control_figures.area_families(families, control_caption)
+    control_caption = caption_of(here)
+    figure = control_figures.area_families(families)
     every_area = dict(zip(families.condition, families.area, strict=True))
-    paper_figures.save_figure(figure, workspace.figures / "control_masks",
+    style.add_caption(figure, control_caption)
+    style.save_figure(figure, workspace.figures / "control_masks",
                       paper_figures.study_table(mask_changes, mask_summary, 2, left_out, every_area), here)
     display(figure, Markdown("On held-out episodes:\n\n" + "\n".join(
         f"- {paired.describe(row)}" for row in mask_summary[mask_summary.split == "episode"].itertuples())))
@@ -231,10 +235,11 @@ if testing:
     drawn = noise.assign(panel=noise.metric.replace("over_draws", "gradient of the loss"), unit=noise.metric.map(units),
                          series=noise.kind + ", normalised over the " + noise.normalised, repeat=noise.episode,
                          x=noise.area)
-    figure = arm_figures.curves_by_panel(drawn, "share of the frame (log scale)", control_caption, log=True,
+    figure = curve_figures.curves_by_panel(drawn, "share of the frame (log scale)", log=True,
                                         marks={c: supervised_share[c] for c in masks})
-    paper_figures.save_figure(figure, workspace.figures / "control_noise",
-                      paper_figures.tidy(noise, "value", "", scale="pilot", condition="B"), here)
+    style.add_caption(figure, control_caption)
+    style.save_figure(figure, workspace.figures / "control_noise",
+                      style.tidy(noise, "value", "", scale="pilot", condition="B"), here)
     display(figure)
 
 # %% [markdown]

@@ -51,9 +51,10 @@ from lewm_core.experiments.sweep import plan, result, sweep
 from lewm_core.stats import contrasts, paired, paper, scaling
 from lewm_core.train import Recipe
 from lewm_core.utils.files import write_csv
+from lewm_core.utils.provenance import caption as caption_of
 from lewm_core.utils.provenance import collect
 from lewm_core.utils.workspace import Workspace
-from lewm_core.viz import arm_figures, control_figures, paper_figures
+from lewm_core.viz import control_figures, curve_figures, paper_figures, style
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -116,11 +117,12 @@ provenance = collect(profile=profile, data=data, fingerprint=full.fingerprint, s
                             "full": list(range(full_seeds))},
                      base=start.name, base_hash=start.hash, recipe=recipe.__dict__, model=start.model,
                      duration_s=round(time.time() - started, 1))
-caption = paper_figures.caption(provenance)
+caption = caption_of(provenance)
 baseline = results[(results.condition == "A") & results.metric.isin(["mse", "mse_over_variance", "mse_over_static"])]
-ratio_figure = paper_figures.scale_bars(results, caption)
-paper_figures.save_figure(ratio_figure, workspace.figures / "baseline_mse",
-                  paper_figures.tidy(baseline[baseline.metric == "mse"], "value", "mse"), provenance)
+ratio_figure = paper_figures.scale_bars(results)
+style.add_caption(ratio_figure, caption)
+style.save_figure(ratio_figure, workspace.figures / "baseline_mse",
+                  style.tidy(baseline[baseline.metric == "mse"], "value", "mse"), provenance)
 display(ratio_figure)
 means = baseline.groupby(["metric", "split", "scale"]).value.mean().unstack("scale")
 means["pilot / full"] = means["pilot"] / means["full"]
@@ -137,8 +139,10 @@ display(Markdown("A beats the static prediction on held-out episodes in "
 changes = paired.paired_change(results, split=["episode", "window"])
 summary = paired.summarise(changes)
 auxiliary = [c for c in full_conditions if c != "A"]
-figure = paper_figures.figure3(changes, summary, caption, skipped, auxiliary)
-paper_figures.save_figure(figure, workspace.figures / "figure3", paper_figures.study_table(changes, summary, 3, skipped), provenance)
+figure = paper_figures.figure3(changes, summary, skipped, auxiliary)
+style.add_caption(figure, caption)
+style.save_figure(figure, workspace.figures / "figure3",
+                  paper_figures.study_table(changes, summary, 3, skipped), provenance)
 figure
 
 # %% [markdown]
@@ -242,8 +246,9 @@ if testing:
     few, many = min(sizes.values()), max(sizes.values())
     crossings = {c: scaling.crossing(scale_changes, sizes, np.random.default_rng(0), c) for c in names}
     here = made_of(rows)
-    figure = control_figures.effect_against_size(crossings, scale_changes, sizes, paper_figures.caption(here))
-    paper_figures.save_figure(figure, workspace.figures / "control_scale", pd.concat([
+    figure = control_figures.effect_against_size(crossings, scale_changes, sizes)
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_scale", pd.concat([
         paper_figures.study_table(scale_changes, scale_summary, 3, left_out), scaling.crossing_table(crossings)]), here)
     display(figure, contrasts.effects(scale_summary, sizes))
     error = rows[(rows.condition == "A") & (rows.metric == "mse") & (rows.split == "episode")]
@@ -257,8 +262,9 @@ else:
 # %%
 if testing:
     corners = [f"{kind} {n}" for n in (few, many) for kind in ("best", "random")]
-    figure = arm_figures.effects_by_arm(scale_changes, scale_summary, corners, paper_figures.caption(here))
-    paper_figures.save_figure(figure, workspace.figures / "control_curation", paper_figures.study_table(
+    figure = control_figures.effects_by_arm(scale_changes, scale_summary, corners)
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_curation", paper_figures.study_table(
         *(t[t.scale.isin(corners)] for t in (scale_changes, scale_summary)), 3, left_out), here)
     by_scale = contrasts.lost(scale_changes, {f"{kind} episodes, {few} → {many}: lost": (f"{kind} {few}",
                                               f"{kind} {many}") for kind in ("best", "random")}, names)
@@ -295,8 +301,9 @@ if testing:
     arms = [own["pilot"], other["full"], other["pilot"], own["full"]]  # equal numbers of steps side by side
     took = rows.groupby("arm").steps.first()
     here = made_of(rows)
-    figure = arm_figures.effects_by_arm(step_changes, step_summary, arms, paper_figures.caption(here))
-    paper_figures.save_figure(figure, workspace.figures / "control_steps",
+    figure = control_figures.effects_by_arm(step_changes, step_summary, arms)
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_steps",
                       paper_figures.study_table(step_changes, step_summary, 3, left_out), here)
     display(figure, contrasts.effects(step_summary, arms))
     by_data = contrasts.lost(step_changes, {
@@ -320,8 +327,9 @@ if testing:
     unit = along.metric.map({"mse": "next-latent MSE", "mse change %": "change in next-latent MSE (%)"})
     drawn = along.assign(panel=along.condition.where(along.metric == "mse", along.condition + " against A"), unit=unit,
                          series=along.scale, repeat=along.seed, x=along.step)
-    figure = arm_figures.curves_by_panel(drawn, "optimizer step", paper_figures.caption(here), order=arms)
-    paper_figures.save_figure(figure, workspace.figures / "control_curves", paper_figures.tidy(along, "value", ""), here)
+    figure = curve_figures.curves_by_panel(drawn, "optimizer step", order=arms)
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_curves", style.tidy(along, "value", ""), here)
     display(figure)
 
 # %%
@@ -357,10 +365,11 @@ if testing:
 # %%
 if testing:
     here = made_of(control_results[control_results.study == "conflict"])
-    figure = control_figures.gradient_cosines(gradients, paper_figures.caption(here))
+    figure = curve_figures.gradient_cosines(gradients)
     drawn = gradients.melt(["condition", "scale", "seed", "step", "head"], ["cosine", "ratio", "norm", "norm_to"],
                            "metric")
-    paper_figures.save_figure(figure, workspace.figures / "control_gradients", paper_figures.tidy(drawn, "value", ""), here)
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_gradients", style.tidy(drawn, "value", ""), here)
     means = gradients.groupby(["condition", "head", "scale"], sort=False)[["cosine", "ratio", "norm", "norm_to"]].mean()
     display(figure, means.unstack("scale").style.format("{:.3g}").set_caption(
         "mean along training; ratio = norm (the head's, weighted) / norm_to (the prediction's)"))
@@ -398,9 +407,10 @@ if testing:
     weighed = weighed.assign(weight=weighed.scale.map(arms), scale=weighed.scale.str.partition(",")[0])
     weighed = weighed.sort_values("scale", key=lambda s: s.map({"pilot": 0, "full": 1}), kind="stable")
     here = made_of(rows)
-    figure = control_figures.weight_curve(weighed, paper_figures.caption(here), used=recipe.head_weight)
+    figure = control_figures.weight_curve(weighed, used=recipe.head_weight)
     table = paper_figures.study_table(weight_changes, weight_summary, 3, left_out)
-    paper_figures.save_figure(figure, workspace.figures / "control_weights",
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_weights",
                       table.assign(head_weight=table.scale.map(arms)), here)
     each = weight_changes[weight_changes.split == "episode"]
     stronger = contrasts.stronger(each.assign(weight=each.scale.map(arms), size=each.scale.str.partition(",")[0]))

@@ -52,9 +52,10 @@ from lewm_core.stats import claims, claims_report, patch_routes, power, verdicts
 from lewm_core.stats import paired as statistics
 from lewm_core.stats.evidence import gather
 from lewm_core.train import Recipe
+from lewm_core.utils.provenance import caption as caption_of
 from lewm_core.utils.provenance import collect
 from lewm_core.utils.workspace import SCALES, Workspace
-from lewm_core.viz import control_figures, data_figures, diagnostic_figures, paper_figures
+from lewm_core.viz import control_figures, diagnostic_figures, robustness_figures, style
 
 started = time.time()
 workspace = Workspace(output, figures)
@@ -120,15 +121,16 @@ provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint,
                      seeds=seeds, base=start.name, base_hash=start.hash, model=start.model, scale=probe_scale,
                      held_out={str(s): [str(frames["episode_id"][i]) for i in e] for s, e in held.items()},
                      missing=missing, duration_s=round(time.time() - started, 1))
-caption = paper_figures.caption(provenance) + "".join(f" · {name} not probed: {reason}" for name, reason in missing.items())
+caption = caption_of(provenance) + "".join(f" · {name} not probed: {reason}" for name, reason in missing.items())
 
 
 def probe_figure(rows: pd.DataFrame, stem: str):
     if rows.empty:
         return Markdown("Nothing could be probed.")
-    figure = data_figures.probe_bars(rows.assign(probe=rows.condition + ", " + rows.probe), caption)
-    paper_figures.save_figure(figure, workspace.figures / stem,
-                      paper_figures.tidy(rows, "r2", "r2", scale=probe_scale, split="episode"), provenance)
+    figure = diagnostic_figures.probe_bars(rows.assign(probe=rows.condition + ", " + rows.probe))
+    style.add_caption(figure, caption)
+    style.save_figure(figure, workspace.figures / stem,
+                      style.tidy(rows, "r2", "r2", scale=probe_scale, split="episode"), provenance)
     return figure
 
 
@@ -219,9 +221,10 @@ if "tracks" not in missing:
     points = pd.concat(parts, ignore_index=True).drop_duplicates(["seed", "series", "probe", "points"])
     here = provenance | {"seeds": [first], "duration_s": round(time.time() - started, 1)}
     shown = points[points.seed == first]
-    figure = control_figures.capacity_curves(shown, paper_figures.caption(here))
-    paper_figures.save_figure(figure, workspace.figures / "control_capacity",
-                      paper_figures.tidy(shown.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
+    figure = diagnostic_figures.capacity_curves(shown)
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_capacity",
+                      style.tidy(shown.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
                                  split="episode"), here)
     display(figure)
     display(Markdown("\n".join(f"- {line}" for line in capacity.describe_curve(shown))))
@@ -277,8 +280,9 @@ if evidence.patches is not None and len(evidence.patches):
     paired = patch_routes.route_changes(evidence.patches.results, design.baselines())
     table = patch_routes.route_table(paired, routes)
     here = provenance | {"seeds": {s: int(n) for s, n in paired.groupby("scale", sort=False).seed.nunique().items()}}
-    figure = diagnostic_figures.patch_effects(paired, table, paper_figures.caption(here))
-    paper_figures.save_figure(figure, workspace.figures / "control_patches", paper_figures.tidy(paired, "change", "mse change %"), here)
+    figure = control_figures.patch_effects(paired, table)
+    style.add_caption(figure, caption_of(here))
+    style.save_figure(figure, workspace.figures / "control_patches", style.tidy(paired, "change", "mse change %"), here)
     display(figure)
     shown = table.set_index(["scale", "condition"])[["mean", "low", "high", "n", "p_holm", "mde", "seeds", "helps"]]
     display(shown.style.format("{:.2f}", subset=["mean", "low", "high", "p_holm", "mde"]).set_caption(
@@ -337,9 +341,10 @@ display(Markdown("What these runs are:\n\n" + "\n".join(f"- {line}" for line in 
 
 # %%
 by_metric = claims.survival(evidence, [m for m in metrics.ERRORS if m in set(evidence.results.metric)])
-figure = control_figures.survival_map(by_metric, paper_figures.caption(about))
-paper_figures.save_figure(figure, workspace.figures / "claims_by_metric",
-                  paper_figures.tidy(by_metric.assign(value=by_metric.n), "value", "n"), about)
+figure = robustness_figures.survival_map(by_metric)
+style.add_caption(figure, caption_of(about))
+style.save_figure(figure, workspace.figures / "claims_by_metric",
+                  style.tidy(by_metric.assign(value=by_metric.n), "value", "n"), about)
 display(figure)
 
 # %%

@@ -68,9 +68,10 @@ from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.stats import paired
 from lewm_core.train import Recipe, default_device
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.provenance import caption as caption_of
 from lewm_core.utils.provenance import collect
 from lewm_core.utils.workspace import Workspace
-from lewm_core.viz import data_figures, images, paper_figures, widgets
+from lewm_core.viz import diagnostic_figures, images, style, widgets
 from lewm_core.viz.images import RolloutColumn
 
 started = time.time()
@@ -130,7 +131,7 @@ provenance = collect(profile=profile, data=data, fingerprint=frames.fingerprint,
                      base_hash=result(workspace.runs, run["run"].iloc[0])["base_hash"], scale=rollout_scale,
                      conditions=compared, steps=steps, history=history, held_out=[ids[e] for e in held],
                      duration_s=round(time.time() - started, 1))
-caption = paper_figures.caption(provenance)
+caption = caption_of(provenance)
 
 
 def numbers(rows: pd.DataFrame, *drawn: str) -> pd.DataFrame:
@@ -138,15 +139,15 @@ def numbers(rows: pd.DataFrame, *drawn: str) -> pd.DataFrame:
     rows = rows.assign(seed=rollout_seed, retrieved_episode=[ids[e] for e in corpus.episode[rows.frame]],
                        retrieved_frame=corpus.frame[rows.frame], episode=[ids[e] for e in rows.episode])
     labels = ["seed", "episode", "start", "step", "space", "model", "scope", "retrieved_episode", "retrieved_frame"]
-    return paper_figures.tidy(rows.melt(labels, drawn, "metric", "value"), "value", "", "model", scale=rollout_scale,
+    return style.tidy(rows.melt(labels, drawn, "metric", "value"), "value", "", "model", scale=rollout_scale,
                       split="episode")
 
 
 relative = table.groupby(["episode", "start", "step", "model"], sort=False).relative.mean().reset_index()
-figure = data_figures.rollout_distance(relative.rename(columns={"relative": "distance"}),
-                                 caption + " · static: mean over the models' latent spaces",
+figure = diagnostic_figures.rollout_distance(relative.rename(columns={"relative": "distance"}),
                                  "distance to the true latent ÷ corpus spread")
-paper_figures.save_figure(figure, workspace.figures / "rollout_distance", numbers(table, "relative"), provenance)
+style.add_caption(figure, caption + " · persistence: mean over the models' latent spaces")
+style.save_figure(figure, workspace.figures / "rollout_distance", numbers(table, "relative"), provenance)
 display(figure)
 
 # %% [markdown]
@@ -249,9 +250,10 @@ order = ["ground truth", *[f"{c} retrieval" for c in compared], *[f"{c} decoder"
 show = sorted({1, *np.linspace(1, steps, min(4, steps)).round().astype(int).tolist()})
 headline = (f"{ids[episode]}: {frames['task'][episode] or 'no task text'} · predicted from frames {start} to "
             f"{start + history - 1}, held out")
-figure4 = images.rollout_strip([chosen[c] for c in order], at_steps, show, headline, caption)
+figure4 = images.rollout_strip([chosen[c] for c in order], at_steps, show, headline)
 shown = table[(table.episode == episode) & (table.start == start)]
-paper_figures.save_figure(figure4, workspace.figures / "figure4", numbers(shown, "distance", "retrieval_distance"), provenance)
+style.add_caption(figure4, caption)
+style.save_figure(figure4, workspace.figures / "figure4", numbers(shown, "distance", "retrieval_distance"), provenance)
 display(figure4)
 
 # %%
@@ -265,9 +267,10 @@ display(HTML(f'<img alt="Figure 4 as an animation" src="data:image/gif;base64,{p
 # %%
 order = ["ground truth", "static", *[f"{c} retrieval" for c in compared],
          *[f"{c} retrieval, same episode" for c in compared]]
-scopes_figure = images.rollout_strip([chosen[c] for c in order], at_steps, show, headline, caption)
+scopes_figure = images.rollout_strip([chosen[c] for c in order], at_steps, show, headline)
 both = pd.concat([t[(t.episode == episode) & (t.start == start)] for t in tables.values()])
-paper_figures.save_figure(scopes_figure, workspace.figures / "rollout_scopes", numbers(both, "retrieval_distance"), provenance)
+style.add_caption(scopes_figure, caption)
+style.save_figure(scopes_figure, workspace.figures / "rollout_scopes", numbers(both, "retrieval_distance"), provenance)
 display(scopes_figure)
 
 # %% [markdown]
@@ -354,9 +357,10 @@ if tasks:
     summary = planning.summarise(tries)
     made = provenance | {"tasks": [(t.recording.id, t.start, t.kind) for t in tasks], "near": planning.NEAR,
                          "cem": asdict(settings), "every": plan_every, "duration_s": round(time.time() - started, 1)}
-    figure = data_figures.planning(summary, caption)
-    paper_figures.save_figure(figure, workspace.figures / "planning",
-                      paper_figures.tidy(summary, "value", "", "method", scale=rollout_scale, seed=rollout_seed,
+    figure = diagnostic_figures.planning(summary)
+    style.add_caption(figure, caption)
+    style.save_figure(figure, workspace.figures / "planning",
+                      style.tidy(summary, "value", "", "method", scale=rollout_scale, seed=rollout_seed,
                                  split="episode"), made)
     display(figure)
 

@@ -19,7 +19,7 @@ from lewm_core.checkpoints import checkpoint, config_json, hub
 from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_json
-from lewm_core.viz.style import SIMULATED
+from lewm_core.utils.provenance import data_label
 
 WEIGHTS, TENSORS, CARD = "weights.pt", "model.safetensors", "README.md"
 FILES = (hub.CONFIG, WEIGHTS, TENSORS, hub.HEADS, CARD)
@@ -69,10 +69,10 @@ def card(model: LeWM, metadata: Mapping[str, object], name: str, heads: bool) ->
     front = ["library_name: stable-worldmodel", "pipeline_tag: robotics", "tags: [lewm, world-model, jepa]"]
     if hub.is_id(base.split(" (")[0]):
         front.append(f"base_model: {base.split(' (')[0]}")
-    config, data = model.config, metadata.get("data")
+    config = model.config
     known = {
         "condition": metadata.get("condition"), "seed": metadata.get("seed"),
-        "data": f"{data}, simulated" if data in SIMULATED else data,
+        "data": data_label(metadata.get("data")),
         "dataset fingerprint": metadata.get("dataset") or metadata.get("source"),
         "base": base or None, "base hash": metadata.get("base_hash"), "scale": metadata.get("scale"),
         "optimizer steps": metadata.get("steps"), "parameters": f"{sum(p.numel() for p in model.parameters()):,}",

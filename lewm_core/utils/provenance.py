@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -35,6 +36,39 @@ def collect(device: str | None = None, **extra: object) -> dict[str, object]:
     if clash := own.keys() & extra.keys():
         raise InputError("provenance.collect", ", ".join(sorted(clash)), "names that are not recorded already")
     return own | extra
+
+
+def data_label(data: str | None) -> str | None:
+    """The name of a data source as readers see it: simulated data are called so wherever they are named."""
+    return f"{data}, simulated" if data in SIMULATED else data
+
+
+def caption(record: Mapping[str, object]) -> str:
+    """One line that says what made a figure, from a record as `collect` makes it; it says only what is recorded."""
+    parts = []
+    if "profile" in record:
+        parts.append(f"profile {record['profile']}")
+    if "data" in record:
+        parts.append(f"data: {data_label(record['data'])}")
+    if record.get("base"):
+        parts.append(f"base: {record['base']}")
+    if record.get("seeds") is not None:
+        parts.append(_seeds(record["seeds"]))
+    if "commit" in record:
+        commit = record["commit"]
+        changed = " with local changes" if record.get("dirty") else ""
+        parts.append((f"commit {commit[:10]}" if commit else "commit unknown") + changed)
+    return " · ".join(parts)
+
+
+def _seeds(seeds: Mapping[str, object] | Sequence[int] | int) -> str:
+    """How many seeds, in words; `seeds` is their number or a list of them, or one of these per group."""
+    def count(some: Sequence[int] | int) -> int:
+        return len(some) if isinstance(some, Sequence) else some
+
+    if isinstance(seeds, Mapping):
+        return "seeds: " + ", ".join(f"{count(some)} {group}" for group, some in seeds.items())
+    return f"{count(seeds)} seed{'' if count(seeds) == 1 else 's'}"
 
 
 def revision(root: Path = ROOT) -> tuple[str | None, bool | None]:

@@ -1,199 +1,226 @@
-"""The charts of what a study can tell: its power, its metrics, its split's leak, and supervision through patch tokens.
+"""Figures of finished models: what probes recover, how far rollouts drift, how planning fares, how training went.
 
-As in `plots`: functions from tables to Matplotlib figures. What the paper reports is drawn as a star.
+Each function takes a table and returns a Matplotlib figure.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
-from lewm_core.conditions import condition, in_order
-from lewm_core.stats import paper
-from lewm_core.utils.errors import InputError
-from lewm_core.utils.workspace import SCALES
-from lewm_core.viz.control_figures import METRIC
-from lewm_core.viz.data_figures import need
-from lewm_core.viz.style import GREY, PAPER, SPLIT, colour, new_figure, styled
+from lewm_core.conditions import in_order
+from lewm_core.diagnostics.capacity import STATE, STATE_FIRST
+from lewm_core.stats.evidence import FLOORS
+from lewm_core.viz import draw, style
+from lewm_core.viz.style import GREY, PAIR, colour, rows_where
 
-ROUTES = {"cls": "CLS\nhead", "patch": "patch\nhead", "pp": "patch\npredictor"}  # how a signal reaches the model
+PERSISTENCE = "static"  # in tables, the rollout that repeats the last context frame
+NO_MODEL = {  # what acts without a model, by its name in tables: label, colour, line
+    "static": ("no action", GREY, "--"), "random": ("random", "0.72", "--"), "recorded": ("recorded", "black", ":"),
+}
+KINDS = {  # of planning tasks: label, marker, its place beside the method's
+    "all": ("all tasks", "o", -0.2), "reach": ("the object stays", "^", 0), "move": ("the object must move", "s", 0.2),
+}
+TOKENS = {"CLS": "CLS token"}  # the others are "… tokens"
+LOWEST_R2 = -1.0  # bars below it are cut there and labelled with their value
+SERIES = {  # of tokens and floors in the capacity curve: colour, line
+    "CLS": ("#0072B2", "-"), "patch": ("#D55E00", "-"), "both": ("#CC79A7", "-"),
+    STATE: ("0.45", (0, (1, 1.5))), STATE_FIRST: ("0.1", (0, (1, 1.5))),
+    FLOORS[0]: ("0.6", (0, (5, 2))), FLOORS[1]: ("0.6", (0, (2, 3))),
+}
 
 
-@styled
-def power_chart(power: pd.DataFrame, summary: pd.DataFrame, caption: str = "", figure: int = 1) -> Figure:
-    """What each condition's seeds can detect, beside what they found and what the paper reports; sizes without sign.
+@style.styled
+def probe_bars(table: pd.DataFrame) -> Figure:
+    """What a probe recovers from the CLS token and from the patch tokens: R² on held-out episodes.
 
-    power: as from `power.power_table`, of one scale, metric and split. summary: as from statistics.summarise. figure:
-    of the paper, whose values are drawn.
+    table: columns target (depth, tracks, …), tokens ("CLS" or "patch"), r2, and seed, if there are several; with a
+        column probe ("linear", "mlp") a panel each.
     """
-    need(power, "power", ["condition", "scale", "n", "mde", "mde_low", "mde_high", "effect"])
-    power = power[np.isfinite(power.mde)]
-    fig, axes = new_figure(1.6 + 0.85 * max(5, len(power)), 4.4, caption=caption)
-    ax, found = axes[0, 0], summary.set_index("condition")["mean"].abs()
-    scale = power.scale.iloc[0] if len(power) else "pilot"
-    reported = paper.reported(figure, scale).abs()
-    for x, row in enumerate(power.itertuples()):
-        c = row.condition
-        ax.vlines([x], row.mde_low, row.mde_high, color=colour(c), linewidth=7, alpha=0.3)
-        ax.plot([x], [row.mde], marker="_", markersize=15, markeredgewidth=2.5, color=colour(c), gid=f"{c}/mde")
-        if c in found.index and found[c] > 0:
-            ax.plot([x - 0.2], [found[c]], marker="o", markersize=6, color="0.15", linestyle="none", gid=f"{c}/mean")
-        if c in reported.index:
-            ax.plot([x + 0.2], [reported[c]], **PAPER, gid=f"{c}/paper")
-    if len(power):
-        ax.axhline(power.effect.iloc[0], color="0.4", linewidth=1, linestyle="--")
-    ax.set_yscale("log")
-    for which in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-        which(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "125" else ""))
-    ax.set_xticks(range(len(power)), power.condition)
-    ax.grid(axis="x", visible=False)
-    ax.set_ylabel("size of the change against A (%, log scale)")
-    n = sorted(set(power.n))
-    told = ("" if not n else f"n = {n[0]}" if len(n) == 1 else f"n = {n[0]} to {n[-1]}")
-    handles = [(Line2D([], [], color="0.3", marker="_", markersize=13, markeredgewidth=2.5, linestyle="none"),
-                f"smallest change detected at 80 % ({told})"),
-               (Line2D([], [], color="0.3", linewidth=7, alpha=0.3), "its 95 % interval"),
-               (Line2D([], [], color="0.15", marker="o", linestyle="none"), "mean change found here"),
-               (Line2D([], [], **PAPER), f"reported, paper Figure {figure}"),
-               (Line2D([], [], color="0.4", linewidth=1, linestyle="--"), f"the paper's ±{paper.FULL_SCALE_BAND} %")]
-    fig.legend(*zip(*handles, strict=True), loc="outside upper left", ncols=3)
+    style.need(table, "probes", ["target", "tokens", "r2"])
+    if table.empty:
+        return style.empty_figure("nothing could be probed")
+    probes = list(dict.fromkeys(table.probe)) if "probe" in table else [""]
+    targets = list(dict.fromkeys(table.target))
+    fig, axes = style.new_figure(1.2 + max(3.5, 1.25 * len(targets)) * len(probes), 4, 1, len(probes), sharey=True)
+    lowest = max(LOWEST_R2, min(0.0, float(table.r2.min())))
+    for ax, probe in zip(axes[0], probes, strict=True):
+        rows = table[table.probe == probe] if probe else table
+        draw.zero_line(ax)
+        for k, tokens in enumerate(dict.fromkeys(table.tokens)):
+            shift = (k - (table.tokens.nunique() - 1) / 2) * 0.38
+            for i, target in enumerate(targets):
+                values = rows_where(rows, tokens=tokens, target=target).r2.to_numpy(float)
+                if len(values):
+                    bar = _probe_bar(ax, i + shift, values, lowest, PAIR[k % 2], f"{target}/{tokens}/{probe}")
+                    bar.set_label(TOKENS.get(tokens, f"{tokens} tokens"))
+        draw.names_axis(ax, targets)
+        ax.set_title(f"{probe} probe" if probe else "Probe")
+        ax.set_ylim(lowest * 1.08, 1.1)
+    axes[0, 0].set_ylabel("R² on held-out episodes (1 is perfect)")
+    draw.legend(fig, draw.labelled(axes[0, 0]), 2)
     return fig
 
 
-@styled
-def metric_panels(summary: pd.DataFrame, caption: str = "", scale: str = "pilot") -> Figure:
-    """The change of every condition against A under each metric: a panel per metric, a row per condition.
+def _probe_bar(ax: Axes, x: float, values: np.ndarray, lowest: float, shade: str, gid: str):
+    """A bar for the mean of `values` with its number, and a dot per seed where there are several."""
+    mean = values.mean()
+    bar = ax.bar([x], [max(mean, lowest)], 0.34, color=shade, alpha=0.75, gid=gid)
+    if len(values) > 1:
+        ax.scatter(np.full(len(values), x), values, s=12, color="0.2", zorder=3)
+    ax.annotate(f"{mean:.2f}".replace("-", "−"), (x, max(0, np.max(values))), xytext=(0, 4),
+                textcoords="offset points", ha="center", fontsize=8.5)
+    return bar
 
-    summary: as from statistics.summarise; the episode split is filled, the window split hollow below it.
+
+@style.styled
+def capacity_curves(table: pd.DataFrame) -> Figure:
+    """Track error against the number of points regressed at once, a panel per probe, a line per set of tokens.
+
+    table: as from capacity.capacity_curve (series, probe, points, error), with a column seed if there are several runs.
+    The state is dotted (the ceiling of what can be recovered), predictions that look at nothing are dashed.
     """
-    need(summary, "summary", ["condition", "scale", "split", "metric", "mean", "low", "high"])
-    rows = summary[summary.scale == scale]
-    names, metrics = in_order(rows.condition)[::-1], list(dict.fromkeys(rows.metric))
-    metrics = [*(m for m in METRIC if m in metrics), *(m for m in metrics if m not in METRIC)]
-    columns = max(1, min(5, len(metrics)))
-    lines = -(-len(metrics) // columns)
-    fig, axes = new_figure(1.2 + 2.5 * columns, 1.3 + (0.9 + 0.25 * len(names)) * lines, lines, columns,
-                           caption=caption, sharey=True)
-    for ax, metric in zip(axes.flat, metrics, strict=False):
-        ax.axvline(0, color="0.4", linewidth=1)
-        for dy, split in zip((0.15, -0.2), SPLIT, strict=True):
-            part = rows[(rows.metric == metric) & (rows.split == split)].set_index("condition")
-            for y, c in enumerate(names):
-                if c in part.index:
-                    row = part.loc[c]
-                    ax.hlines(y + dy, row.low, row.high, color=colour(c), linewidth=2.2 if dy > 0 else 1.2)
-                    ax.plot([row["mean"]], [y + dy], marker="o", markersize=6 if dy > 0 else 5, color=colour(c),
-                            markerfacecolor=colour(c) if dy > 0 else "white", gid=f"{c}/{metric}/{split}/mean")
-        ax.set_title(METRIC.get(metric, metric.replace("_", " ")), fontsize=9.5)
-        ax.grid(axis="y", visible=False)
-    for ax in axes.flat[len(metrics):]:
-        ax.set_visible(False)
-    for ax in axes[:, 0]:
-        ax.set_yticks(range(len(names)), names)
-    for i, ax in enumerate(axes.flat[: len(metrics)]):
-        if i + columns >= len(metrics):
-            ax.set_xlabel("change against A (%)")
-            ax.xaxis.set_tick_params(labelbottom=True)
-    handles = [(Line2D([], [], color="0.3", marker="o"), f"mean and 95 % interval, {SPLIT['episode']}"),
-               (Line2D([], [], color="0.3", marker="o", markerfacecolor="white", linewidth=1.2), SPLIT["window"])]
-    fig.legend(*zip(*handles, strict=True), loc="outside upper left", ncols=2)
+    style.need(table, "capacity", ["series", "probe", "points", "error"])
+    if table.empty:
+        return style.empty_figure("no tracks to regress")
+    probes = [p for p in dict.fromkeys(table.probe) if p]
+    fig, axes = style.new_figure(max(6.5, 3.8 * len(probes) + 0.8), 4.2, 1, max(1, len(probes)), sharey=True)
+    given = list(dict.fromkeys(table.series))
+    names = [*(s for s in SERIES if s in given), *(s for s in given if s not in SERIES)]
+    for ax, probe in zip(axes[0], probes, strict=True):
+        for i, name in enumerate(names):
+            rows = table[(table.series == name) & table.probe.isin([probe, ""])]
+            if rows.empty:
+                continue
+            shade, line = SERIES.get(name) or (sns.color_palette("colorblind")[i % 10], "-")
+            mean, floor = rows.groupby("points").error.mean(), name in FLOORS
+            ax.plot(mean.index, mean, color=shade, linestyle=line, linewidth=1.6 if floor else 2,
+                    marker=None if floor else "o", markersize=5, label=name, gid=f"{name}/{probe}/mean")
+            if rows.groupby("points").size().max() > 1 and not floor:
+                ax.scatter(rows.points, rows.error, color=shade, s=10, alpha=0.5, linewidth=0)
+        draw.sizes_axis(ax, sorted(set(table.points)))
+        ax.set_title("MLP probe" if probe == "mlp" else f"{probe} probe")
+        ax.set_xlabel("points regressed at once (log scale)")
+    axes[0, 0].set_ylim(0, 1.08 * table.error.max())
+    axes[0, 0].set_ylabel("error on held-out episodes (px at 224)")
+    draw.legend(fig, draw.labelled(axes[0, 0]), len(names))
     return fig
 
 
-@styled
-def leak_chart(by_shared: pd.DataFrame, summary: pd.DataFrame, caption: str = "") -> Figure:
-    """Does a held-out window's error depend on how many of its frames were trained on? And what is the split worth?
+@style.styled
+def rollout_distance(table: pd.DataFrame, ylabel: str = "L2 distance to the true embedding") -> Figure:
+    """Distance over rollout steps, a line per model, the persistence baseline dashed.
 
-    by_shared: as from `leak.error_by_shared`, summary: as from `leak.leak_summary`, of one scale or several; "base" is
-    the model before fine-tuning, which saw none of them.
+    table: columns step (1 …), model (a condition, or "static" for persistence), distance, and episode or seed where
+        there are several; the line is their mean and the band holds the middle half.
     """
-    need(by_shared, "leak", ["condition", "scale", "seed", "split", "shared", "mse_over_static"])
-    need(summary, "leak summary", ["condition", "scale", "measure", "mean", "low", "high"])
-    scales, names = list(dict.fromkeys(by_shared.scale)), list(dict.fromkeys(by_shared.condition))
-    fig, axes = new_figure(4.2 * (len(scales) + 1) + 0.6, 4.2, 1, len(scales) + 1, caption=caption)
-    for ax, scale in zip(axes[0], scales, strict=False):
-        for i, c in enumerate(names):
-            shade = GREY if c == "base" else colour(c)
-            for split, style in (("window", {"markerfacecolor": "white"}), ("episode", {"linestyle": "none"})):
-                rows = by_shared[(by_shared.condition == c) & (by_shared.scale == scale) & (by_shared.split == split)]
-                x = rows.shared + 0.08 * (i - (len(names) - 1) / 2)
-                ax.scatter(x, rows.mse_over_static, s=12, color=shade, alpha=0.5, linewidth=0)
-                mean = rows.groupby("shared").mse_over_static.mean()
-                ax.plot(mean.index + 0.08 * (i - (len(names) - 1) / 2), mean, marker="o", markersize=7, color=shade,
-                        gid=f"{c}/{scale}/{split}/mean", **style)
-        ax.axhline(1, color="0.4", linewidth=1)
-        ax.set(xlabel="frames of the window that were trained on", ylabel="MSE over static MSE")
-        ax.set_xticks(range(5))
-        ax.set_title(f"{scale}: error by what was seen")
-    ax, labels = axes[0, -1], []
-    for scale in scales:
-        for c in names:
-            for measure, text in (("gap", f"{c}: gap"), ("leak", f"{c} beyond base: leak")):
-                row = summary[(summary.scale == scale) & (summary.condition == c) & (summary.measure == measure)]
-                if len(row):
-                    y, (row,) = -len(labels), row.itertuples()
-                    shade = GREY if c == "base" else colour(c)
-                    ax.hlines(y, row.low, row.high, color=shade, linewidth=2.4)
-                    ax.plot([row.mean], [y], marker="o", markersize=8, color=shade, gid=f"{c}/{scale}/{measure}")
-                    labels.append(f"{text}\n({scale})" if len(scales) > 1 else text)
-    ax.axvline(0, color="0.4", linewidth=1)
-    ax.set_yticks(-np.arange(len(labels)), labels)
-    ax.set_ylim(-len(labels) + 0.4, 0.6)
-    ax.grid(axis="y", visible=False)
-    ax.set_xlabel("MSE of unseen episodes\nagainst held-out windows (%)")
-    ax.set_title("What the split is worth")
-    handles = [(Line2D([], [], color=GREY if c == "base" else colour(c), linewidth=4),
-                "the base, before fine-tuning" if c == "base" else f"{c}, fine-tuned") for c in names]
-    handles += [(Line2D([], [], color="0.3", marker="o", linestyle="none"), SPLIT["episode"]),
-                (Line2D([], [], color="0.3", marker="o", markerfacecolor="white"), SPLIT["window"]),
-                (Line2D([], [], color="0.4", linewidth=1), "the static prediction")]
-    fig.legend(*zip(*handles, strict=True), loc="outside upper left", ncols=3)
+    style.need(table, "rollout distances", ["step", "model", "distance"])
+    if table.empty:
+        return style.empty_figure("no rollout on held-out episodes")
+    fig, axes = style.new_figure(8, 4.4)
+    ax = axes[0, 0]
+    for name in in_order([*table.model[table.model != PERSISTENCE], *table.model]):
+        look = {"color": colour(name), "label": style.name_and_title(name)}
+        if name == PERSISTENCE:
+            look = {"color": GREY, "linestyle": "--", "label": "persistence: last context frame"}
+        rows = table[table.model == name].groupby("step").distance
+        mean = rows.mean()
+        marker = "o" if len(mean) < 16 else None
+        ax.plot(mean.index, mean, linewidth=2, marker=marker, markersize=4, gid=f"{name}/mean", **look)
+        if rows.size().max() > 3:
+            ax.fill_between(mean.index, rows.quantile(0.25), rows.quantile(0.75), color=look["color"], alpha=0.12,
+                            linewidth=0)
+    ax.set_ylim(bottom=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="rollout step", ylabel=ylabel)
+    n = int(table.groupby(["model", "step"]).size().max())
+    band = ", band: middle half" if n > 3 else ""
+    ax.set_title(f"Mean of {n} rollouts{band}" if n > 1 else "One rollout")
+    draw.legend(fig, draw.labelled(ax), 3)
     return fig
 
 
-@styled
-def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame, caption: str = "", split: str = "episode") -> Figure:
-    """Does a signal help more by another route? CLS head, patch head, patch-aware predictor; pilot beside full scale.
+@style.styled
+def planning(summary: pd.DataFrame) -> Figure:
+    """How often and how nearly each method comes to its goals on the tabletop.
 
-    changes, summary: as from statistics.paired_change and statistics.summarise, each condition against its own
-    baseline.
+    summary: as from planning.summarise; methods are those of NO_MODEL, conditions and "base".
     """
-    need(changes, "changes", ["condition", "scale", "split", "change"])
-    need(summary, "summary", ["condition", "scale", "split", "mean", "low", "high", "n"])
-    rows, seeds = (t[t.split == split] for t in (summary, changes))
-    scales, names = [s for s in SCALES if s in set(rows.scale)], in_order(rows.condition)
-    signals = [s for s in ("B", "D") if any(n.split("-")[0] == s for n in names)]
-    if not signals:
-        raise InputError("changes", ", ".join(names) or "no condition", "conditions that supervise depth or tracks")
-    fig, axes = new_figure(4.6 * len(scales) + 0.8, 4.6, 1, len(scales), caption=caption, sharey=True)
+    style.need(summary, "planning", ["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])
+    if summary.empty:
+        return style.empty_figure("no planning task")
+    fig, axes = style.new_figure(11, 7, 2, 2)
+    methods = list(dict.fromkeys(summary.method))
+    looks = {m: NO_MODEL.get(m) or (m, colour(m), "-") for m in methods}
+    success = summary[summary.metric == "success"]
+    _goals_reached(axes[0, 0], success[success.factor == 1], looks)
+    ax = axes[0, 1]
+    for method, (label, shade, line) in looks.items():
+        rows = rows_where(success, kind="all", method=method)
+        ax.plot(rows.factor, rows.value, marker="o", markersize=4, color=shade, linestyle=line, linewidth=2,
+                label=label)
+    ax.axvline(1, **draw.THIN)
+    ax.set_ylim(-0.04, 1.04)
+    ax.set(xlabel="how near counts as reached (× the threshold)", ylabel="share of goals reached")
+    ax.set_title("What the threshold decides")
+    for ax, name in zip(axes[1], ("gripper", "object"), strict=True):
+        rows = summary[summary.metric == f"{name} left"]
+        for method, (_, shade, line) in looks.items():
+            own = rows[rows.method == method]
+            ax.plot(own.step, own.value, color=shade, linestyle=line, linewidth=2, gid=f"{method}/{name}")
+        draw.zero_line(ax, at=1)
+        ax.set_ylim(bottom=0)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set(xlabel="step", ylabel="median distance to go ÷ at the start")
+        words = "Gripper, all tasks" if name == "gripper" else "Object, where it must move"
+        ax.set_title(words if rows.n.max() > 0 else f"{words}: no task")
+    draw.legend(fig, draw.labelled(axes[0, 1]), len(methods), handlelength=3)
+    return fig
+
+
+def _goals_reached(ax: Axes, success: pd.DataFrame, looks: dict[str, tuple]) -> None:
+    """The share of goals that each method reached, by kind of task, with its interval."""
+    for kind, (words, marker, shift) in KINDS.items():
+        rows, hollow = success[success.kind == kind], kind != "all"
+        for row in rows.rename(columns={"value": "mean"}).itertuples():
+            x, shade = list(looks).index(row.method) + shift, looks[row.method][1]
+            draw.effect(ax, x, row, shade, f"{row.method}/{kind}", hollow=hollow, marker=marker)
+        if len(rows):
+            ax.plot([], [], marker, color="0.3", markerfacecolor="white" if hollow else "0.3", markersize=7,
+                    label=f"{words} (n = {rows.n.iloc[0]})")
+    draw.names_axis(ax, [label for label, *_ in looks.values()])
+    ax.set_ylim(-0.04, 1.04)
+    ax.set_ylabel("share of goals reached")
+    ax.set_title("Goals reached, mean and 95 % interval")
+    ax.legend(loc="upper left")
+
+
+@style.styled
+def learning_curves(table: pd.DataFrame, ylabel: str = "training loss",
+                    conditions: Sequence[str] | None = None) -> Figure:
+    """A quantity over optimizer steps: a thin line per seed, a thick one for their mean, a panel per scale.
+
+    table: columns condition, seed, step, value, and scale where there are two. conditions: those shown, if they are
+    there; None: all.
+    """
+    style.need(table, "learning curves", ["condition", "seed", "step", "value"])
+    table = table if "scale" in table else table.assign(scale="")
+    if conditions is not None:
+        table = table[table.condition.isin(list(conditions))]
+    if table.empty:
+        return style.empty_figure("no run of these conditions")
+    scales = style.scales_of(table)
+    fig, axes = style.new_figure(4.4 * len(scales) + 1, 4.2, 1, len(scales))
     for ax, scale in zip(axes[0], scales, strict=True):
-        ax.axhline(0, color="0.4", linewidth=1)
-        ticks, labels, x = [], [], 0.0
-        for signal in signals:
-            for c in (n for n in names if n.split("-")[0] == signal):
-                for row in rows[(rows.condition == c) & (rows.scale == scale)].itertuples():
-                    ax.vlines(x, row.low, row.high, color=colour(c), linewidth=2.4)
-                    ax.plot([x], [row.mean], marker="o", markersize=8, color=colour(c), gid=f"{c}/{scale}/mean")
-                    own = seeds[(seeds.condition == c) & (seeds.scale == scale)]
-                    ax.scatter(np.full(len(own), x - 0.14), own.change, s=14, color=colour(c), alpha=0.7, linewidth=0,
-                               gid=f"{c}/{scale}/seeds")
-                ticks.append(x)
-                labels.append(f"{c}\n{ROUTES[c.partition('-')[2] or 'cls']}")
-                x += 1
-            x += 0.5
-        ax.set_xticks(ticks, labels)
-        ax.set_xlim(-0.6, x - 0.9)
-        ax.grid(axis="x", visible=False)
-        ax.set_title(f"{scale}: depth (B) and tracks (D) by route")
-    against = {c: condition(c).baseline for c in names}
-    axes[0, 0].set_ylabel("change in next-latent MSE against the baseline (%)\n"
-                          + ", ".join(f"{b} for {'pp' if b == 'A-pp' else 'the others'}"
-                                      for b in dict.fromkeys(against.values())), fontsize=9)
-    n = sorted(set(rows.n))
-    told = f"n = {n[0]}" if len(n) == 1 else f"n = {n[0]} to {n[-1]}"
-    handles = [(Line2D([], [], color="0.3", marker="o", markersize=4, linestyle="none"), "one seed"),
-               (Line2D([], [], color="0.3", marker="o", markersize=8),
-                f"mean and 95 % interval ({told}), {SPLIT[split]}")]
-    fig.legend(*zip(*handles, strict=True), loc="outside upper left", ncols=2)
+        rows = table[table.scale == scale]
+        for name in in_order(rows.condition):
+            curves = rows[rows.condition == name].pivot(index="step", columns="seed", values="value")
+            draw.seeds_and_mean(ax, curves, colour(name), name, f"{name}/mean")
+        ax.set_xlabel("optimizer step")
+        ax.set_title(scale)
+    axes[0, 0].set_ylabel(ylabel)
+    draw.legend(fig, draw.labelled(*axes[0]), 11)
     return fig

@@ -93,7 +93,7 @@ def draw_depth(depth: np.ndarray, near: float, far: float, inside: np.ndarray | 
 
 
 @styled
-def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: int = 6, caption: str = "",
+def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: int = 6,
                   good: Sequence[bool] | None = None) -> Figure:
     """Images (H, W, 3) in a grid with a title over each.
 
@@ -105,7 +105,7 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: in
     rows = -(-len(images) // ncols)
     words = ["\n".join(textwrap.fill(line, 26) for line in str(t).splitlines()) for t in titles]
     lines = max(w.count("\n") for w in words) + 1
-    fig, axes = new_figure(1.75 * ncols, (1.75 + 0.15 * lines) * rows + 0.4, rows, ncols, caption=caption)
+    fig, axes = new_figure(1.75 * ncols, (1.75 + 0.15 * lines) * rows + 0.4, rows, ncols)
     for i, ax in enumerate(axes.flat):
         _picture(ax, images[i] if i < len(images) else None)
         if i < len(images):
@@ -116,7 +116,7 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: in
 
 
 @styled
-def packet_view(episode: Episode, signals: Signals, n: int = 8, caption: str = "", trail: int = 8) -> Figure:
+def packet_view(episode: Episode, signals: Signals, n: int = 8, trail: int = 8) -> Figure:
     """One episode's signals over `n` time steps: RGB, depth, tracks with trails, mask, masked depth.
 
     A missing signal is an empty row that says why. Depth has one colour scale over the episode.
@@ -141,7 +141,7 @@ def packet_view(episode: Episode, signals: Signals, n: int = 8, caption: str = "
     rows.append(("masked\ndepth", " ".join(absent) or None,
                  lambda t: draw_depth(signals.depth[t], near, far, to_supervision(signals.mask[t:t + 1])[0])))
 
-    fig, axes = new_figure(1.35 * len(times) + 0.7, 1.4 * len(rows) + 0.6, len(rows), len(times), caption=caption)
+    fig, axes = new_figure(1.35 * len(times) + 0.7, 1.4 * len(rows) + 0.6, len(rows), len(times))
     for row, (label, reason, draw) in zip(axes, rows, strict=True):
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         for ax, t in zip(row, times, strict=True):
@@ -186,7 +186,7 @@ class RolloutColumn:
 
 @styled
 def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: Sequence[int] | None = None,
-                  title: str = "", caption: str = "") -> Figure:
+                  title: str = "") -> Figure:
     """Figure 4: a column per source of images, a row per rollout step.
 
     Args:
@@ -198,7 +198,7 @@ def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: 
     indices = [list(steps).index(s) for s in (steps if show is None else show)]
     noted = any(len(c.notes) for c in columns)
     fig, axes = new_figure(1.75 * len(columns) + 0.7, (1.95 if noted else 1.75) * len(indices) + 0.9, len(indices),
-                           len(columns), caption=caption)
+                           len(columns))
     for row, i in zip(axes, indices, strict=True):
         row[0].set_ylabel(f"+{steps[i]}", rotation=0, ha="right", va="center", fontsize=10)
         for ax, column in zip(row, columns, strict=True):

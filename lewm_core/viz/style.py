@@ -1,4 +1,4 @@
-"""What all figures share: the style, the colour of a condition, the caption, the table of numbers, and saving."""
+"""What all figures share: the look, the colour of a condition, an empty figure, the caption, and saving."""
 
 import functools
 import io
@@ -9,14 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lewm_core.conditions import ALL
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
-from lewm_core.utils.provenance import SIMULATED
 
 STYLE = {
     **sns.axes_style("whitegrid", {"axes.edgecolor": "0.4", "grid.color": "0.9", "axes.spines.top": False,
@@ -31,9 +32,19 @@ COLOURS = {  # after Okabe and Ito; the C family is one hue from light to dark
     "D": "#D55E00", "D-fg": "#E69F00", "E": "#CC79A7", "F": "#56B4E9", "G": "#8A7A00",
 }
 OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions that the table of the paper does not have
+PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
 GREY = "0.55"
-PAPER = {"marker": "*", "color": "black", "markersize": 11, "markerfacecolor": "white", "linestyle": "none"}
 SPLIT = {"episode": "episode split", "window": "window split (the paper's)"}
+METRICS = {
+    "mse": "next-latent MSE",
+    "mse_over_variance": "MSE over target variance",
+    "mse_over_static": "MSE over persistence MSE",
+    "sigreg": "SIGReg",
+    "yardstick": "yardstick (base's space)",
+    "rollout_1": "rollout error, 1 step",
+    "rollout_5": "rollout error, 5 steps",
+    "rollout_10": "rollout error, 10 steps",
+}
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]  # that every figure's table has at least
 
 
@@ -58,13 +69,26 @@ def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
     return run
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, caption: str = "", **kwargs):
-    """A figure of that size (inches) with rows × columns axes and the caption under them: (figure, axes array)."""
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs) -> tuple[Figure, np.ndarray]:
+    """A figure of that size (inches) and its axes, an array of rows × columns."""
     fig = Chart(figsize=(width, height), layout="constrained")
-    axes = fig.subplots(rows, columns, squeeze=False, **kwargs)
-    if caption:
-        fig.supxlabel(textwrap.fill(caption, int(width * 15)), x=0.01, ha="left", fontsize=8, color="0.35")
-    return fig, axes
+    return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+@styled
+def empty_figure(reason: str) -> Figure:
+    """A figure that only says why there is nothing to show."""
+    fig, axes = new_figure(7, 1.2)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0, 0.5, textwrap.fill(f"not run: {reason}", 100), va="center", color="0.35")
+    return fig
+
+
+@styled
+def add_caption(fig: Figure, text: str) -> Figure:
+    """Write `text` small under the axes, as `provenance.caption` makes it; replaces an earlier caption."""
+    fig.supxlabel(textwrap.fill(text, int(fig.get_figwidth() * 15)), x=0.01, ha="left", fontsize=8, color="0.35")
+    return fig
 
 
 def colour(condition: str) -> str:
@@ -78,26 +102,46 @@ def title(condition: str) -> str:
     return ALL[condition].title if condition in ALL else ""
 
 
-def caption(provenance: Mapping[str, object]) -> str:
-    """One line saying what made a figure, from a record as `provenance.collect` makes it."""
-    parts = []
-    if "profile" in provenance:
-        parts.append(f"profile {provenance['profile']}")
-    if "data" in provenance:
-        parts.append(f"data: {provenance['data']}" + (", simulated" if provenance["data"] in SIMULATED else ""))
-    if provenance.get("base"):
-        parts.append(f"base: {provenance['base']}")
-    seeds = provenance.get("seeds")
-    if isinstance(seeds, Mapping):
-        parts.append("seeds: " + ", ".join(f"{len(s) if isinstance(s, Sequence) else s} {k}" for k, s in seeds.items()))
-    elif seeds is not None:
-        n = len(seeds) if isinstance(seeds, Sequence) else seeds
-        parts.append(f"{n} seed{'s' if n != 1 else ''}")
-    if "commit" in provenance:
-        commit = provenance["commit"]
-        parts.append((f"commit {commit[:10]}" if commit else "commit unknown")
-                     + (" with local changes" if provenance.get("dirty") else ""))
-    return " · ".join(parts)
+def name_and_title(condition: str) -> str:
+    """'B: depth, full frame'; the name alone for one that is not in the tables of conditions."""
+    return f"{condition}: {title(condition)}" if title(condition) else condition
+
+
+def metric_label(metric: str) -> str:
+    """A metric in words."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def splits_of(table: pd.DataFrame) -> list[str]:
+    """The kinds of validation split that a table has, the episode split first."""
+    return [s for s in SPLIT if s in set(table.split)]
+
+
+def scales_of(table: pd.DataFrame) -> list[str]:
+    """The scales of a table in order of first appearance, pilot and full before all others."""
+    return sorted(dict.fromkeys(table.scale), key=lambda s: {"pilot": 0, "full": 1}.get(s, 2))
+
+
+def rows_where(table: pd.DataFrame, **equal: object) -> pd.DataFrame:
+    """The rows in which each named column equals the given value."""
+    keep = np.ones(len(table), bool)
+    for column, value in equal.items():
+        keep &= (table[column] == value).to_numpy()
+    return table[keep]
+
+
+def need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
+    """InputError if the table that a figure is drawn from lacks a column."""
+    missing = [c for c in columns if c not in table.columns]
+    if missing:
+        raise InputError(name, f"no column {', '.join(missing)}", "columns " + ", ".join(columns))
+
+
+def hide_unused(axes: np.ndarray, used: int) -> list[Axes]:
+    """The first `used` axes of a grid; the others are hidden."""
+    for ax in axes.flat[used:]:
+        ax.set_visible(False)
+    return list(axes.flat[:used])
 
 
 def tidy(table: pd.DataFrame, value: str, metric: str, condition: str | None = None,
@@ -117,16 +161,13 @@ def save_figure(fig: Figure, stem: str | Path, table: pd.DataFrame, provenance: 
     """Write stem.png (150 dpi), stem.svg (text as text), stem.csv (every number drawn) and stem.json (what made it).
 
     All four are written before any replaces its predecessor, and the same figure gives the same SVG and CSV, byte for
-    byte. Returns the paths.
+    byte. A table without rows is written as its header: there is then nothing to draw. Returns the paths.
 
     Raises:
-        InputError: `table` lacks a column of COLUMNS or has no row, or `provenance` is not JSON (NaN is not).
+        InputError: `table` lacks a column of COLUMNS, or `provenance` is not JSON (NaN is not).
     """
     stem = Path(stem)
-    missing = [c for c in COLUMNS if c not in table.columns]
-    if missing or table.empty:
-        raise InputError(f"table of {stem.name}", f"no column {', '.join(missing)}" if missing else "no row",
-                         "one row per number drawn, with columns " + ", ".join(COLUMNS))
+    need(table, f"table of {stem.name}", COLUMNS)
     try:
         record = json.dumps(dict(provenance), indent=1, sort_keys=True, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:

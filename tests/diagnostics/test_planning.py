@@ -28,7 +28,6 @@ from lewm_core.sources.tabletop.env import object_track
 from lewm_core.sources.tabletop.source import Tabletop, actions_of
 from lewm_core.train import ActionScale, encode_frames
 from lewm_core.utils.errors import InputError
-from lewm_core.viz import data_figures
 from tests.helpers import acting_model
 
 AHEAD, HISTORY, SIZE = 6, 3, 32
@@ -247,13 +246,3 @@ def test_the_summary_is_what_counting_gives():
     left = summary.set_index("step", append=True).value
     assert left["half", "gripper left", "all", 2] == pytest.approx(np.median([0.3, 0.1, 1.0, 0.5]))
     assert left["good", "object left", "move", 2] == pytest.approx(0.5)
-
-
-def test_the_chart_draws_what_the_summary_says():
-    summary = planning.summarise(by_hand())
-    figure = data_figures.planning(summary, "made by hand")
-    drawn = {line.get_gid(): line for ax in figure.axes for line in ax.get_lines() if line.get_gid()}
-    assert drawn["half/all"].get_ydata().tolist() == [0.25] and drawn["good/move"].get_ydata().tolist() == [1]
-    np.testing.assert_allclose(drawn["good/object"].get_ydata(), [1, 0.25, 0.5])
-    reach = by_hand().query("kind == 'reach'")  # no object has to move
-    assert "no task" in data_figures.planning(planning.summarise(reach)).axes[3].get_title("left")

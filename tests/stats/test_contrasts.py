@@ -1,6 +1,5 @@
-"""What the controls conclude, on planted effects, and what their charts draw."""
+"""What the controls conclude, on planted effects."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from lewm_core.stats import contrasts, paired, scaling, verdicts
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
 from lewm_core.utils.errors import InputError
-from lewm_core.viz import arm_figures
 
 
 def table(means, n=4, scatter=0.2, seed=0):
@@ -141,39 +139,6 @@ def test_effects_and_reach_are_words_of_the_numbers(changes):
     said = contrasts.reach(changes)
     assert said.startswith("Least scatter (") and "Most scatter (" in said and "4 seeds detect" in said
     assert "one seed" in contrasts.reach(table({("B", "a"): 1}, n=1)).lower()
-
-
-# --- charts
-
-
-def artists(fig):
-    return {a.get_gid(): a for a in fig.findobj(lambda a: a.get_gid() is not None)}
-
-
-def test_effects_by_arm_draw_means_where_their_arms_stand(changes):
-    summary = paired.summarise(changes)
-    arms = ["random many", "best few"]
-    fig = arm_figures.effects_by_arm(changes, summary, arms, "a caption")
-    found = artists(fig)
-    assert set(found) == {f"{c}/{arm}/mean" for c in "BDE" for arm in arms}
-    means = summary[summary.split == "episode"].set_index(["condition", "scale"])["mean"]
-    for y, arm in enumerate(arms):
-        assert found[f"B/{arm}/mean"].get_xdata() == [means["B", arm]] and found[f"B/{arm}/mean"].get_ydata() == [y]
-    words = " ".join(t.get_text() for t in fig.findobj(matplotlib.text.Text))
-    assert "best few" in words and "best many" not in words and "n = 4" in words
-
-
-def test_curves_are_means_over_repeats_geometric_on_logarithmic_axes():
-    rows = [("noise", "variance", "one", r, x, v * r) for r in (1, 4) for x, v in ((0.01, 2.0), (0.1, 1.0))]
-    curves = pd.DataFrame(rows, columns=["panel", "unit", "series", "repeat", "x", "value"])
-    mean = artists(arm_figures.curves_by_panel(curves, "area"))["noise/one/mean"]
-    assert mean.get_ydata() == pytest.approx([5, 2.5])
-    with_zero = pd.concat([curves, curves.iloc[:1].assign(repeat=9, value=0.0)])
-    fig = arm_figures.curves_by_panel(with_zero, "area", log=True, marks={"C1": 0.02})
-    assert artists(fig)["noise/one/mean"].get_ydata() == pytest.approx([4, 2])
-    assert "C1" in [t.get_text() for t in fig.findobj(matplotlib.text.Text)]
-    with pytest.raises(InputError, match="no column"):
-        arm_figures.curves_by_panel(pd.DataFrame({"x": [1]}), "area")
 
 
 def test_the_table_of_a_crossing_holds_what_is_drawn():

@@ -6,7 +6,6 @@ import pytest
 
 from lewm_core.diagnostics import design
 from lewm_core.stats import patch_routes, verdicts
-from lewm_core.viz import diagnostic_figures
 
 BASELINES, ROUTES = design.baselines(), design.routes()
 
@@ -59,14 +58,3 @@ def test_the_sentences_name_what_patch_tokens_rescue(table, changes):
     assert "full, tracks help: by CLS contradicted (0" in lines[3].replace("+", "").replace("−", "")
     only = table[table.condition.isin(["B", "D"])]
     assert patch_routes.describe_routes(only, changes, ROUTES)[-1].endswith("in 0")
-
-
-def test_the_chart_draws_every_route_at_its_mean():
-    effects = {(c, s): v for c, v in (("B", -1.0), ("D-patch", 2.0)) for s in ("pilot", "full")}
-    changes = patch_routes.route_changes(study(effects), BASELINES)
-    fig = diagnostic_figures.patch_effects(changes, patch_routes.route_table(changes, ROUTES))
-    drawn = {a.get_gid(): a for a in fig.findobj(lambda a: a.get_gid() is not None)}
-    for row in patch_routes.route_table(changes, ROUTES).itertuples():
-        assert drawn[f"{row.condition}/{row.scale}/mean"].get_ydata() == [row.mean]
-        assert len(drawn[f"{row.condition}/{row.scale}/seeds"].get_offsets()) == 4
-    assert [ax.get_title(loc="left").split(":")[0] for ax in fig.axes] == ["pilot", "full"]

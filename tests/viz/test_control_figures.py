@@ -1,24 +1,15 @@
-"""The charts of the controls draw the numbers of their tables, where they say."""
+"""Figures of the controls draw the numbers of their tables, where they say."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 
-from lewm_core.stats import paper, scaling
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
+from lewm_core.stats import paired, paper, scaling
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import control_figures
+from tests.viz.drawn import artists, texts
 
 SIZES = {"pilot": 13, "n25": 25, "n50": 50, "full": 100}
-
-
-def artists(fig):
-    return {a.get_gid(): a for a in fig.findobj(lambda a: a.get_gid() is not None)}
-
-
-def texts(fig):
-    return " ".join(t.get_text().replace("\n", " ") for t in fig.findobj(matplotlib.text.Text))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +23,7 @@ def changes():
 
 def test_effect_against_size_draws_means_bands_crossings_and_the_papers_values(changes):
     found = {c: scaling.crossing(changes, SIZES, np.random.default_rng(0), c) for c in ("B", "E")}
-    fig = control_figures.effect_against_size(found, changes, SIZES, "a caption")
+    fig = control_figures.effect_against_size(found, changes, SIZES)
     drawn = artists(fig)
     for c, crossing in found.items():
         assert drawn[f"{c}/line"].get_ydata() == pytest.approx(crossing.means)
@@ -49,35 +40,17 @@ def test_effect_against_size_draws_means_bands_crossings_and_the_papers_values(c
     assert "B/crossing/interval" not in artists(control_figures.effect_against_size(one, single, SIZES))
 
 
-def test_survival_map_has_a_cell_per_claim_metric_and_split():
-    rows = [(i, f"claim {i}", m, s, v) for s in ("episode", "window") for m in ("mse", "yardstick")
-            for i, v in (("a", SUPPORTED), ("b", CONTRADICTED if m == "mse" else UNDECIDED), ("c", UNTESTABLE))]
-    table = pd.DataFrame(rows, columns=["id", "claim", "metric", "split", "verdict"])
-    fig = control_figures.survival_map(table)
-    assert artists(fig)["window/verdicts"].get_array().tolist() == [[0, 0], [1, 2]]
-    assert "claim a" in texts(fig) and "claim c" not in texts(fig) and "base's space" in texts(fig)
-
-
-def test_capacity_curves_have_a_panel_per_probe_with_floors_in_each():
-    rows = [("CLS", p, k, k / 100 + i, s) for i, p in enumerate(("linear", "attention")) for k in (1, 400)
-            for s in (0, 1)]
-    rows += [("training mean", "", k, 9.0, s) for k in (1, 400) for s in (0, 1)]
-    found = artists(control_figures.capacity_curves(pd.DataFrame(rows, columns=["series", "probe", "points", "error",
-                                                                               "seed"])))
-    assert found["CLS/attention/mean"].get_ydata() == pytest.approx([1.01, 5])
-    assert found["training mean/linear/mean"].get_ydata() == pytest.approx([9, 9])
-
-
-def test_gradient_cosines_draw_means_over_seeds():
-    rows = [(scale, "E", head, seed, step, 0.1 * step + seed, 2.0) for scale in ("pilot", "full")
-            for head in ("depth", "tracks") for seed in (0, 1) for step in (0, 5)]
-    table = pd.DataFrame(rows, columns=["scale", "condition", "head", "seed", "step", "cosine", "ratio"])
-    found = artists(control_figures.gradient_cosines(table))
-    assert found["E/depth/full/cosine"].get_ydata() == pytest.approx([0.5, 1.0])
-    assert found["E/tracks/pilot/ratio"].get_ydata() == pytest.approx([2, 2])
-    assert found["E/depth/full/cosine"].get_linestyle() != found["E/tracks/full/cosine"].get_linestyle()
-    bare = table[["scale", "head", "step", "cosine"]].drop_duplicates(["scale", "head", "step"])
-    assert "/depth/full/cosine" in artists(control_figures.gradient_cosines(bare))
+def test_effects_by_arm_draw_means_where_their_arms_stand(changes):
+    summary = paired.summarise(changes)
+    arms = ["n50", "pilot"]
+    fig = control_figures.effects_by_arm(changes, summary, arms)
+    found = artists(fig)
+    parts = ("mean", "interval", "seeds")
+    assert set(found) == {f"{c}/{arm}/{part}" for c in "BE" for arm in arms for part in parts}
+    means = summary.set_index(["condition", "scale"])["mean"]
+    for y, arm in enumerate(arms):
+        assert found[f"B/{arm}/mean"].get_xdata() == [means["B", arm]] and found[f"B/{arm}/mean"].get_ydata() == [y]
+    assert "n50" in texts(fig) and "n25" not in texts(fig) and "n = 3" in texts(fig)
 
 
 def test_area_families_and_weight_curve_draw_their_means():
@@ -94,8 +67,22 @@ def test_area_families_and_weight_curve_draw_their_means():
     assert "weight of the other runs (0.1)" in texts(fig)
 
 
-@pytest.mark.parametrize("chart", [control_figures.survival_map, control_figures.capacity_curves,
-                                   control_figures.gradient_cosines, control_figures.area_families,
+def test_every_route_is_drawn_at_its_mean():
+    rng = np.random.default_rng(0)
+    rows = [(c, scale, "episode", "mse", seed, rng.normal()) for scale in ("full", "pilot")
+            for c in ("B", "B-patch", "D", "D-pp") for seed in range(4)]
+    changes = pd.DataFrame(rows, columns=["condition", "scale", "split", "metric", "seed", "change"])
+    summary = paired.summarise(changes)
+    fig = control_figures.patch_effects(changes, summary)
+    drawn = artists(fig)
+    for row in summary.itertuples():
+        assert drawn[f"{row.condition}/{row.scale}/mean"].get_ydata() == [row.mean]
+        assert len(drawn[f"{row.condition}/{row.scale}/seeds"].get_offsets()) == 4
+    assert [ax.get_title(loc="left").split(":")[0] for ax in fig.axes] == ["pilot", "full"]
+
+
+@pytest.mark.parametrize("chart", [lambda t: control_figures.effects_by_arm(t, t, ["pilot"]),
+                                   lambda t: control_figures.patch_effects(t, t), control_figures.area_families,
                                    control_figures.weight_curve])
 def test_charts_say_which_columns_they_need(chart):
     with pytest.raises(InputError, match="no column"):

@@ -1,66 +1,69 @@
-"""The charts of power, metrics and leak draw the numbers of their tables, where they say."""
+"""Figures of finished models draw the numbers of their tables, where they say."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lewm_core.diagnostics import leakage
-from lewm_core.stats import paired, paper, power
+from lewm_core.diagnostics.planning import summarise
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import diagnostic_figures
+from tests.viz.drawn import artists, texts
 
 
-def artists(fig):
-    return {a.get_gid(): a for a in fig.findobj(lambda a: a.get_gid() is not None)}
+def test_probe_bars_draw_the_mean_and_label_what_they_cut():
+    table = pd.DataFrame({"target": ["depth", "depth", "tracks"], "tokens": ["CLS", "CLS", "patch"], "seed": [0, 1, 0],
+                          "r2": [0.4, 0.6, -7.0]})
+    fig = diagnostic_figures.probe_bars(table)
+    assert artists(fig)["depth/CLS/"].get_height() == pytest.approx(0.5)
+    assert artists(fig)["tracks/patch/"].get_height() == diagnostic_figures.LOWEST_R2 and "−7.00" in texts(fig)
 
 
-@pytest.fixture(scope="module")
-def changes():
-    rng = np.random.default_rng(0)
-    rows = [(c, "pilot", split, metric, seed, mean + rng.normal())
-            for c, mean in (("B", -9), ("F", 0.5)) for split in ("episode", "window") for metric in ("mse", "yardstick")
-            for seed in range(4)]
-    return pd.DataFrame(rows, columns=["condition", "scale", "split", "metric", "seed", "change"])
+def test_capacity_curves_have_a_panel_per_probe_with_floors_in_each():
+    rows = [("CLS", p, k, k / 100 + i, s) for i, p in enumerate(("linear", "attention")) for k in (1, 400)
+            for s in (0, 1)]
+    rows += [("training mean", "", k, 9.0, s) for k in (1, 400) for s in (0, 1)]
+    found = artists(diagnostic_figures.capacity_curves(pd.DataFrame(rows, columns=["series", "probe", "points", "error",
+                                                                               "seed"])))
+    assert found["CLS/attention/mean"].get_ydata() == pytest.approx([1.01, 5])
+    assert found["training mean/linear/mean"].get_ydata() == pytest.approx([9, 9])
 
 
-def test_power_is_drawn_beside_what_was_found_and_what_the_paper_reports(changes):
-    part = changes[(changes.metric == "mse") & (changes.split == "episode")]
-    able, summary = power.power_table(part), paired.summarise(part)
-    drawn = artists(diagnostic_figures.power_chart(able, summary))
-    for row in able.itertuples():
-        assert drawn[f"{row.condition}/mde"].get_ydata() == [row.mde]
-    assert drawn["B/mean"].get_ydata() == [abs(summary.set_index("condition")["mean"]["B"])]
-    assert drawn["B/paper"].get_ydata() == [abs(paper.reported(1)["B"])]
-    alone = power.power_table(part[part.seed == 0])
-    assert "B/mde" not in artists(diagnostic_figures.power_chart(alone, summary)), "one seed has no power to draw"
+def test_rollout_distance_and_learning_curves_draw_means():
+    table = pd.DataFrame({"step": [1, 2, 1, 2] * 2, "model": ["B"] * 4 + ["static"] * 4,
+                          "distance": [1, 2, 3, 4, 5, 6, 7, 8]})
+    found = artists(diagnostic_figures.rollout_distance(table))
+    assert found["B/mean"].get_ydata() == pytest.approx([2, 3]) and found["static/mean"].get_linestyle() == "--"
+    curves = pd.DataFrame({"condition": "B", "seed": [0, 0, 1, 1], "step": [0, 5, 0, 5], "value": [4.0, 2.0, 2.0, 0.0]})
+    assert artists(diagnostic_figures.learning_curves(curves))["B/mean"].get_ydata() == pytest.approx([3, 1])
 
 
-def test_a_panel_per_metric_with_both_splits(changes):
-    summary = paired.summarise(changes)
-    fig = diagnostic_figures.metric_panels(summary)
-    drawn = artists(fig)
-    for row in summary.itertuples():
-        assert drawn[f"{row.condition}/{row.metric}/{row.split}/mean"].get_xdata() == [row.mean]
-    assert [ax.get_title(loc="left") for ax in fig.axes] == ["next-latent MSE", "yardstick (base's space)"]
+def attempts() -> pd.DataFrame:
+    """Two tasks, two steps. `good` gets to both goals at step 1 and leaves one again; `half` gets to one half."""
+    rows = []
+    for method, repeat, task, kind, gripper, thing in (
+            ("good", 0, 0, "move", (0.10, 0.03, 0.05), (0.08, 0.02, 0.04)),
+            ("good", 0, 1, "reach", (0.20, 0.04, 0.02), (0.01, 0.01, 0.01)),
+            ("half", 0, 0, "move", (0.10, 0.03, 0.03), (0.08, 0.04, 0.04)),
+            ("half", 1, 0, "move", (0.10, 0.03, 0.01), (0.08, 0.04, 0.02)),
+            ("half", 0, 1, "reach", (0.20, 0.20, 0.20), (0.01, 0.01, 0.01)),
+            ("half", 1, 1, "reach", (0.20, 0.20, 0.10), (0.01, 0.01, 0.01))):
+        rows += [(method, repeat, task, kind, s, gripper[s], thing[s]) for s in range(3)]
+    return pd.DataFrame(rows, columns=["method", "repeat", "task", "kind", "step", "gripper", "object"])
 
 
-def test_the_leak_is_drawn_by_what_was_seen_and_in_sum():
-    rows = [(c, "pilot", seed, split, 10 * seed + w, shared, mse + 0.1 * seed, 1.0)
-            for c, factor in (("A", 1), ("base", 2)) for seed in range(3) for split in ("window", "episode")
-            for w, (shared, mse) in enumerate(((4, 0.2 * factor), (3, 0.3 * factor)) if split == "window" else
-                                              ((0, 0.8 * factor),))]
-    table = pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "start", "shared", "mse", "static"])
-    by_shared, summary = leakage.error_by_shared(table), leakage.leak_summary(table)
-    drawn = artists(diagnostic_figures.leak_chart(by_shared, summary))
-    assert drawn["A/pilot/window/mean"].get_ydata() == pytest.approx([0.4, 0.3])
-    assert drawn["base/pilot/episode/mean"].get_ydata() == pytest.approx([1.7])
-    for row in summary[summary.measure.isin(["gap", "leak"])].itertuples():
-        assert drawn[f"{row.condition}/{row.scale}/{row.measure}"].get_xdata() == [row.mean]
+def test_planning_draws_what_the_summary_says():
+    summary = summarise(attempts())
+    figure = diagnostic_figures.planning(summary)
+    drawn = artists(figure)
+    assert drawn["half/all/mean"].get_ydata() == [0.25] and drawn["good/move/mean"].get_ydata() == [1]
+    np.testing.assert_allclose(drawn["good/object"].get_ydata(), [1, 0.25, 0.5])
+    reach = attempts().query("kind == 'reach'")  # no object has to move
+    assert "no task" in diagnostic_figures.planning(summarise(reach)).axes[3].get_title("left")
 
 
-@pytest.mark.parametrize("chart", [lambda t: diagnostic_figures.power_chart(t, t), diagnostic_figures.metric_panels,
-                                   lambda t: diagnostic_figures.leak_chart(t, t),
-                                   lambda t: diagnostic_figures.patch_effects(t, t)])
+@pytest.mark.parametrize("chart", [diagnostic_figures.probe_bars, diagnostic_figures.rollout_distance,
+                                   diagnostic_figures.learning_curves, diagnostic_figures.capacity_curves,
+                                   diagnostic_figures.planning])
 def test_charts_say_which_columns_they_need(chart):
     with pytest.raises(InputError, match="no column"):
-        chart(pd.DataFrame({"condition": []}))
+        chart(pd.DataFrame({"other": [1]}))

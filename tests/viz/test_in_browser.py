@@ -58,7 +58,7 @@ episodes = {{e.id: (e, extract(e, SIMULATOR)) for e in loaded}}""",
     """\
 first = loaded[0]
 columns = [pictures.RolloutColumn("ground truth", first.frames[1:4]),
-           pictures.RolloutColumn("static", first.frames[[0, 0, 0]])]
+           pictures.RolloutColumn("persistence", first.frames[[0, 0, 0]])]
 widgets.inspect_rollout({first.id: (columns, [1, 2, 3])})""",
 ]
 
@@ -264,7 +264,7 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
 
         frames = packet[0].frames
         columns = [images.RolloutColumn("ground truth", frames[1:4]),
-                   images.RolloutColumn("static", frames[[0, 0, 0]])]
+                   images.RolloutColumn("persistence", frames[[0, 0, 0]])]
         press(rollout, "step", "ArrowRight", 2)
         shows(rollout, "rollout step +3", images.rollout_row(columns, [1, 2, 3], 2, 160))
 

@@ -1,0 +1,109 @@
+"""Figures of curves with repeats: gradients along training, and any quantity over steps or areas.
+
+Each function takes a table and returns a Matplotlib figure. A thin line is a repeat (a seed, an episode), a thick one
+their mean.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from lewm_core.viz import draw, style
+from lewm_core.viz.style import colour, rows_where
+
+GRADIENTS = {  # columns of a gradient table: y label
+    "cosine": "cosine with the\nprediction's gradient", "ratio": "norm over the\nprediction's (log scale)",
+}
+DASHES = ("-", (0, (4, 1.5)))  # so that two lines that lie on each other are both seen
+
+
+@style.styled
+def gradient_cosines(table: pd.DataFrame) -> Figure:
+    """Do a head's gradient and the prediction's conflict along training? Cosine above, ratio of norms below.
+
+    table: columns scale, head, step, cosine, and ratio (head's norm over the prediction's), condition, seed where there
+    are several; the line is the mean over seeds, the thin ones are the seeds. A column per scale.
+    """
+    style.need(table, "gradients", ["scale", "head", "step", "cosine"])
+    if table.empty:
+        return style.empty_figure("no condition with a head")
+    table = table.assign(condition=table.get("condition", ""), seed=table.get("seed", 0))
+    scales, quantities = style.scales_of(table), [q for q in GRADIENTS if q in table]
+    fig, axes = style.new_figure(4.3 * len(scales) + 0.8, 1.4 + 2.3 * len(quantities), len(quantities), len(scales),
+                                 sharex="col", sharey="row")
+    lines = list(table[["condition", "head"]].drop_duplicates().itertuples(index=False))
+    heads = list(dict.fromkeys(table["head"]))
+    for j, scale in enumerate(scales):
+        for name, head in lines:
+            rows = rows_where(table, scale=scale, condition=name, head=head)
+            first = next(other for condition, other in lines if condition == name)
+            shade = colour(name) if style.title(name) else sns.color_palette("colorblind")[heads.index(head) % 10]
+            label = f"{name}, {head} head" if name else f"{head} head"
+            for ax, quantity in zip(axes[:, j], quantities, strict=True):
+                wide = rows.pivot_table(index="step", columns="seed", values=quantity)
+                draw.seeds_and_mean(ax, wide, shade, label, f"{name}/{head}/{scale}/{quantity}",
+                                     linestyle="-" if head == first else "--")
+        draw.zero_line(axes[0, j])
+        axes[0, j].set_title(scale)
+        axes[-1, j].set_xlabel("optimizer step")
+    for ax, quantity in zip(axes[:, 0], quantities, strict=True):
+        ax.set_ylabel(GRADIENTS[quantity])
+        if quantity == "ratio":
+            draw.log_axis(ax)
+    draw.legend(fig, draw.labelled(*axes[0]), 4)
+    return fig
+
+
+@style.styled
+def curves_by_panel(table: pd.DataFrame, xlabel: str, log: bool = False, marks: Mapping[str, float] | None = None,
+                    order: Sequence[str] = ()) -> Figure:
+    """A quantity over x for several series: their mean thick, each repeat (seed, episode) thin; a panel per quantity.
+
+    table: columns panel, unit (its y label), series, repeat, x, value. log: both axes, and the thick line is then the
+    geometric mean; values that are not above 0 are left out. marks: name -> x of a vertical line. order: of the
+    series.
+    """
+    style.need(table, "curves", ["panel", "unit", "series", "repeat", "x", "value"])
+    table = table[np.isfinite(table.value.astype(float)) & ((table.value > 0) | (not log))]
+    if table.empty:
+        return style.empty_figure("nothing was measured")
+    panels, names = list(dict.fromkeys(table.panel)), list(dict.fromkeys([*order, *table.series]))
+    shades = sns.color_palette("colorblind")
+    fig, axes = style.new_figure(3.6 * len(panels) + 0.8, 4.4, 1, len(panels))
+    for ax, panel in zip(axes[0], panels, strict=True):
+        rows = table[table.panel == panel]
+        if not log and rows.value.min() < 0:
+            draw.zero_line(ax)
+        for i, name in enumerate(names):
+            wide = rows[rows.series == name].pivot(index="x", columns="repeat", values="value")
+            mean = np.exp(np.log(wide).mean(axis=1)) if log else None
+            draw.seeds_and_mean(ax, wide, shades[i % 10], name, f"{panel}/{name}/mean", mean, marker="o",
+                                 markersize=4, linestyle=DASHES[i % 2])
+        _vertical_lines(ax, marks or {})
+        if log:
+            _percent_axis(ax, sorted(set(table.x)))
+        ax.set_title(panel, fontsize=10)
+        ax.set(xlabel=xlabel, ylabel=rows.unit.iloc[0])
+    draw.legend(fig, draw.labelled(*axes[0]), 2, handlelength=3)
+    return fig
+
+
+def _vertical_lines(ax: Axes, marks: Mapping[str, float]) -> None:
+    """A dotted line at each place with its name at the top."""
+    for k, (name, x) in enumerate(marks.items()):
+        ax.axvline(x, color="0.6", linewidth=1, linestyle=":")
+        ax.annotate(name, (x, 1), xycoords=("data", "axes fraction"), xytext=(2, -10 - 10 * (k % 2)), fontsize=8,
+                    textcoords="offset points", color="0.4")
+
+
+def _percent_axis(ax: Axes, shares: Sequence[float]) -> None:
+    """Both axes logarithmic, the lower one labelled at `shares` in per cent."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xticks(shares, [f"{100 * share:.3g} %" for share in shares])
+    ax.xaxis.set_minor_formatter(NullFormatter())

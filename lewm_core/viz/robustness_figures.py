@@ -1,0 +1,202 @@
+"""Figures of what a study can tell: does a result depend on the number of seeds, the split, or the metric?
+
+Each function takes tables and returns a Matplotlib figure. What the paper reports is a star.
+"""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lewm_core.conditions import in_order
+from lewm_core.stats import paper
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
+from lewm_core.viz import draw, style
+from lewm_core.viz.style import GREY, METRICS, SPLIT, colour, rows_where
+
+VERDICT = {  # its colour and sign
+    SUPPORTED: ("#35A98B", "+"), CONTRADICTED: ("#D55E00", "−"), UNDECIDED: ("#DDDDDD", "?"),
+    UNTESTABLE: ("#FFFFFF", ""),
+}
+BASE = "base"  # in leak tables, the model before fine-tuning
+
+
+@style.styled
+def power_chart(power: pd.DataFrame, summary: pd.DataFrame, figure: int = 1) -> Figure:
+    """What each condition's seeds can detect, beside what they found and what the paper reports; sizes without sign.
+
+    power: as from power.power_table, of one scale, metric and split. summary: as from paired.summarise. figure: of the
+    paper, whose values are drawn.
+    """
+    style.need(power, "power", ["condition", "scale", "n", "mde", "mde_low", "mde_high", "effect"])
+    power = power[np.isfinite(power.mde.astype(float))]
+    if power.empty:
+        return style.empty_figure("no condition has two seeds or more, which power needs")
+    fig, axes = style.new_figure(1.6 + 0.85 * max(5, len(power)), 4.4)
+    ax, found = axes[0, 0], summary.set_index("condition")["mean"].abs()
+    reported = paper.reported(figure, power.scale.iloc[0]).abs()
+    for x, row in enumerate(power.itertuples()):
+        name, shade = row.condition, colour(row.condition)
+        ax.vlines([x], row.mde_low, row.mde_high, color=shade, linewidth=7, alpha=0.3)
+        ax.plot([x], [row.mde], marker="_", markersize=15, markeredgewidth=2.5, color=shade, gid=f"{name}/mde")
+        if name in found.index and found[name] > 0:
+            ax.plot([x - 0.2], [found[name]], marker="o", markersize=6, color="0.15", gid=f"{name}/mean")
+        draw.paper_star(ax, x + 0.2, reported, name, name)
+    draw.zero_line(ax, at=power.effect.iloc[0])
+    ax.lines[-1].set_linestyle("--")
+    draw.log_axis(ax)
+    draw.names_axis(ax, list(power.condition))
+    ax.set_ylabel("size of the change against A (%, log scale)")
+    entries = [
+        draw.key(f"smallest change detected at 80 % ({draw.n_label(power.n)})", marker="_", markersize=13,
+                  markeredgewidth=2.5),
+        draw.line_key("its 95 % interval", color="0.3", linewidth=7, alpha=0.3),
+        draw.key("mean change found here", color="0.15", markersize=6),
+        draw.paper_key(figure),
+        draw.line_key(f"the paper's ±{paper.FULL_SCALE_BAND} %", linestyle="--"),
+    ]
+    draw.legend(fig, entries, 3)
+    return fig
+
+
+@style.styled
+def metric_panels(summary: pd.DataFrame, scale: str = "pilot") -> Figure:
+    """The change of every condition against A under each metric: a panel per metric, a row per condition.
+
+    summary: as from paired.summarise; the episode split is filled, the window split hollow below it.
+    """
+    style.need(summary, "summary", ["condition", "scale", "split", "metric", "mean", "low", "high"])
+    summary = summary[summary.scale == scale]
+    if summary.empty:
+        return style.empty_figure(f"no condition but the baseline at {scale} scale")
+    names = in_order(summary.condition)[::-1]
+    measured = list(dict.fromkeys(summary.metric))
+    metrics = [*(m for m in METRICS if m in measured), *(m for m in measured if m not in METRICS)]
+    columns = min(5, len(metrics))
+    lines = -(-len(metrics) // columns)
+    fig, axes = style.new_figure(1.2 + 2.5 * columns, 1.3 + (0.9 + 0.25 * len(names)) * lines, lines, columns,
+                                 sharey=True)
+    for i, (ax, metric) in enumerate(zip(style.hide_unused(axes, len(metrics)), metrics, strict=True)):
+        draw.zero_line(ax, sideways=True)
+        for row in rows_where(summary, metric=metric).itertuples():
+            hollow = row.split != "episode"
+            y, gid = names.index(row.condition) + (-0.2 if hollow else 0.15), f"{row.condition}/{metric}/{row.split}"
+            draw.effect(ax, y, row, colour(row.condition), gid, hollow=hollow, sideways=True)
+        draw.names_axis(ax, names, sideways=True)
+        ax.set_title(style.metric_label(metric), fontsize=9.5)
+        if i + columns >= len(metrics):
+            ax.set_xlabel("change against A (%)")
+            ax.xaxis.set_tick_params(labelbottom=True)
+    splits = style.splits_of(summary)
+    draw.legend(fig, [draw.mean_key(f"mean and 95 % interval, {SPLIT[split]}" if split == splits[0] else SPLIT[split],
+                                      hollow=split != "episode") for split in splits], 2)
+    return fig
+
+
+@style.styled
+def leak_chart(by_shared: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Does a held-out window's error depend on how many of its frames were trained on? And what is the split worth?
+
+    by_shared: as from leakage.error_by_shared, summary: as from leakage.leak_summary, of one scale or several; "base"
+    is the model before fine-tuning, which saw none of them.
+    """
+    style.need(by_shared, "leak", ["condition", "scale", "seed", "split", "shared", "mse_over_static"])
+    style.need(summary, "leak summary", ["condition", "scale", "measure", "mean", "low", "high"])
+    if by_shared.empty:
+        return style.empty_figure("no window was held out")
+    scales, names = list(dict.fromkeys(by_shared.scale)), list(dict.fromkeys(by_shared.condition))
+    shades = {name: GREY if name == BASE else colour(name) for name in names}
+    fig, axes = style.new_figure(4.2 * (len(scales) + 1) + 0.6, 4.2, 1, len(scales) + 1)
+    for ax, scale in zip(axes[0], scales, strict=False):
+        _error_by_shared(ax, rows_where(by_shared, scale=scale), shades)
+        ax.set_title(f"{scale}: error by what was seen")
+    _leak_sizes(axes[0, -1], summary, shades, scales)
+    told = {name: "the base, before fine-tuning" if name == BASE else f"{name}, fine-tuned" for name in names}
+    entries = [draw.line_key(told[name], color=shades[name], linewidth=4) for name in names]
+    entries += [draw.key(SPLIT["episode"], markersize=6),
+                draw.key(SPLIT["window"], linestyle="-", markerfacecolor="white", markersize=6),
+                draw.line_key("the persistence baseline")]
+    draw.legend(fig, entries, 3)
+    return fig
+
+
+def _error_by_shared(ax: Axes, rows: pd.DataFrame, shades: dict[str, str]) -> None:
+    """A dot per seed and a larger one for the mean, by how many frames of a window were trained on."""
+    looks = {"window": {"markerfacecolor": "white"}, "episode": {"linestyle": "none"}}
+    for i, (name, shade) in enumerate(shades.items()):
+        shift = 0.08 * (i - (len(shades) - 1) / 2)
+        for split, look in looks.items():
+            part = rows_where(rows, condition=name, split=split)
+            ax.scatter(part.shared + shift, part.mse_over_static, s=12, color=shade, alpha=0.5, linewidth=0)
+            mean = part.groupby("shared").mse_over_static.mean()
+            gid = "/".join([name, *rows.scale.unique(), split, "mean"])
+            ax.plot(mean.index + shift, mean, marker="o", markersize=7, color=shade, gid=gid, **look)
+    draw.zero_line(ax, at=1)
+    ax.set(xlabel="frames of the window that were trained on", ylabel="MSE over persistence MSE")
+    ax.set_xticks(range(5))
+
+
+def _leak_sizes(ax: Axes, summary: pd.DataFrame, shades: dict[str, str], scales: list[str]) -> None:
+    """What unseen episodes cost beyond held-out windows, and how much of it the base does not have."""
+    measures = {"gap": "gap", "leak": "beyond base: leak"}
+    labels = []
+    for scale in scales:
+        for name, shade in shades.items():
+            for measure, words in measures.items():
+                for row in rows_where(summary, scale=scale, condition=name, measure=measure).itertuples():
+                    gid = f"{name}/{scale}/{measure}"
+                    draw.effect(ax, len(labels), row, shade, gid, sideways=True)
+                    text = f"{name} {words}" if measure == "leak" else f"{name}: {words}"
+                    labels.append(f"{text}\n({scale})" if len(scales) > 1 else text)
+    draw.zero_line(ax, sideways=True)
+    draw.names_axis(ax, labels, sideways=True)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.set_xlabel("MSE of unseen episodes\nagainst held-out windows (%)")
+    ax.set_title("What the split is worth" if labels else "not run: no episode was held out")
+
+
+@style.styled
+def survival_map(table: pd.DataFrame) -> Figure:
+    """Under which metrics and splits each claim survives: a cell per claim, metric and split, by verdict.
+
+    table: as from claims.survival (id, claim, metric, split, verdict); claims that no metric can test are left out.
+    """
+    style.need(table, "survival", ["id", "claim", "metric", "split", "verdict"])
+    testable = set(table.id[table.verdict != UNTESTABLE])
+    claims = [i for i in dict.fromkeys(table.id) if i in testable]
+    if not claims:
+        return style.empty_figure("no claim can be tested with these runs")
+    metrics, splits = list(dict.fromkeys(table.metric)), style.splits_of(table)
+    width = max(2.3, 0.62 * len(metrics))  # inches of a panel, so that its title fits
+    fig, axes = style.new_figure(6.0 + width * len(splits), 1.9 + 0.27 * max(3, len(claims)), 1, len(splits),
+                                 sharey=True)
+    says = table.drop_duplicates("id").set_index("id").claim
+    for ax, split in zip(axes[0], splits, strict=True):
+        cells = rows_where(table, split=split).pivot(index="id", columns="metric", values="verdict")
+        _verdicts(ax, cells.reindex(index=claims, columns=metrics).fillna(UNTESTABLE), f"{split}/verdicts")
+        ax.set_xticks(range(len(metrics)), [style.metric_label(m) for m in metrics], rotation=40, ha="right")
+        ax.set_yticks(range(len(claims)), [textwrap.shorten(says[i], 84, placeholder=" …") for i in claims])
+        ax.set_title(textwrap.fill(SPLIT[split], int(12 * width)), fontsize=9.5)
+    handles = [(Patch(facecolor=shade, edgecolor="0.6"), f"{verdict} {sign}".strip())
+               for verdict, (shade, sign) in VERDICT.items()]
+    draw.legend(fig, handles, 4)
+    return fig
+
+
+def _verdicts(ax: Axes, cells: pd.DataFrame, gid: str) -> None:
+    """A grid of verdicts, coloured and signed."""
+    codes = cells.map(list(VERDICT).index).to_numpy()
+    shades, signs = zip(*VERDICT.values(), strict=True)
+    ax.imshow(codes, cmap=ListedColormap(shades), vmin=-0.5, vmax=len(shades) - 0.5, aspect="auto", gid=gid)
+    for (i, j), code in np.ndenumerate(codes):
+        ax.text(j, i, signs[code], ha="center", va="center", fontsize=9, color="white" if code < 2 else "0.35",
+                fontweight="bold")
+    ax.set_xticks(np.arange(-0.5, codes.shape[1]), minor=True)
+    ax.set_yticks(np.arange(-0.5, codes.shape[0]), minor=True)
+    ax.grid(visible=False)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="both", length=0)

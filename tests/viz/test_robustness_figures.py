@@ -1,0 +1,72 @@
+"""Figures of power, metrics, leak and claims draw the numbers of their tables, where they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lewm_core.diagnostics import leakage
+from lewm_core.stats import paired, paper, power
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
+from lewm_core.utils.errors import InputError
+from lewm_core.viz import robustness_figures
+from tests.viz.drawn import artists, texts
+
+
+@pytest.fixture(scope="module")
+def changes():
+    rng = np.random.default_rng(0)
+    rows = [(c, "pilot", split, metric, seed, mean + rng.normal())
+            for c, mean in (("B", -9), ("F", 0.5)) for split in ("episode", "window") for metric in ("mse", "yardstick")
+            for seed in range(4)]
+    return pd.DataFrame(rows, columns=["condition", "scale", "split", "metric", "seed", "change"])
+
+
+def test_power_is_drawn_beside_what_was_found_and_what_the_paper_reports(changes):
+    part = changes[(changes.metric == "mse") & (changes.split == "episode")]
+    able, summary = power.power_table(part), paired.summarise(part)
+    drawn = artists(robustness_figures.power_chart(able, summary))
+    for row in able.itertuples():
+        assert drawn[f"{row.condition}/mde"].get_ydata() == [row.mde]
+    assert drawn["B/mean"].get_ydata() == [abs(summary.set_index("condition")["mean"]["B"])]
+    assert drawn["B/paper"].get_ydata() == [abs(paper.reported(1)["B"])]
+    alone = power.power_table(part[part.seed == 0])
+    assert "B/mde" not in artists(robustness_figures.power_chart(alone, summary)), "one seed has no power to draw"
+
+
+def test_a_panel_per_metric_with_both_splits(changes):
+    summary = paired.summarise(changes)
+    fig = robustness_figures.metric_panels(summary)
+    drawn = artists(fig)
+    for row in summary.itertuples():
+        assert drawn[f"{row.condition}/{row.metric}/{row.split}/mean"].get_xdata() == [row.mean]
+    assert [ax.get_title(loc="left") for ax in fig.axes] == ["next-latent MSE", "yardstick (base's space)"]
+
+
+def test_the_leak_is_drawn_by_what_was_seen_and_in_sum():
+    rows = [(c, "pilot", seed, split, 10 * seed + w, shared, mse + 0.1 * seed, 1.0)
+            for c, factor in (("A", 1), ("base", 2)) for seed in range(3) for split in ("window", "episode")
+            for w, (shared, mse) in enumerate(((4, 0.2 * factor), (3, 0.3 * factor)) if split == "window" else
+                                              ((0, 0.8 * factor),))]
+    table = pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "start", "shared", "mse", "static"])
+    by_shared, summary = leakage.error_by_shared(table), leakage.leak_summary(table)
+    drawn = artists(robustness_figures.leak_chart(by_shared, summary))
+    assert drawn["A/pilot/window/mean"].get_ydata() == pytest.approx([0.4, 0.3])
+    assert drawn["base/pilot/episode/mean"].get_ydata() == pytest.approx([1.7])
+    for row in summary[summary.measure.isin(["gap", "leak"])].itertuples():
+        assert drawn[f"{row.condition}/{row.scale}/{row.measure}/mean"].get_xdata() == [row.mean]
+
+
+def test_survival_map_has_a_cell_per_claim_metric_and_split():
+    rows = [(i, f"claim {i}", m, s, v) for s in ("episode", "window") for m in ("mse", "yardstick")
+            for i, v in (("a", SUPPORTED), ("b", CONTRADICTED if m == "mse" else UNDECIDED), ("c", UNTESTABLE))]
+    table = pd.DataFrame(rows, columns=["id", "claim", "metric", "split", "verdict"])
+    fig = robustness_figures.survival_map(table)
+    assert artists(fig)["window/verdicts"].get_array().tolist() == [[0, 0], [1, 2]]
+    assert "claim a" in texts(fig) and "claim c" not in texts(fig) and "base's space" in texts(fig)
+
+
+@pytest.mark.parametrize("chart", [lambda t: robustness_figures.power_chart(t, t), robustness_figures.metric_panels,
+                                   lambda t: robustness_figures.leak_chart(t, t), robustness_figures.survival_map])
+def test_charts_say_which_columns_they_need(chart):
+    with pytest.raises(InputError, match="no column"):
+        chart(pd.DataFrame({"condition": []}))
