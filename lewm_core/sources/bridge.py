@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from lewm_core.sources.bridge_base import Recordings, listed
+from lewm_core.sources.bridge_base import Recordings, found_at
 from lewm_core.sources.bridge_numpy import BridgeNumpy, numpy_files
 from lewm_core.sources.bridge_raw import BridgeRaw, trajectories
 from lewm_core.sources.bridge_rlds import Bridge, BridgeOpenX, shard_files
@@ -32,13 +32,12 @@ def open_bridge(path: str | Path, image_size: int, camera: int = 0) -> Recording
         InputError: none or several of LAYOUTS there, or what the layout's class raises.
     """
     path = Path(path).resolve()
-    found = {layout: first for layout in LAYOUTS if (first := layout.there(path)) is not None}
+    there = [(layout, layout.there(path)) for layout in LAYOUTS]
+    found = [(layout.source, file) for layout, file in there if file is not None]
     if len(found) == 1:
-        return next(iter(found)).source(path, image_size, camera)
+        return found[0][0](path, image_size, camera)
     expected = "one of " + ", ".join(f"{layout.files} ({layout.source.name})" for layout in LAYOUTS)
     if found:
-        raise InputError(path, "several layouts: " + ", ".join(f"{k.source.name} ({v})" for k, v in found.items()),
-                         expected, "Give the folder of one of them.")
-    inside = listed(sorted(p.name for p in path.iterdir())) if path.is_dir() else ""
-    what = f"a folder with {inside}" if inside else "a file of another name" if path.exists() else "no such folder"
-    raise InputError(path, what, expected, "Give the folder of the data or one above it.")
+        several = ", ".join(f"{source.name} ({file})" for source, file in found)
+        raise InputError(path, f"several layouts: {several}", expected, "Give the folder of one of them.")
+    raise InputError(path, found_at(path), expected, "Give the folder of the data or one above it.")

@@ -1,27 +1,31 @@
-"""What the layouts of BridgeData on disk share: the way over all episodes, an index, and how pictures become frames.
+"""What the layouts of BridgeData on disk share: the way over all episodes and folders, and how pictures become frames.
 
 A layout says which episodes there are (`ids`) and reads one as it is stored (`_read`); all else is here, once.
 """
 
-import json
+import os
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
-import cv2
 import numpy as np
-import simplejpeg
 
 from lewm_core.sources.episode import ACTION_DIM, Episode, EpisodeInfo, check_moves
+from lewm_core.sources.index import Index
+from lewm_core.sources.pictures import Picture, checked_size, constant, decode, resize, shows_something
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import digest
 
 STATE_DIM = 7
-_PIECE = 100  # episodes whose metadata are written to the index at a time
+_DEPTH = 8  # folders that are looked into, one in the other
+_GROUP = re.compile("traj_group[0-9]+")
 
 OnError = Callable[[str, InputError], None]
-Picture = bytes | Path | np.ndarray  # a JPEG or PNG, the file of one, or (H, W, 3) uint8 RGB
 
 
 class Stored(NamedTuple):
@@ -48,18 +52,22 @@ class Recordings(ABC):
     name: str
     cameras: int = 4
     squash: bool = False  # whether pictures need not be square
+    reader: str = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 
     def __init__(self, image_size: int, camera: int):
-        if not isinstance(image_size, Integral) or image_size < 1:
-            raise InputError("image_size", repr(image_size), "a whole number of pixels, at least 1")
         if not isinstance(camera, Integral) or camera not in range(self.cameras):
-            raise InputError("camera", repr(camera), f"0 to {self.cameras - 1}" if self.cameras > 1 else
-                             f"0: {self.name} has one camera")
-        self.image_size, self.camera = int(image_size), int(camera)
+            known = f"0 to {self.cameras - 1}" if self.cameras > 1 else f"0: {self.name} has one camera"
+            raise InputError("camera", repr(camera), known)
+        self.image_size, self.camera = checked_size(image_size), int(camera)
 
-    @property
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the settings and of `_content`; folders and dates do not enter, so that data may be moved."""
+        return digest(self.reader, str(self.image_size), str(self.camera), *self._content())
+
     @abstractmethod
-    def fingerprint(self) -> str: ...
+    def _content(self) -> Iterable[str | bytes]:
+        """What tells the stored episodes from any others without reading them all."""
 
     @abstractmethod
     def ids(self, on_error: OnError | None = None) -> Iterator[str]:
@@ -90,25 +98,28 @@ class Recordings(ABC):
             cache: folder of an index, to which what was read is added every hundred episodes; a later call reads only
                 what is not in it. Bad episodes are never in it: they are read again.
         """
-        index = _Index(Path(cache) / f"index_{self.fingerprint}.jsonl") if cache else None
+        index = Index(Path(cache) / f"index_{self.fingerprint}.jsonl") if cache else None
         try:
             for id in self.ids(on_error):
                 info = index.known.get(id) if index else None
-                if info is None:
-                    try:
-                        stored = self._checked(id)
-                    except InputError as error:
-                        if on_error is None:
-                            raise
-                        on_error(id, error)
-                        continue
-                    info = EpisodeInfo(id, stored.task, len(stored.pictures))
-                    if index:
-                        index.add(info)
-                yield info
+                try:
+                    info = info or self._info(id, index)
+                except InputError as error:
+                    if on_error is None:
+                        raise
+                    on_error(id, error)
+                else:
+                    yield info
         finally:
             if index:
                 index.write()
+
+    def _info(self, id: str, index: Index | None) -> EpisodeInfo:
+        stored = self._checked(id)
+        info = EpisodeInfo(id, stored.task, len(stored.pictures))
+        if index:
+            index.add(info)
+        return info
 
     def load(self, id: str) -> Episode:
         """The episode of that id: frames (T, image_size, image_size, 3) uint8 RGB, actions (T, 7), observations (T, d).
@@ -126,8 +137,10 @@ class Recordings(ABC):
             sizes.add(picture.shape[:2])
             blank = blank and constant(picture)
             frames.append(resize(picture, self.image_size))
-        if len(sizes) > 1 or not self.squash and any(h != w for h, w in sizes):
-            raise InputError(where, "pictures of " + ", ".join(f"{w}x{h}" for h, w in sorted(sizes)) + " pixels",
+        square = all(height == width for height, width in sizes)
+        if len(sizes) > 1 or not (self.squash or square):
+            found = ", ".join(f"{w}x{h}" for h, w in sorted(sizes))
+            raise InputError(where, f"pictures of {found} pixels",
                              "pictures of one size" if self.squash else "square pictures of one size")
         if blank:
             raise self._no_pictures(id, "blank pictures in every frame")
@@ -140,73 +153,9 @@ class Recordings(ABC):
 
     def _no_pictures(self, id: str, found: str) -> InputError:
         """The error about a camera that is blank or missing; it names those that are not."""
-        seen = [str(c) for c in range(self.cameras) if any(map(_shows_something, self._pictures(id, c)))]
+        seen = [str(c) for c in range(self.cameras) if any(map(shows_something, self._pictures(id, c)))]
         return InputError(f"{self._where(id)}, camera {self.camera}", found, "a camera that was there",
                           f"Cameras with pictures in this episode: {', '.join(seen) or 'none'}.")
-
-
-class _Index:
-    """Metadata that were read before, a JSON line each. Whole lines are appended; a torn or foreign one is not used."""
-
-    def __init__(self, path: Path):
-        self.path, self.known, self._new = path, {}, []
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            try:
-                id, task, length = json.loads(line)
-            except (ValueError, TypeError):
-                continue
-            if isinstance(id, str) and isinstance(task, str) and type(length) is int:
-                self.known[id] = EpisodeInfo(id, task, length)
-
-    def add(self, info: EpisodeInfo) -> None:
-        self._new.append(json.dumps(list(info.__dict__.values())))
-        if len(self._new) == _PIECE:
-            self.write()
-
-    def write(self) -> None:
-        if self._new:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab", buffering=0) as f:  # starts a line of its own, whatever was torn before
-                f.write("\n".join(["", *self._new, ""]).encode())
-            self._new = []
-
-
-def decode(picture: Picture, where: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; InputError for bytes that are no JPEG or PNG, or not all of one."""
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3 or 0 in picture.shape:
-            raise InputError(where, f"{picture.dtype} {picture.shape}", "a picture, uint8 (H, W, 3)")
-        return np.asarray(picture)
-    if isinstance(picture, Path):
-        try:
-            picture, where = picture.read_bytes(), f"{where}, {picture.name}"
-        except OSError as e:
-            raise InputError(where, f"that {picture} cannot be read ({e.strerror or e})", "a readable file") from e
-    decoded, reason = None, ""
-    try:
-        if picture.startswith(b"\xff\xd8"):  # not by OpenCV, which fills what is damaged with grey and says nothing
-            return simplejpeg.decode_jpeg(picture, "RGB", strict=True)
-        if picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
-            decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    except (ValueError, cv2.error) as e:
-        reason = f" ({e})"
-    if decoded is None:
-        raise InputError(where, f"{len(picture)} bytes that do not decode{reason}", "a whole JPEG or PNG picture")
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-
-
-def resize(picture: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, 3) from (H, W, 3): area average where that has more pixels, else bicubic; the same size as it is."""
-    height, width = picture.shape[:2]
-    if (height, width) == (size, size):
-        return picture
-    down = height * width > size * size
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if down else cv2.INTER_CUBIC)
-
-
-def constant(picture: np.ndarray) -> bool:
-    """Whether all pixels are the same colour."""
-    return bool((picture == picture[0, 0]).all())
 
 
 def numbers(value: object, columns: int, where: str) -> np.ndarray:
@@ -232,8 +181,70 @@ def listed(names: Sequence[str], n: int = 5) -> str:
     return shown + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
-def _shows_something(picture: Picture) -> bool:
+def found_at(path: Path) -> str:
+    """What is at a path, in a few words, for an error."""
+    if path.is_dir():
+        return f"a folder with {listed(sorted(p.name for p in path.iterdir()))}"
+    return "a file of another name" if path.exists() else "no such file or folder"
+
+
+def number_in(text: str) -> int:
+    """The number that an id's last part `0000` … says; -1 where it is written otherwise."""
+    number = int(text) if re.fullmatch("[0-9]{4,}", text) else -1
+    return number if f"{number:04d}" == text else -1
+
+
+def folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """`root` and all folders below it but those among or below `traj_group<N>`, each before what is in it, sorted."""
+    yield root
+    if depth and root.is_dir():
+        names = sorted(e.name for e in _entries(root) if e.is_dir())
+        if not any(_GROUP.fullmatch(name) for name in names):
+            for name in names:
+                yield from folders(root / name, depth - 1)
+
+
+def numbered(folder: Path, word: str, suffix: str = "") -> list[Path]:
+    """The entries `<word><number><suffix>` of a folder, by number; empty where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    pattern = re.compile(re.escape(word) + "([0-9]+)" + re.escape(suffix))
+    found = [(int(m[1]), e.name) for e in _entries(folder) if (m := pattern.fullmatch(e.name))]
+    return [folder / name for _, name in sorted(found)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
     try:
-        return not constant(decode(picture, ""))
-    except InputError:
-        return False
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as e:
+        raise InputError(folder, f"that it cannot be listed ({e.strerror or e})", "a readable folder") from e
+
+
+def check_counts(where: object, pictures: int, states: int, actions: int) -> None:
+    """InputError unless there is one picture and one state more than actions."""
+    if not pictures == states == actions + 1:
+        raise InputError(where, f"{pictures} pictures, {states} states and {actions} actions",
+                         "as many pictures as states, and one more than actions")
+
+
+def kind(value: object) -> str:
+    """What a pickle holds, in a few words."""
+    if isinstance(value, dict):
+        return f"a dict with {listed([str(k)[:40] for k in value])}" if value else "an empty dict"
+    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, list | tuple) else "")
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, -1 where there is none."""
+    return path.stat().st_size if path.is_file() else -1
+
+
+def as_id(path: Path) -> str:
+    """A relative path as an id that is safe as a file name: `~` for slashes, %XX for what is not plain."""
+    return quote(path.as_posix(), safe="/").replace("~", "%7E").replace("/", "~")
+
+
+def as_path(id: str) -> Path:
+    """The path of which `as_id` made the id."""
+    return Path(unquote(id.replace("~", "/")))

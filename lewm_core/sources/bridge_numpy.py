@@ -5,21 +5,29 @@ Layout: `<task>/<NN>/{train,val}/out.npy`, as the public `bridgedata_raw_to_nump
 latency rule of the raw release has been applied in it. It has no instructions: the task's folder says what is done.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lewm_core.sources.bridge_base import STATE_DIM, OnError, Recordings, Stored, listed, numbers, with_last
-from lewm_core.sources.bridge_folders import as_id, check_counts, folders, kind, size
+from lewm_core.sources.bridge_base import (
+    STATE_DIM,
+    OnError,
+    Recordings,
+    Stored,
+    as_id,
+    check_counts,
+    folders,
+    kind,
+    listed,
+    number_in,
+    numbers,
+    size,
+    with_last,
+)
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.safe_pickle import npy_count, npy_objects
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest
-
-_READER = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 
 
 class BridgeNumpy(Recordings):
@@ -46,14 +54,11 @@ class BridgeNumpy(Recordings):
         if not self._files:
             raise InputError(path, "no such files", "<task>/<NN>/{train,val}/out.npy", "Give a folder above them.")
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Digest of the settings and of every file's folder name, size and number of episodes.
-
-        Content that changes without changing a size goes unnoticed: treat the files as read-only.
+    def _content(self) -> Iterable[str]:
+        """Every file's folder and size. Content that changes without changing a size goes unnoticed: treat the files
+        as read-only.
         """
-        parts = [_READER, str(self.image_size), str(self.camera)]
-        return digest(*parts, *(f"{id} {size(file)}" for id, file in self._files.items()))
+        return (f"{id} {size(file)}" for id, file in self._files.items())
 
     def ids(self, on_error: OnError | None = None) -> Iterator[str]:
         for name, file in self._files.items():
@@ -68,7 +73,7 @@ class BridgeNumpy(Recordings):
 
     def _find(self, id: str) -> tuple[Path, int]:
         name, _, number = id.rpartition("~")
-        if name not in self._files or not re.fullmatch("[0-9]{4,}", number) or f"{int(number):04d}" != number:
+        if name not in self._files or number_in(number) < 0:
             raise InputError("episode id", repr(id), f"an episode of {listed(list(self._files))}, such as "
                              f"{next(iter(self._files))}~0000")
         return self._files[name], int(number)

@@ -7,22 +7,32 @@ date is the folder's name) the pictures lag one step behind: the first observati
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from lewm_core.sources.bridge_base import STATE_DIM, OnError, Recordings, Stored, numbers, with_last
-from lewm_core.sources.bridge_folders import as_id, as_path, check_counts, folders, kind, numbered, size
+from lewm_core.sources.bridge_base import (
+    STATE_DIM,
+    OnError,
+    Recordings,
+    Stored,
+    as_id,
+    as_path,
+    check_counts,
+    folders,
+    kind,
+    numbered,
+    numbers,
+    size,
+    with_last,
+)
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.safe_pickle import load_pickle
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest
 
 NO_LATENCY = datetime(2021, 7, 23)  # from then on pictures and states are of the same time
-_READER = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 _TRAJECTORY = re.compile("raw/traj_group[0-9]+/traj[0-9]+")
 
 
@@ -49,20 +59,18 @@ class BridgeRaw(Recordings):
             raise InputError(path, "no trajectories", "folders <env>/<task>/<NN>/<date>/raw/traj_group<N>/traj<N>",
                              "Give a folder above them.")
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Digest of the settings and, for each trajectory, of its folder's name, the sizes of its two pickles, its
-        `lang.txt` and the number of the camera's pictures.
+    def _content(self) -> Iterable[str | bytes]:
+        """Each trajectory's folder, the sizes of its two pickles, the number of the camera's pictures, its `lang.txt`.
 
         No picture is read, so that pictures or numbers which change without changing a size go unnoticed: treat a
-        copy of the release as read-only. Dates do not enter, so that data may be moved.
+        copy of the release as read-only.
         """
-        parts = [_READER, str(self.image_size), str(self.camera)]
         for folder in trajectories(self._root):
+            yield self._id(folder)
+            yield from (str(size(folder / name)) for name in ("obs_dict.pkl", "policy_out.pkl"))
+            yield str(len(_images(folder, self.camera)))
             text = folder / "lang.txt"
-            parts += [self._id(folder), *(str(size(folder / name)) for name in ("obs_dict.pkl", "policy_out.pkl")),
-                      str(len(_images(folder, self.camera))), text.read_bytes() if text.is_file() else "no text"]
-        return digest(*parts)
+            yield text.read_bytes() if text.is_file() else "no text"
 
     def ids(self, on_error: OnError | None = None) -> Iterator[str]:
         return map(self._id, trajectories(self._root))
@@ -92,18 +100,7 @@ class BridgeRaw(Recordings):
         gap = next((t for t in range(len(images)) if t not in images), None)
         if gap is not None:
             raise InputError(folder / f"images{self.camera}", f"no im_{gap}.jpg", f"im_0.jpg to im_{max(images)}.jpg")
-        path = folder / "obs_dict.pkl"
-        content = load_pickle(path)
-        if not isinstance(content, dict) or "full_state" not in content:
-            raise InputError(path, kind(content), "a dict with full_state")
-        states = numbers(content["full_state"], STATE_DIM, f"{path}, full_state")
-        path = folder / "policy_out.pkl"
-        content = load_pickle(path)
-        if not isinstance(content, list | np.ndarray) or not len(content):
-            raise InputError(path, kind(content), "a list of actions")
-        if all(isinstance(a, dict) and "actions" in a for a in content):
-            content = [a["actions"] for a in content]
-        actions = numbers(content, ACTION_DIM, f"{path}, actions")
+        states, actions = _states(folder / "obs_dict.pkl"), _actions(folder / "policy_out.pkl")
         check_counts(folder, len(images), len(states), len(actions))
         pictures = [images[t] for t in range(len(images))]
         if _date(folder) < NO_LATENCY:
@@ -122,6 +119,24 @@ def trajectories(root: Path) -> Iterator[Path]:
         if folder.name == "raw":
             for group in numbered(folder, "traj_group"):
                 yield from numbered(group, "traj")
+
+
+def _states(path: Path) -> np.ndarray:
+    """(T, 7) float32 from an episode's `obs_dict.pkl`."""
+    content = load_pickle(path)
+    if not isinstance(content, dict) or "full_state" not in content:
+        raise InputError(path, kind(content), "a dict with full_state")
+    return numbers(content["full_state"], STATE_DIM, f"{path}, full_state")
+
+
+def _actions(path: Path) -> np.ndarray:
+    """(T - 1, 7) float32 from an episode's `policy_out.pkl`."""
+    content = load_pickle(path)
+    if not isinstance(content, list | np.ndarray) or not len(content):
+        raise InputError(path, kind(content), "a list of actions")
+    if all(isinstance(a, dict) and "actions" in a for a in content):
+        content = [a["actions"] for a in content]
+    return numbers(content, ACTION_DIM, f"{path}, actions")
 
 
 def _images(folder: Path, camera: int) -> dict[int, Path]:

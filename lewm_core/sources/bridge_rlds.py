@@ -10,19 +10,16 @@ camera of 480x640 pixels, the action in parts, the gripper as a truth value (1 i
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from lewm_core.sources import tfrecord
-from lewm_core.sources.bridge_base import OnError, Recordings, Stored, listed
+from lewm_core.sources.bridge_base import OnError, Recordings, Stored, found_at, listed, number_in
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest
 
-_READER = "1"  # part of the fingerprint: raise it when the same records come out as other episodes
 _SHARD = r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})"
 
 
@@ -61,18 +58,15 @@ class Bridge(Recordings):
         self._lengths = _declared_lengths(next(iter(self._shards.values())).parent, self.prefix)
         self._index: dict[str, tuple[list[tfrecord.Span], InputError | None]] = {}
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Digest of the settings and of every record's stored length and checksum, with the shards' names.
+    def _content(self) -> Iterable[str]:
+        """Every record's stored length and checksum, with the shards' names: 16 bytes a record are read.
 
-        Reads 16 bytes a record. Since `load` refuses data that do not fit their checksum, the same fingerprint means
-        the same episodes or an error, never others. Folders and dates do not enter, so that data may be moved.
+        Since `load` refuses data that do not fit their checksum, the same fingerprint means the same episodes or an
+        error, never others.
         """
-        parts = [_READER, str(self.image_size), str(self.camera)]
         for shard, path in self._shards.items():
             spans, damage = self._records(shard)
-            parts += [path.name, repr([(s.length, s.crc) for s in spans]), damage.found if damage else ""]
-        return digest(*parts)
+            yield from (path.name, repr([(s.length, s.crc) for s in spans]), damage.found if damage else "")
 
     def ids(self, on_error: OnError | None = None) -> Iterator[str]:
         for shard in self._shards:
@@ -104,7 +98,7 @@ class Bridge(Recordings):
             raise InputError("episode id", repr(id), f"an episode of {listed(list(self._shards))}, such as "
                              f"{next(iter(self._shards))}-0000")
         spans, damage = self._records(shard)
-        if not re.fullmatch(r"[0-9]{4,}", number) or f"{int(number):04d}" != number or int(number) >= len(spans):
+        if number_in(number) not in range(len(spans)):
             if damage is not None:
                 raise damage
             raise InputError("episode id", repr(id), f"{shard}-0000 to {shard}-{len(spans) - 1:04d}")
@@ -125,8 +119,9 @@ class Bridge(Recordings):
         wanted = (image, *self._actions, self._state, self._instruction)
         missing = [f for f in wanted if f.name not in features or not features[f.name].HasField(f.kind)]
         if missing:
-            raise InputError(where, f"no {', '.join(f'{f.name} ({f.kind})' for f in missing)} among the features "
-                             + ", ".join(sorted(features)), f"the features of {self.prefix} {self.version}")
+            absent, there = ", ".join(f"{f.name} ({f.kind})" for f in missing), ", ".join(sorted(features))
+            raise InputError(where, f"no {absent} among the features {there}",
+                             f"the features of {self.prefix} {self.version}")
         values = {f: getattr(features[f.name], f.kind).value for f in wanted}
         t = len(values[image])
         expected = {f: max(t, 1) if f is image else t * f.count for f in wanted}
@@ -170,8 +165,8 @@ def shard_files(path: Path, prefix: str) -> Iterator[Path]:
     """
     name, pattern = re.compile(prefix + _SHARD), f"{prefix}-*.tfrecord-*"
     for level in ("", "*/", "*/*/"):
-        files = [f for f in ([path] if path.is_file() else path.glob(level + pattern))
-                 if f.is_file() and name.fullmatch(f.name)]
+        candidates = [path] if path.is_file() else path.glob(level + pattern)
+        files = [f for f in candidates if f.is_file() and name.fullmatch(f.name)]
         if files:
             yield from files
             return
@@ -179,14 +174,10 @@ def shard_files(path: Path, prefix: str) -> Iterator[Path]:
 
 def _find_shards(path: Path, prefix: str, version: str) -> dict[str, Path]:
     """`<split>-<shard>` → file, sorted."""
-    expected, remedy = (f"files named {prefix}-<split>.tfrecord-<shard>-of-<shards>",
-                        f"Give the folder {prefix}/{version}, one above it, or one such file.")
-    if not path.exists():
-        raise InputError(path, "no such file or folder", expected, remedy)
     files = sorted(shard_files(path, prefix))
     if not files:
-        inside = listed(sorted(p.name for p in path.iterdir())) if path.is_dir() else ""
-        raise InputError(path, f"a folder with {inside}" if inside else "a file of another name", expected, remedy)
+        raise InputError(path, found_at(path), f"files named {prefix}-<split>.tfrecord-<shard>-of-<shards>",
+                         f"Give the folder {prefix}/{version}, one above it, or one such file.")
     folders = sorted({str(f.parent) for f in files})
     if len(folders) > 1:
         raise InputError(path, f"shards in {listed(folders)}", "shards in one folder", "Give one of these folders.")
@@ -205,7 +196,8 @@ def _declared_lengths(folder: Path, prefix: str) -> dict[str, int]:
 
     It tells of a shard that was cut exactly between two records, which nothing in the file itself does.
     """
-    path, lengths = folder / "dataset_info.json", {}
+    path = folder / "dataset_info.json"
+    lengths: dict[str, int] = {}
     if not path.exists():
         return lengths
     try:

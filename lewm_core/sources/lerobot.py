@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lewm_core.sources.bridge_base import decode, resize
 from lewm_core.sources.episode import ACTION_DIM, Episode, EpisodeInfo, check_moves
+from lewm_core.sources.pictures import centre, checked_size, decode, resize
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, ends_of
 
@@ -58,33 +58,24 @@ class LeRobot:
 
     def __init__(self, path: str | Path, image_size: int = 224, camera: int | str = 0,
                  state: str = "observation.state"):
-        if not isinstance(image_size, Integral) or image_size < 1:
-            raise InputError("image_size", repr(image_size), "a whole number of pixels, at least 1")
-        need("pyarrow"), need("av")
-        self.path, self.image_size, self.state = Path(path), int(image_size), state
-        info = _read_info(self.path)
-        features, problems = info["features"], []
-        cameras = [k for k, f in features.items() if f["dtype"] in ("video", "image")]
+        need("pyarrow")
+        need("av")
+        self.path, self.image_size, self.state = Path(path), checked_size(image_size), state
+        self._info = _read_info(self.path)
+        features = self._info["features"]
+        cameras = [key for key, feature in features.items() if feature["dtype"] in ("video", "image")]
         if isinstance(camera, Integral) and 0 <= camera < len(cameras):
             camera = cameras[camera]
-        if camera not in cameras:
-            problems.append(f"no camera {camera!r} among {', '.join(cameras) or 'none'}")
-        for key, shape in (("action", [ACTION_DIM]), (state, None)):
-            found = list(features[key].get("shape", ())) if key in features else None
-            if found is None:
-                problems.append(f"no {key} among {', '.join(features)}")
-            elif len(found) != 1 or shape not in (None, found):
-                problems.append(f"{key} of shape {found}, not {shape or '[d]'}")
-        if problems:
-            raise InputError(self.path, "; ".join(problems), f"a camera, a state, and actions of {ACTION_DIM} numbers")
-        self.cameras = len(cameras)
-        self.camera, self._info, self._is_video = camera, info, features[camera]["dtype"] == "video"
+        _check_features(self.path, features, cameras, camera, state)
+        self.cameras, self.camera = len(cameras), camera
+        self._is_video = features[camera]["dtype"] == "video"
+        read_entries = _FORMATS[self._info["codebase_version"]]
         try:
-            entries = _FORMATS[info["codebase_version"]](self.path, info, camera, self._is_video)
+            entries = read_entries(self.path, self._info, camera, self._is_video)
         except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are among them
             raise InputError(self.path / "meta", f"episodes that cannot be read ({error})", "their metadata",
                              _ORIGIN) from None
-        self._entries = {f"episode-{e.index:06d}": e for e in sorted(entries)}
+        self._entries = {f"episode-{entry.index:06d}": entry for entry in sorted(entries)}
         if not self._entries:
             raise InputError(self.path, "no episodes", "at least one")
 
@@ -95,8 +86,10 @@ class LeRobot:
         Both kinds of file keep an index of their content at one end; a change that leaves that and the size as they are
         goes unnoticed. Folders and dates do not enter, so that data may be moved.
         """
-        parts = [_READER, str(self.image_size), self.camera, self.state, repr([e[:3] for e in self._entries.values()])]
-        for file in dict.fromkeys(p for e in self._entries.values() for p in (e.table, e.video)):
+        entries = self._entries.values()
+        parts = [_READER, str(self.image_size), self.camera, self.state, repr([entry[:3] for entry in entries])]
+        files = dict.fromkeys(file for entry in entries for file in (entry.table, entry.video))  # each of them once
+        for file in files:
             if file.is_file():
                 parts += [str(file.stat().st_size), *ends_of(file, _ENDS)]
             else:
@@ -116,23 +109,23 @@ class LeRobot:
         if id not in self._entries:
             raise InputError("episode id", repr(id), f"{min(self._entries)} to {max(self._entries)}")
         entry = self._entries[id]
-        rows = self._rows(entry)
-        check_moves(rows["action"], f"{entry.table}, {id}")
+        rows, where = self._rows(entry), f"{entry.table}, {id}"
+        check_moves(rows["action"], where)
         if self._is_video:
             pictures = _decode(entry.video, id, entry.start + rows["timestamp"][:, 0], 0.5 / self._info["fps"])
         else:
-            pictures = (decode((cell or {}).get("bytes") or b"", f"{entry.table}, {id}") for cell in rows[self.camera])
-        frames = np.stack([resize(_centre(picture), self.image_size) for picture in pictures])
+            pictures = (decode((cell or {}).get("bytes") or b"", where) for cell in rows[self.camera])
+        frames = np.stack([resize(centre(picture), self.image_size) for picture in pictures])
         return Episode(id, frames, rows["action"], rows[self.state], entry.task)
 
     def _rows(self, entry: _Entry) -> dict[str, np.ndarray | list]:
         """The episode's columns: numbers (T, n) float32; a camera that is stored as pictures as a list."""
         numbers = ["action", self.state, "timestamp", "frame_index"]
+        columns = numbers if self._is_video else [*numbers, self.camera]
+        only = [("episode_index", "=", entry.index)]
         where = f"{entry.table}, episode {entry.index}"
         try:
-            table = need("pyarrow.parquet").read_table(
-                entry.table, columns=numbers + [self.camera] * (not self._is_video),
-                filters=[("episode_index", "=", entry.index)])
+            table = need("pyarrow.parquet").read_table(entry.table, columns=columns, filters=only)
             rows = {name: np.array(table[name].to_pylist(), np.float32).reshape(len(table), -1) for name in numbers}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(where, f"a table that cannot be read ({error})", f"columns {', '.join(numbers)}",
@@ -149,6 +142,22 @@ def need(module: str) -> ModuleType:
     except ImportError as error:
         raise InputError("LeRobot data", f"no {module} ({error})", "the packages pyarrow and av",
                          "pip install 'lewm-core[lerobot]', or both of them by name.") from None
+
+
+def _check_features(path: Path, features: dict, cameras: list[str], camera: int | str, state: str) -> None:
+    """InputError that lists all that is wrong with the camera, the state and the actions that a dataset has."""
+    problems = []
+    if camera not in cameras:
+        problems.append(f"no camera {camera!r} among {', '.join(cameras) or 'none'}")
+    for key, shape in (("action", [ACTION_DIM]), (state, None)):
+        if key not in features:
+            problems.append(f"no {key} among {', '.join(features)}")
+            continue
+        found = list(features[key].get("shape", ()))
+        if len(found) != 1 or shape not in (None, found):
+            problems.append(f"{key} of shape {found}, not {shape or '[d]'}")
+    if problems:
+        raise InputError(path, "; ".join(problems), f"a camera, a state, and actions of {ACTION_DIM} numbers")
 
 
 def _read_info(path: Path) -> dict:
@@ -177,18 +186,20 @@ def _v21(path: Path, info: dict, camera: str, is_video: bool) -> list[_Entry]:
 
 
 def _v30(path: Path, info: dict, camera: str, is_video: bool) -> list[_Entry]:
-    places = [f"videos/{camera}/{what}" for what in ("chunk_index", "file_index", "from_timestamp")] if is_video else []
-    columns = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index", *places]
+    columns = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"]
+    video = f"videos/{camera}"
+    if is_video:
+        columns += [f"{video}/chunk_index", f"{video}/file_index", f"{video}/from_timestamp"]
     entries = []
     for file in sorted((path / "meta" / "episodes").glob("*/*.parquet")):
         for row in need("pyarrow.parquet").read_table(file, columns=columns, partitioning=None).to_pylist():
-            index, length, tasks, chunk, number, *place = (row[name] for name in columns)
-            table = info["data_path"].format(chunk_index=chunk, file_index=number)
-            video, start = "", 0.0
-            if place:
-                start = place[2]
-                video = info["video_path"].format(video_key=camera, chunk_index=place[0], file_index=place[1])
-            entries.append(_Entry(index, length, "; ".join(tasks), path / table, path / video, start))
+            table = info["data_path"].format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+            movie, start = "", 0.0
+            if is_video:
+                at = {"chunk_index": row[f"{video}/chunk_index"], "file_index": row[f"{video}/file_index"]}
+                movie, start = info["video_path"].format(video_key=camera, **at), row[f"{video}/from_timestamp"]
+            entries.append(_Entry(row["episode_index"], row["length"], "; ".join(row["tasks"]), path / table,
+                                  path / movie, start))
     return entries
 
 
@@ -197,11 +208,13 @@ _FORMATS = {"v2.1": _v21, "v3.0": _v30}
 
 def _decode(file: Path, id: str, times: np.ndarray, tolerance: float) -> Iterator[np.ndarray]:
     """The pictures (H, W, 3) uint8 RGB shown at `times` (s, rising), each within `tolerance`, and no later ones."""
-    av, found = need("av"), 0
+    av = need("av")
+    found = 0
     try:
         with av.open(str(file)) as container:
             stream = container.streams.video[0]
-            container.seek(int(max(0, times[0] - tolerance) / stream.time_base), stream=stream)  # the keyframe before
+            start = max(0, times[0] - tolerance)
+            container.seek(int(start / stream.time_base), stream=stream)  # the keyframe before
             for frame in container.decode(stream):
                 if frame.time < times[found] - tolerance:
                     continue
@@ -216,11 +229,3 @@ def _decode(file: Path, id: str, times: np.ndarray, tolerance: float) -> Iterato
                          f"{len(times)} frames", "Copy or download the file again.") from None
     raise InputError(f"{file}, {id}", f"no frame at {times[found]:.3f} s, after {found} that were there",
                      f"{len(times)} frames", "Copy or download the file again.")
-
-
-def _centre(picture: np.ndarray) -> np.ndarray:
-    """The square in the middle of a picture."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture[top : top + side, left : left + side]

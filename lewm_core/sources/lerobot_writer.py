@@ -49,7 +49,8 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0",
     pick(TEMPLATES, version, "LeRobot version")
     if not isinstance(fps, int) or fps < 1:
         raise InputError("fps", repr(fps), "a whole number of frames a second")
-    need("pyarrow"), need("av")
+    need("pyarrow")
+    need("av")
     with new_folder(path) as folder:
         log, files, first = _Log(), None, None
         try:
@@ -133,10 +134,13 @@ class _Files:
         """Append an episode; returns where it lies, as v3.0 says it."""
         av, pa = need("av"), need("pyarrow")
         columns = log.columns(index, episode, self._fps)
-        log.stats.append({name: _statistics(values.reshape(len(values), -1)) for name, values in columns.items()}
-                         | {CAMERA: _statistics(episode.frames.reshape(-1, 3) / 255, len(episode.frames))})
-        arrays = [pa.array(values.tolist() if values.ndim > 1 and values.shape[1] > 1 else values.ravel(), type_)
-                  for values, type_ in zip(columns.values(), self._schema.types, strict=True)]
+        stats = {name: _statistics(values.reshape(len(values), -1)) for name, values in columns.items()}
+        stats[CAMERA] = _statistics(episode.frames.reshape(-1, 3) / 255, len(episode.frames))
+        log.stats.append(stats)
+        arrays = []
+        for values, type_ in zip(columns.values(), self._schema.types, strict=True):
+            several = values.ndim > 1 and values.shape[1] > 1
+            arrays.append(pa.array(values.tolist() if several else values.ravel(), type_))
         self._table.write_table(pa.table(arrays, schema=self._schema))
         start = self._frames / self._fps
         for t, picture in enumerate(episode.frames):
@@ -180,8 +184,12 @@ def _pooled(stats: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _listed(stats: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, list]]:
     """As LeRobot writes them: lists, those of a camera of shape (3, 1, 1)."""
-    return {name: {key: (value[:, None, None] if name == CAMERA and key != "count" else value).tolist()
-                   for key, value in values.items()} for name, values in stats.items()}
+    found = {}
+    for name, values in stats.items():
+        shaped = {key: value[:, None, None] if name == CAMERA and key != "count" else value
+                  for key, value in values.items()}
+        found[name] = {key: value.tolist() for key, value in shaped.items()}
+    return found
 
 
 def _features(first: Episode, fps: int) -> dict[str, dict]:
@@ -198,31 +206,46 @@ def _features(first: Episode, fps: int) -> dict[str, dict]:
 
 
 def _write_meta(meta: Path, version: str, log: _Log, first: Episode, fps: int, robot: str) -> None:
-    import pandas as pd
-
+    data_path, video_path = TEMPLATES[version]
     info = {"codebase_version": version, "robot_type": robot, "fps": fps, "total_episodes": len(log.rows),
             "total_frames": log.n_frames, "total_tasks": len(log.tasks), "chunks_size": CHUNK,
-            "splits": {"train": f"0:{len(log.rows)}"}, "features": _features(first, fps)}
-    info |= dict(zip(("data_path", "video_path"), TEMPLATES[version], strict=True))
-    stats = [_listed(s) for s in log.stats]
+            "splits": {"train": f"0:{len(log.rows)}"}, "features": _features(first, fps),
+            "data_path": data_path, "video_path": video_path}
     if version == "v2.1":
         info |= {"total_videos": len(log.rows), "total_chunks": -(-len(log.rows) // CHUNK)}
-        _write_lines(meta / "tasks.jsonl", [{"task_index": i, "task": task} for task, i in log.tasks.items()])
-        _write_lines(meta / "episodes.jsonl", [{k: row[k] for k in ("episode_index", "tasks", "length")}
-                                               for row in log.rows])
-        _write_lines(meta / "episodes_stats.jsonl", [{"episode_index": i, "stats": s} for i, s in enumerate(stats)])
+        _write_episodes_v21(meta, log)
     else:
         info |= {"data_files_size_in_mb": 100, "video_files_size_in_mb": FILE_MB}
-        rows = [{**row, **{f"stats/{name}/{key}": value for name, values in s.items() for key, value in values.items()},
-                 "meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
-                for row, s in zip(log.rows, stats, strict=True)]
-        (meta / "episodes/chunk-000").mkdir(parents=True)
-        pd.DataFrame(rows).to_parquet(meta / "episodes/chunk-000/file-000.parquet", index=False)
-        tasks = pd.Index(list(log.tasks), name="task")
-        pd.DataFrame({"task_index": range(len(tasks))}, index=tasks).to_parquet(meta / "tasks.parquet")
-        write_json(meta / "stats.json",
-                   _listed({name: _pooled([s[name] for s in log.stats]) for name in log.stats[0]}))
+        _write_episodes_v30(meta, log)
     write_json(meta / "info.json", info)
+
+
+def _write_episodes_v21(meta: Path, log: _Log) -> None:
+    """Tasks, episodes and their statistics: a JSON line each."""
+    tasks = [{"task_index": i, "task": task} for task, i in log.tasks.items()]
+    episodes = [{key: row[key] for key in ("episode_index", "tasks", "length")} for row in log.rows]
+    stats = [{"episode_index": i, "stats": _listed(stats)} for i, stats in enumerate(log.stats)]
+    _write_lines(meta / "tasks.jsonl", tasks)
+    _write_lines(meta / "episodes.jsonl", episodes)
+    _write_lines(meta / "episodes_stats.jsonl", stats)
+
+
+def _write_episodes_v30(meta: Path, log: _Log) -> None:
+    """Tasks, and episodes with their statistics: a row of a table each. Statistics of them all: JSON."""
+    import pandas as pd
+
+    rows = []
+    for row, stats in zip(log.rows, log.stats, strict=True):
+        flat = {f"stats/{name}/{key}": value for name, values in _listed(stats).items()
+                for key, value in values.items()}
+        rows.append({**row, **flat, "meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
+    file = meta / "episodes/chunk-000/file-000.parquet"
+    file.parent.mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(file, index=False)
+    tasks = pd.Index(list(log.tasks), name="task")
+    pd.DataFrame({"task_index": range(len(tasks))}, index=tasks).to_parquet(meta / "tasks.parquet")
+    pooled = {name: _pooled([stats[name] for stats in log.stats]) for name in log.stats[0]}
+    write_json(meta / "stats.json", _listed(pooled))
 
 
 def _write_lines(path: Path, rows: list[dict]) -> None:

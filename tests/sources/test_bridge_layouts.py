@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from lewm_core.sources.bridge import LAYOUTS, open_bridge
-from lewm_core.sources.bridge_base import decode
 from lewm_core.sources.bridge_numpy import BridgeNumpy
 from lewm_core.sources.bridge_raw import BridgeRaw
 from lewm_core.sources.bridge_rlds import Bridge, BridgeOpenX
+from lewm_core.sources.pictures import decode
 from lewm_core.utils.errors import InputError
 from tests.bridge_fixtures import (
     episode,
@@ -338,7 +338,7 @@ def test_the_layout_is_told_from_the_files(tmp_path):
     with pytest.raises(InputError, match=r"nothing in it|a folder with") as raised:
         open_bridge(tmp_path / "empty", 8)
     assert all(layout.files in str(raised.value) for layout in LAYOUTS)
-    with pytest.raises(InputError, match="found no such folder"):
+    with pytest.raises(InputError, match="found no such file or folder"):
         open_bridge(tmp_path / "absent", 8)
     for source in BridgeRaw, BridgeNumpy:
         with pytest.raises(InputError, match="found no "):
@@ -386,7 +386,7 @@ class Counting(BridgeRaw):
 
 
 def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("lewm_core.sources.bridge_base._PIECE", 3)
+    monkeypatch.setattr("lewm_core.sources.index.BATCH", 3)
     folders = [write_raw(trajectory_folder(tmp_path / "data", i), RAW, f"task {i}") for i in range(10)]
     (folders[4] / "policy_out.pkl").write_bytes(b"")
     make, cache, errors = lambda: Counting(tmp_path / "data", 8), tmp_path / "cache", {}
