@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# ./run_all.sh [OPTION ...]       run the notebooks and regenerate figures/ (--help lists the options)
+# ./run_all.sh [OPTION ...]       run the notebooks, figures go to figures/PROFILE/ (--help lists the options)
 # ./run_all.sh test [ARGUMENT ..] run the test suite (arguments go to pytest)
 # ./run_all.sh lab [ARGUMENT ...] open the notebooks in JupyterLab
+# ./run_all.sh publish [NAME]     make a finished run the one whose figures and claims the repository shows
 # Uses the active virtual or conda environment if it has what is needed; otherwise makes .venv and installs the pins.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -97,6 +98,10 @@ lab)
     choose_environment ""
     cd "$root"
     exec "$python" -m jupyterlab "$@"
+    ;;
+publish)
+    choose_environment ""
+    exec "$python" -m lewm_core "$@"
     ;;
 -h | --help)
     python="$(find_python)"

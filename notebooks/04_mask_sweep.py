@@ -26,7 +26,7 @@
 profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
-figures = "figures"  # folder of the figures
+figures = "figures/quick"  # folder of the figures
 study = "main"  # main, or controls: also masks at random places and full-frame normalisation
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
 model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own

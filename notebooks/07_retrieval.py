@@ -30,7 +30,7 @@
 profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
-figures = "figures"  # folder of the figures
+figures = "figures/quick"  # folder of the figures
 rollout_scale = "full"  # which runs and data are shown: pilot or full
 rollout_seed = 0  # the run of each condition that is shown
 rollout_steps = 10  # predicted frames (5 a second); the paper's Figure 4 has 10

@@ -15,9 +15,12 @@ EPILOG = """\
 other commands:
   ./run_all.sh test [PYTEST OPTION ...]    run the test suite
   ./run_all.sh lab [JUPYTER OPTION ...]    open the notebooks in JupyterLab
+  ./run_all.sh publish [NAME]              show that finished run in the repository (default: quick): copy its figures
+                                           and claims over those in figures/, and rewrite the README's table of claims
+  python -m lewm_core --help               checkpoints and datasets without notebooks
 
 Executed notebooks (.ipynb, .html) and results go to runs/NAME, figures to figures/NAME, where NAME is the profile
-(with "-bridge" for that data and so on); the figures of `quick` lie in figures/ itself. Finished work is reused.
+(with "-bridge" for that data and so on). Git ignores both. Finished work is reused.
 Exit codes: 0 all done, 1 a cell failed, 2 bad options or input, 130 interrupted.
 """
 
@@ -36,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
     p.add_argument("--data", default="tabletop", choices=SOURCES, help="where episodes come from")
     p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for any other --data than tabletop")
-    p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights (lewm_core.runner.download)")
+    p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights")
     base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"
     p.add_argument("--base", metavar="NAME", help=base)
     p.add_argument("--study", default="main", choices=["main", "controls"],
@@ -56,11 +59,12 @@ def main(argv: list[str] | None = None, notebooks: Path | None = None) -> int:
     """
     options = parser().parse_args(argv)
     try:
-        from lewm_core.runner.execute import execute, isolated
+        from lewm_core.runner.execute import execute
+        from lewm_core.runner.isolation import isolated
         from lewm_core.runner.plan import make_plan
 
         plan = make_plan(options, notebooks)
-        with isolated(plan):
+        with isolated(plan.place):
             return OK if execute(plan) else FAILED
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

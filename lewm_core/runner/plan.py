@@ -1,15 +1,17 @@
 """What a call of the runner is to do: notebooks, their parameters and places, all checked before any work starts."""
 
 import argparse
-import math
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lewm_core.runner import choices, notebook
+from lewm_core.runner.notebook import Notebook
 from lewm_core.sources.registry import SOURCES
-from lewm_core.utils import parameters as params
+from lewm_core.utils import parameters
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest
 from lewm_core.utils.provenance import SIMULATED
@@ -17,21 +19,10 @@ from lewm_core.utils.workspace import BASES, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
-RUN_LEVEL = ("profile", "data", "data_path", "weights", "base", "controls", "output", "figures", *UNDECIDED)
+OPTIONS_ONLY = ("profile", "data", "data_path", "weights", "controls", "output", "figures", "force")
+OPTION_OR_PROFILE = ("base", "jobs")
 
-
-@dataclass(frozen=True)
-class Notebook:
-    """One notebook source: a jupytext percent script and what its parameters cell declares."""
-
-    path: Path
-    source: str
-    node: Any = field(repr=False)  # nbformat notebook
-    declared: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
+Values = dict[str, dict[str, Any]]  # notebook name -> the parameters that it is given
 
 
 @dataclass(frozen=True)
@@ -41,34 +32,37 @@ class Plan:
     name: str
     notebooks: list[Notebook]  # all, in order
     chosen: set[str]  # names of those to run
-    values: dict[str, dict[str, Any]]  # notebook name -> the parameters that it is given
+    values: Values
     place: Workspace
     inputs: str  # digest of the data set's and the base's files
     base: str = ""  # what figures call the user's own checkpoint; empty for our bases
     force: bool = False
 
 
-def read_notebook(path: Path) -> Notebook:
-    import jupytext
-
-    try:
-        source = path.read_text()
-        node = jupytext.reads(source, fmt="py:percent")
-        declared = params.declared(node.cells, path.name)
-    except (OSError, UnicodeDecodeError, SyntaxError) as error:
-        raise InputError(path, str(error), "a notebook as a jupytext percent script") from None
-    node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return Notebook(path, source, node, declared)
-
-
 def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
     """Check every option against the notebooks and profiles in `folder` (default: the repository's notebooks/)."""
-    folder = Path(folder or ROOT / "notebooks")
-    notebooks = [read_notebook(p) for p in sorted(folder.glob("[0-9][0-9]_*.py"))]
+    folder = Path(folder or notebook.FOLDER)
+    notebooks = [notebook.read_notebook(p) for p in notebook.paths(folder)]
     if not notebooks:
         raise InputError(folder, "no notebooks", "files named NN_name.py")
     profiles = {p.stem: p for p in sorted((folder / "profiles").glob("*.yaml"))}
     profile = pick(profiles, options.profile, "--profile")
+    check_options(options)
+    place = Workspace.of_run(options.profile, options.data, options.output)
+    level = run_level(options, place)
+    values = give_values(notebooks, profile, options.settings, level)
+    chosen = choose(notebooks, options.only, options.first)
+    study = choices.merged(notebooks, values)
+    choices.check(study, place, given={name for v in values.values() for name in v})
+    base = own_base(level.get("base") or study.get("base"))
+    choices.check_frames(study, base)
+    inputs = digest(listing(options.data_path), listing(options.weights), base.hash if base else "")
+    return Plan(run_name(options.profile, options.data), notebooks, chosen, values, place, inputs,
+                base.name if base else "", options.force)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raise InputError for an option that names nothing that is there, or that contradicts another."""
     real = [name for name in SOURCES if name not in SIMULATED]
     if options.data in real and not options.data_path:
         raise InputError(f"--data {options.data}", "no --data-path", "the folder of the data set",
@@ -85,12 +79,14 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
     if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
         raise InputError("--output", f"{options.output}, a file", "a folder, existing or not")
 
-    place = Workspace.of_run(options.profile, options.data, options.output)
-    run_level = {
+
+def run_level(options: argparse.Namespace, place: Workspace) -> dict[str, Any]:
+    """The parameters that options decide, as notebooks take them; those that are not given are left out."""
+    values = {
         "profile": options.profile,
         "data": options.data,
         "data_path": options.data_path and relative(options.data_path),
-        "base": _portable(options.base),
+        "base": portable(options.base),
         "weights": options.weights and relative(options.weights),
         "controls": options.study == "controls" or None,  # None: the notebooks' default
         "jobs": options.jobs,
@@ -98,24 +94,50 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
         "figures": relative(place.figures),
         "force": options.force or None,
     }
-    run_level = {name: value for name, value in run_level.items() if value is not None}
-    known = {name for n in notebooks for name in n.declared} - {*RUN_LEVEL} | {"base", "jobs"}
-    from_profile, typed = params.read_profile(profile), dict(map(params.read_setting, options.settings))
-    params.check_names(from_profile, known, profile)
-    params.check_names(typed, known - {"base", "jobs"}, "--set")
-    values = {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def give_values(notebooks: list[Notebook], profile: Path, settings: list[str], options: dict[str, Any]) -> Values:
+    """The values that each notebook is given: the profile's, over them those of --set, over them the options'.
+
+    A notebook is given what it declares. InputError for a name that none declares and for a value of another type.
+    """
+    declared = {name for n in notebooks for name in n.declared} - {*OPTIONS_ONLY}
+    from_profile = parameters.read_profile(profile)
+    typed = dict(map(parameters.read_setting, settings))
+    parameters.check_names(from_profile, declared | {*OPTION_OR_PROFILE}, profile)
+    parameters.check_names(typed, declared - {*OPTION_OR_PROFILE}, "--set")
+    values: Values = {}
     for n in notebooks:
-        given = {k: params.fit(k, v, n.declared[k], profile) for k, v in from_profile.items() if k in n.declared}
-        given |= {k: params.fit_text(k, v, n.declared[k], "--set") for k, v in typed.items() if k in n.declared}
-        given |= {k: v for k, v in run_level.items() if k in n.declared}
+        given = {}
+        for name, default in n.declared.items():
+            if name in from_profile:
+                given[name] = parameters.fit(name, from_profile[name], default, profile)
+            if name in typed:
+                given[name] = parameters.fit_text(name, typed[name], default, "--set")
+            if name in options:
+                given[name] = options[name]
         values[n.name] = given
-    name, chosen = run_name(options.profile, options.data), _choose(notebooks, options)
-    base, base_hash = _check_base(run_level.get("base"), notebooks, values)
-    inputs = digest(_listing(options.data_path), _listing(options.weights), base_hash)
-    return Plan(name, notebooks, chosen, values, place, inputs, base, options.force)
+    return values
 
 
-def _portable(base: str | None) -> str | None:
+def choose(notebooks: list[Notebook], only: Iterable[str], first: str | None) -> set[str]:
+    """The names of the notebooks to run: those named in `only`, or all from `first` on; all where neither is given."""
+    names = [n.name for n in notebooks]
+    known = {key: name for name in names for key in (name, name.split("_")[0])}
+
+    def named(text: str, option: str) -> str:
+        if text not in known:
+            raise InputError(option, repr(text), "one of " + ", ".join(names))
+        return known[text]
+
+    if first:
+        return set(names[names.index(named(first, "--from")) :])
+    tokens = [token.strip() for text in only for token in text.split(",")]
+    return {named(token, "--only") for token in tokens} or set(names)
+
+
+def portable(base: str | None) -> str | None:
     """A base's path as notebooks, which run in the repository's root, find it; a name or hub id as it is."""
     if base in (None, *BASES) or not Path(base).exists():
         return base
@@ -123,47 +145,16 @@ def _portable(base: str | None) -> str | None:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
 
 
-def _check_base(name: str | None, notebooks: list[Notebook], values: dict[str, dict[str, Any]]) -> tuple[str, str]:
-    """Name and hash of the user's own checkpoint, read (and fetched) as a whole; empty texts for our bases.
-
-    Raises InputError if it cannot be read, or if its patches do not tile the frames that notebook 01 will make.
-    """
-    name = name or next((v["base"] for v in values.values() if "base" in v), None)  # a profile may set it
+def own_base(name: str | None):
+    """The user's own checkpoint as a `Base`, read (and fetched) as a whole; None for our bases."""
     if name in (None, *BASES):
-        return "", ""
-    from lewm_core.diagnostics.decoder import DecoderRecipe
+        return None
     from lewm_core.experiments.base import of_checkpoint  # with torch, which takes seconds
 
-    base = of_checkpoint(str(ROOT / name) if (ROOT / name).exists() else name)
-    patch, own = base.config.patch_size, base.config.image_size
-    for n in (n for n in notebooks if "image_size" in n.declared):
-        size = values[n.name].get("image_size", n.declared["image_size"])
-        if size % patch:
-            step = math.lcm(patch, DecoderRecipe.grid)  # notebook 07's decoder must tile them, too
-            near = max(step, size // step * step)
-            faster = f" or --set image_size={near} (its positions are interpolated)" if near < own else ""
-            raise InputError(f"--base {base.name}", f"patches of {patch} px, which do not tile frames of {size} px",
-                             f"an image_size that {patch} divides",
-                             f"Add --set image_size={own} (what it was trained on){faster}.")
-    return base.name, base.hash
+    return of_checkpoint(str(ROOT / name) if (ROOT / name).exists() else name)
 
 
-def _choose(notebooks: list[Notebook], options: argparse.Namespace) -> set[str]:
-    names = [n.name for n in notebooks]
-
-    def named(text: str, option: str) -> str:
-        table = {key: name for name in names for key in (name, name.split("_")[0])}
-        if text not in table:
-            raise InputError(option, repr(text), "one of " + ", ".join(names))
-        return table[text]
-
-    if options.first:
-        return set(names[names.index(named(options.first, "--from")) :])
-    tokens = [t.strip() for text in options.only for t in text.split(",")]
-    return {named(t, "--only") for t in tokens} or set(names)
-
-
-def _listing(path: str | None) -> str:
+def listing(path: str | None) -> str:
     """Name, size and time of the files in a folder (their content may be terabytes).
 
     Of a raw release's millions of pictures only their folders are listed, whose time changes with every new one.

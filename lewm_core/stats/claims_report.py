@@ -1,7 +1,4 @@
-"""How the claims table is shown: `claims.csv` and `claims.md` beside the figures, and the README's summary of them.
-
-    python -m lewm_core.stats.claims_report    # rewrites the README's block from figures/claims.csv
-"""
+"""How the claims table is shown: `claims.csv` and `claims.md` beside the figures, and the README's summary of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +10,10 @@ from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTA
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.provenance import SIMULATED
-from lewm_core.utils.workspace import ROOT
+from lewm_core.utils.workspace import FIGURES, ROOT
 
 README = ROOT / "README.md"
-FOLDER = ROOT / "figures"  # those of the quick profile
-BEGIN, END = "<!-- claims: written by python -m lewm_core.stats.claims_report -->", "<!-- end of claims -->"
+BEGIN, END = "<!-- claims: written by ./run_all.sh publish -->", "<!-- end of claims -->"
 HEADER = "| § | claim | paper | ours [95 %] | n | detectable | verdict |"
 
 
@@ -88,7 +84,7 @@ def summary(table: pd.DataFrame, link: str = "figures/claims.md") -> str:
         f"reason, and the rules of the verdicts: [`{link}`]({link}).", END])
 
 
-def update_readme(readme: Path = README, folder: Path = FOLDER) -> str:
+def update_readme(readme: Path = README, folder: Path = FIGURES) -> str:
     """Rewrite the block between the markers in `readme` from `folder`/claims.csv, and return the new text.
 
     InputError where the markers are not there exactly once and in order.
@@ -102,7 +98,3 @@ def update_readme(readme: Path = README, folder: Path = FOLDER) -> str:
     with replacing(readme) as temporary:
         temporary.write_text(text)
     return text
-
-
-if __name__ == "__main__":
-    update_readme()

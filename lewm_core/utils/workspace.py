@@ -6,6 +6,7 @@ from pathlib import Path
 from lewm_core.utils.errors import InputError, pick
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, figures/, runs/
+FIGURES = ROOT / "figures"  # the committed figures; a run has its own in a folder below
 SCALES = ("pilot", "full")
 MEASURED = ("instability", "facts", "gradients", "leak")
 BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
@@ -40,12 +41,12 @@ class Workspace:
 
     @classmethod
     def of_run(cls, profile: str, data: str = "tabletop", output: str | Path | None = None) -> "Workspace":
-        """Where a run goes: runs/NAME and figures/NAME (figures/ itself for `quick`), or all of it in `output`."""
+        """Where a run goes: runs/NAME and figures/NAME, which git ignores, or all of it in `output`."""
         if output is not None:
             output = Path(output).resolve()
             return cls(output, output / "figures")
         name = run_name(profile, data)
-        return cls(Path("runs") / name, Path("figures") if name == "quick" else Path("figures") / name)
+        return cls(Path("runs") / name, FIGURES / name)
 
     @property
     def selection(self) -> Path:

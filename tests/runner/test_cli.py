@@ -354,7 +354,7 @@ def test_progress_in_a_log_file(capsys, monkeypatch):
 
 def test_places():
     quick, bridge = Workspace.of_run("quick"), Workspace.of_run("smoke", "bridge")
-    assert (quick.output, quick.figures) == (ROOT / "runs/quick", ROOT / "figures")
+    assert (quick.output, quick.figures) == (ROOT / "runs/quick", ROOT / "figures/quick")
     assert (bridge.output, bridge.figures) == (ROOT / "runs/smoke-bridge", ROOT / "figures/smoke-bridge")
     assert quick.dataset("pilot").name == "dataset_pilot.h5" and quick.results("full").name == "results_full.csv"
     with pytest.raises(InputError, match="one of pilot, full"):

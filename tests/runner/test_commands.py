@@ -158,10 +158,11 @@ def test_a_result_is_not_overwritten_unasked(trained, squares, capsys):
 
 
 def test_help_answers_without_torch():
-    code = "import sys; from lewm_core.runner import commands; commands.parser().format_help(); print('torch' in sys.modules)"
+    code = "import sys; from lewm_core.runner.commands import parser; parser().format_help(); "
+    code += "print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert said.stdout.strip() == "False", said.stderr
-    for command in ("inspect", "train", "eval", "export"):
+    for command in ("inspect", "train", "eval", "export", "download", "base", "publish"):
         with pytest.raises(SystemExit) as leave:
             commands.main([command, "--help"])
         assert leave.value.code == 0

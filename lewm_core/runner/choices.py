@@ -1,0 +1,184 @@
+"""Which settings cannot work, whatever the data: they are refused before the first notebook runs.
+
+What a choice merely leaves out (a condition, the held-out episodes) is no error: the notebooks show it as not run.
+A rule reads only what the notebooks declare, so that it holds for any set of notebooks. Libraries are imported where
+a setting needs them, since most calls give none of these.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from lewm_core.config import MODELS
+from lewm_core.runner.notebook import Notebook
+from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.workspace import SCALES, Workspace
+
+LEAST = {  # parameter -> the smallest number that works
+    "n_candidates": 0, "n_shown": 0, "camera": 0, "jobs": 0, "min_length": 1, "image_size": 1,
+    "epochs": 1, "directions": 1, "lr": 0.0, "val_episodes": 0.0, "max_bad_share": 0.0,
+    "pilot_seeds": 1, "full_seeds": 1, "probe_seeds": 1,
+    "rollout_seed": 0, "rollout_steps": 1, "rollout_stride": 1, "decoder_steps": 1,
+    "plan_tasks": 0, "plan_ahead": 1, "plan_every": 1, "plan_samples": 1, "plan_iterations": 1, "random_repeats": 1,
+}
+Settings = dict[str, Any]  # parameter -> value, over all notebooks
+
+
+def merged(notebooks: list[Notebook], values: dict[str, Settings]) -> Settings:
+    """Every parameter of the study with the value that it has in this run."""
+    settings: Settings = {}
+    for n in notebooks:
+        settings |= n.declared | values[n.name]
+    return settings
+
+
+def check(settings: Settings, place: Workspace, given: Collection[str]) -> None:
+    """Raise one InputError that lists every setting that cannot work.
+
+    given: the parameters that this run gives a value; the others have the notebooks' defaults.
+    """
+    problems = [problem for rule in RULES for problem in rule(settings)]
+    if {"conditions", "full_conditions"} & set(given):  # the table of conditions comes with torch, which takes seconds
+        problems += unknown_conditions(settings)
+    if settings.get("pilot_by") == "hand":
+        problems += caught(_ticks, place)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        raise InputError("the settings", f"{len(problems)} that cannot work", f"others:{listed}")
+
+
+def caught(function: Callable, *arguments: object, **named: object) -> list[InputError]:
+    """The InputError that a call raises, if it does."""
+    try:
+        function(*arguments, **named)
+    except InputError as error:
+        return [error]
+    return []
+
+
+def numbers(settings: Settings) -> Iterator[InputError]:
+    for name, least in LEAST.items():
+        value = settings.get(name)
+        if value is not None and not value >= least:
+            yield InputError(f"parameter {name}", repr(value), f"at least {least}")
+
+
+def shares(settings: Settings) -> Iterator[InputError]:
+    """Something must be left to train on, and something to hold out."""
+    share, pilot = settings.get("val_episodes"), settings.get("n_pilot")
+    if share is None or share < 0:
+        return
+    if share >= 1:
+        yield InputError("parameter val_episodes", repr(share), "a share below 1")
+    elif share > 0 and settings.get("pilot_by") != "hand" and pilot is not None and 1 <= pilot:
+        if max(1, round(share * pilot)) >= pilot:
+            yield InputError("parameter n_pilot", f"{pilot} with val_episodes {share}",
+                             "so many that one is held out and one is left to train on",
+                             "Take more, or --set val_episodes=0 (the paper's split of windows alone).")
+    elif share == 0 and settings.get("show_episode"):
+        yield InputError("parameter show_episode", "an episode to show, with val_episodes 0",
+                         "held-out episodes, of which it is one", "Leave it empty, or hold some out.")
+
+
+def conditions(settings: Settings) -> Iterator[InputError]:
+    """Every comparison is with the baseline, so A must be among them."""
+    for name in ("conditions", "full_conditions"):
+        chosen = settings.get(name)
+        if chosen is None:
+            continue
+        if "A" not in chosen:
+            yield InputError(f"parameter {name}", f"[{', '.join(chosen)}]", "A, the baseline, among them",
+                             "All others are compared with it.")
+        if twice := sorted({c for c in chosen if chosen.count(c) > 1}):
+            yield InputError(f"parameter {name}", f"{', '.join(twice)} more than once", "each condition once")
+
+
+def unknown_conditions(settings: Settings) -> list[InputError]:
+    from lewm_core.conditions import condition
+
+    chosen = [*settings.get("conditions", ()), *settings.get("full_conditions", ())]
+    return [error for name in dict.fromkeys(chosen) for error in caught(condition, name)]
+
+
+def selection(settings: Settings) -> list[InputError]:
+    names = ("n_top", "n_full", "n_pilot", "pilot_by", "full_by", "full_seed")
+    given = {name: settings[name] for name in names if name in settings}
+    if not given:
+        return []
+    from lewm_core.curation.selection import Choice
+
+    return caught(Choice, **given)
+
+
+def _ticks(place: Workspace) -> None:
+    from lewm_core.curation.selection import hand_picked
+
+    hand_picked(place.selection)
+
+
+def criteria(settings: Settings) -> list[InputError]:
+    if "criteria" not in settings:
+        return []
+    from lewm_core.curation.score import Criteria
+
+    own = {name: settings[name] for name in ("min_length", "max_length") if name in settings}
+    return caught(Criteria.of, settings["criteria"], **own)
+
+
+def names(settings: Settings) -> Iterator[InputError]:
+    if "model" in settings:
+        yield from caught(pick, MODELS, settings["model"], "parameter model")
+    for name in ("probe_scale", "rollout_scale"):
+        if name in settings:
+            yield from caught(pick, dict.fromkeys(SCALES), settings[name], f"parameter {name}")
+    scale, seed = settings.get("rollout_scale"), settings.get("rollout_seed")
+    runs = settings.get(f"{scale}_seeds")
+    if runs is not None and seed is not None and seed >= runs >= 1:
+        yield InputError("parameter rollout_seed", f"{seed} with {scale}_seeds {runs}", f"0 to {runs - 1}")
+
+
+def controls(settings: Settings) -> list[InputError]:
+    """The controls need sizes for the profile, and that many candidates."""
+    if not settings.get("controls"):
+        return []
+    from lewm_core.experiments.controls import PRESETS
+
+    profile, candidates = settings.get("profile"), settings.get("n_candidates", 0)
+    if profile not in PRESETS:
+        return [InputError("--study controls", f"profile {profile}, for which it has no sizes",
+                           f"profile {' or '.join(PRESETS)}")]
+    needed = PRESETS[profile].episodes[-1] + PRESETS[profile].test
+    if 0 < candidates < needed:
+        return [InputError("--study controls", f"n_candidates {candidates}", f"at least {needed}: "
+                           f"{PRESETS[profile].episodes[-1]} to train on and {PRESETS[profile].test} to test on")]
+    return []
+
+
+RULES: tuple[Callable[[Settings], Any], ...] = (
+    numbers, shares, conditions, selection, criteria, names, controls)
+
+
+def check_frames(settings: Settings, base: Any = None) -> None:
+    """InputError if the model's patches do not tile the frames that notebook 01 will make.
+
+    base: the user's own checkpoint, or None for ours, which are of the size `model`.
+    """
+    size, model = settings.get("image_size"), settings.get("model")
+    if size is None or (base is None and model is None):
+        return
+    config = base.config if base else MODELS[model]
+    if size % config.patch_size == 0:
+        return
+    named = f"--base {base.name}" if base else f"model {model}"
+    remedy = f"Add --set image_size={config.image_size} (what it was trained on)"
+    if base:
+        from lewm_core.diagnostics.decoder import DecoderRecipe
+
+        step = math.lcm(config.patch_size, DecoderRecipe.grid)  # notebook 07's decoder must tile them, too
+        near = max(step, size // step * step)
+        if near < config.image_size:
+            remedy += f" or --set image_size={near} (its positions are interpolated)"
+    raise InputError(named, f"patches of {config.patch_size} px, which do not tile frames of {size} px",
+                     f"an image_size that {config.patch_size} divides", remedy + ".")

@@ -1,0 +1,56 @@
+"""Make a finished run the one that the repository shows: its figures and claims, and the README's summary of them."""
+
+import shutil
+from pathlib import Path
+
+from lewm_core.runner import notebook, stamps
+from lewm_core.stats import claims_report
+from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.files import replacing
+from lewm_core.utils.workspace import FIGURES, ROOT, Workspace, relative
+
+SUFFIXES = (".png", ".svg", ".csv", ".json", ".gif", ".md")  # of what a run leaves in its figures' folder
+
+
+def publish(run: str = "quick") -> dict[str, object]:
+    """Copy the figures and claims of runs/`run` over figures/ and rewrite the README's block of claims.
+
+    Returns what was done. Raises InputError unless every notebook of that run is finished and its figures untouched.
+    """
+    known = {p.parent.name: p.parent.name for p in sorted((ROOT / "runs").glob("*/stamps"))}
+    place = Workspace.of_run(pick(known, run, "publish") if known else run)
+    names = [path.stem for path in notebook.paths()]
+    new = finished(place, names)
+    claims_report.update_readme(folder=place.figures)  # first, since it may refuse
+    removed = replace_figures(new, FIGURES)
+    return {"published": relative(place.figures), "figures": len(new), "removed": removed,
+            "rewritten": "README.md, block of claims"}
+
+
+def finished(place: Workspace, names: list[str]) -> list[Path]:
+    """The figures' files of a finished run of the notebooks `names`."""
+    found, open_ = [], []
+    for name in names:
+        stamp = stamps.read(place, name)
+        if stamp and stamps.intact(stamp):
+            found += stamps.figures(place, stamp)
+        else:
+            open_.append(name)
+    if open_:
+        raise InputError(relative(place.output), f"no finished {', '.join(open_)}", "a run of all notebooks, untouched",
+                         "Run ./run_all.sh with the same options first; what is finished is reused.")
+    if place.figures / "claims.csv" not in found:
+        raise InputError(relative(place.figures), "no claims.csv", "the claims of a whole run")
+    return sorted(found)
+
+
+def replace_figures(new: list[Path], folder: Path) -> list[str]:
+    """Copy `new` into `folder`; returns the names of older figures there, which are removed."""
+    names = {path.name for path in new}
+    for path in new:
+        with replacing(folder / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+    old = [p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix in SUFFIXES and p.name not in names]
+    for path in old:
+        path.unlink()
+    return [path.name for path in old]
