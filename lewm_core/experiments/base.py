@@ -4,18 +4,13 @@ A checkpoint of the user's may be any public LeWM: a file, a folder, or a hub id
 config says what net it is, whatever the `model` of the study.
 
 `tabletop` is a LeWM pretrained on simulated single-cube play. For the `small` model of the quick profile it is shipped
-with the package; for any other model it is trained on first use and kept. Remake the shipped one, bit for bit on the
-same machine, with
-
-    python -m lewm_core.experiments.base small
+with the package; for any other model it is trained on first use and kept. `python -m lewm_core base small` remakes the
+shipped one, bit for bit on the same machine.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-
-import torch
 
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
@@ -25,7 +20,7 @@ from lewm_core.signals.backends import Backends
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.tabletop.source import Tabletop
-from lewm_core.train import ActionScale, Recipe, default_device, train
+from lewm_core.train import ActionScale, Recipe, train
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, file_digest
 from lewm_core.utils.workspace import BASES
@@ -160,24 +155,3 @@ def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dic
                 "held_out": outcome.metrics["episode"]}
     checkpoint.save(path, outcome.model, **metadata)
     return metadata
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lewm_core.experiments.base", description="Remake a shipped base checkpoint.")
-    parser.add_argument("model", choices=PRETRAINING)
-    parser.add_argument("--output", type=Path, help="default: where the package keeps it")
-    args = parser.parse_args()
-    path = args.output or SHIPPED / f"{args.model}.safetensors"
-    if default_device() == "cpu":
-        torch.set_num_threads(1)  # the order of a sum depends on the number of threads
-
-    def report(step: int, steps: int, terms: dict[str, float]) -> None:
-        if step % 100 == 0 or step == steps:
-            print(f"step {step}/{steps} " + " ".join(f"{k} {v:.4f}" for k, v in terms.items()), flush=True)
-
-    metadata = pretrain(args.model, path, report)
-    print(path, file_digest(path, 64), metadata["held_out"])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,8 @@
-"""Fetch what the paper's own pipeline needs into one folder: BridgeData shards, base weights, extractor weights.
+"""Fetching what the paper's own pipeline needs: BridgeData shards, base weights, extractor weights, upstream's code.
 
-    python -m lewm_core.runner.download --to DIR                       # sizes first, then a question
-    python -m lewm_core.runner.download --to DIR --what bridge --shards 10 --yes
-
-A call that was cut goes on where it stopped; a later one verifies what is there and fetches only the rest. SHA-256
-sums are kept in DIR/checksums.json. Without a network the exact list of files and places is printed: put them there by
-hand and call again, which verifies and records them. Exit codes: 0 all is there, 1 some files are not, 2 nothing
-could be done (no network, no space, bad options).
+`transfer` fetches and checks one file; here is which files there are, what the user is told, and in what order.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -18,27 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lewm_core.runner.transfer import File, Remote, ask, check, fetch, part_of, recorded, size_of
+from lewm_core.runner.cli import FAILED, OK
+from lewm_core.runner.transfer import File, Remote, ask, check, fetch, hub_file, part_of, recorded, size_of
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import new_folder
 
-OK, INCOMPLETE, IMPOSSIBLE = 0, 1, 2
 SHARDS = 1024  # train shards of bridge_dataset 1.0.0
 BRIDGE = "https://rail.eecs.berkeley.edu/datasets/bridge_release/data/tfds/bridge_dataset/1.0.0/"
-HUB = "https://huggingface.co/"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Files of a model repository on the hub, and the folder they go to; "." is the weights folder itself.
-
-    gated: one must accept its licence there and pass a token.
-    """
+    """Files of a model repository on the hub, and the folder they go to; "." is the weights folder itself."""
 
     name: str
     folder: str
     files: tuple[str, ...]
-    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +45,9 @@ REPOSITORIES = {  # places as the backends' `needs` name them (lewm_core.signals
         Repository("depth-anything/Depth-Anything-V2-Small-hf", "Depth-Anything-V2-Small-hf",
                    ("config.json", "preprocessor_config.json", "model.safetensors")),
         Repository("facebook/cotracker3", ".", ("scaled_offline.pth",)),
-        Repository("facebook/sam3", "sam3",
+        Repository("facebook/sam3", "sam3",  # gated: one must accept its licence there and log in
                    ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
-                    "special_tokens_map.json", "vocab.json", "merges.txt", "model.safetensors"), True),
+                    "special_tokens_map.json", "vocab.json", "merges.txt", "model.safetensors")),
     ],
 }
 CODE = (
@@ -80,128 +68,131 @@ def files(what: Iterable[str] = WHAT, shards: int = 4) -> list[File]:
         names = [f"bridge_dataset-train.tfrecord-{i:05d}-of-{SHARDS:05d}" for i in range(shards)]
         found += [File(BRIDGE + name, f"bridge_dataset/1.0.0/{name}")
                   for name in ("dataset_info.json", "features.json", *names)]
-    found += [File(f"{HUB}{repository.name}/resolve/main/{name}", str(PurePosixPath(repository.folder, name)),
-                   repository.gated)
-              for kind in what for repository in REPOSITORIES.get(kind, ()) for name in repository.files]
+    for repository in (r for kind in what for r in REPOSITORIES.get(kind, ())):
+        found += [hub_file(repository.name, name, str(PurePosixPath(repository.folder, name)))
+                  for name in repository.files]
     return found
 
 
-def download(wanted: list[File], folder: Path, yes: bool = False, code: Iterable[Code] = ()) -> int:
-    """Print what there is to fetch, ask unless `yes`, fetch, clone `code`; returns the exit code."""
+def download(wanted: list[File], folder: Path, yes: bool = False,
+             code: Iterable[Code] = ()) -> tuple[dict[str, object], int]:
+    """Say what there is to fetch, ask unless `yes`, fetch, clone `code`.
+
+    What is said and asked goes to stderr. Returns the report (paths below `folder`: there, fetched, missing with the
+    reason) and the exit code: 0 all is there, 1 it is not.
+    Raises InputError where nothing can be fetched: `folder` is a file, or has too little room.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError("--to", f"{folder}, a file", "a folder, existing or not")
+    there, todo, missing = survey(wanted, folder)
+    if todo:
+        _check_room(todo, folder)
+    fetched = []
+    if todo and not yes and not _confirmed():
+        missing |= {file: "not fetched, as you chose" for file in todo}
+        todo = {}
+    for file, remote in todo.items():
+        try:
+            fetch(file, remote, folder)
+            fetched.append(file.path)
+        except InputError as error:
+            missing[file] = str(error)
+    if missing:
+        _by_hand(missing, folder)
+    cloned = [clone(c, folder) for c in code]
+    report = {"folder": str(folder), "there": there, "fetched": fetched,
+              "missing": {file.path: reason for file, reason in missing.items()}}
+    return report, OK if not missing and all(cloned) else FAILED
+
+
+def survey(wanted: list[File], folder: Path) -> tuple[list[str], dict[File, Remote], dict[File, str]]:
+    """What is there and verified, what can be fetched, and what cannot be had, with the reason."""
     known = recorded(folder)
-    with ThreadPoolExecutor(8) as pool:  # what is recorded needs no answer
-        answers = pool.map(lambda f: Remote() if f.path in known and (folder / f.path).exists() else ask(f), wanted)
-        remotes = dict(zip(wanted, answers, strict=True))
-    todo, failed = [], {}
+
+    def answer(file: File) -> Remote:
+        if file.path in known and (folder / file.path).exists():
+            return Remote()  # the record says more than the server
+        return ask(file)
+
+    with ThreadPoolExecutor(8) as pool:
+        remotes = dict(zip(wanted, pool.map(answer, wanted), strict=True))
+    there, todo, missing = [], {}, {}
     for file, remote in remotes.items():
         try:
             if check(file, None if remote.problem else remote, folder):
-                print(f"{_human(size_of(folder / file.path)):>10}  there     {file.path}")
+                there.append(file.path)
+                _say(f"{_human(size_of(folder / file.path)):>10}  there     {file.path}")
             elif remote.problem:
-                failed[file] = remote.problem
+                missing[file] = remote.problem
             else:
-                todo.append(file)
-                print(f"{_human(remote.size):>10}  to fetch  {file.path}")
+                todo[file] = remote
+                _say(f"{_human(remote.size):>10}  to fetch  {file.path}")
         except InputError as error:
-            failed[file] = str(error)
-    left = {f: (remotes[f].size or 0) - size_of(part_of(folder / f.path)) for f in todo}
-    space = shutil.disk_usage(next(p for p in (folder, *folder.resolve().parents) if p.exists())).free
-    if todo:
-        print(f"{_human(sum(left.values())):>10}  in all to fetch; {_human(space)} free in {folder}")
-    if failed:
-        _by_hand(failed, folder)
-    if not todo:
-        cloned = [clone(c, folder) for c in code]
-        nothing = len(failed) == len(wanted) and not any(cloned)
-        return OK if not failed and all(cloned) else IMPOSSIBLE if nothing else INCOMPLETE
-    if sum(left.values()) > space:
-        raise InputError(folder, f"{_human(space)} free", f"{_human(sum(left.values()))} for what is left to fetch",
+            missing[file] = str(error)
+    return there, todo, missing
+
+
+def _check_room(todo: dict[File, Remote], folder: Path) -> None:
+    left = sum((remote.size or 0) - size_of(part_of(folder / file.path)) for file, remote in todo.items())
+    parent = next(p for p in (folder, *folder.resolve().parents) if p.exists())
+    free = shutil.disk_usage(parent).free
+    _say(f"{_human(left):>10}  in all to fetch; {_human(free)} free in {folder}")
+    if left > free:
+        raise InputError(folder, f"{_human(free)} free", f"{_human(left)} for what is left to fetch",
                          "Choose fewer --shards, other --what, or another folder.")
-    if not yes and not _confirmed():
-        print("Nothing was fetched.")
-        return INCOMPLETE
-    failed_now = {}
-    for file in todo:
-        try:
-            fetch(file, remotes[file], folder)
-        except InputError as error:
-            failed_now[file] = str(error)
-    if failed_now:
-        _by_hand(failed_now, folder)
-    cloned = [clone(c, folder) for c in code]
-    return INCOMPLETE if failed or failed_now or not all(cloned) else OK
 
 
 def clone(code: Code, folder: Path) -> bool:
     """Upstream's code at its commit in `folder`, cloned unless it is there; says what to do by hand if that fails."""
     target = folder / code.folder
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=600,
-                              stdin=subprocess.DEVNULL).stdout.strip()
-
     try:
         if not target.exists():
             with new_folder(target) as scratch:
-                git("clone", "--quiet", "--no-checkout", code.url, str(scratch))
-                git("-C", str(scratch), "checkout", "--quiet", code.commit)
-        if (found := git("-C", str(target), "rev-parse", "HEAD")) == code.commit:
-            print(f"{'code':>10}  there     {code.folder} at {code.commit[:10]}")
+                _git("clone", "--quiet", "--no-checkout", code.url, str(scratch))
+                _git("-C", str(scratch), "checkout", "--quiet", code.commit)
+        found = _git("-C", str(target), "rev-parse", "HEAD")
+        if found == code.commit:
+            _say(f"{'code':>10}  there     {code.folder} at {code.commit[:10]}")
             return True
         reason = f"it is at {found[:10]}"
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
-    print(f"\nNot cloned ({reason}). By hand:\n  git clone {code.url} {target}\n  git -C {target} checkout "
-          f"{code.commit}")
+    _say(f"\nNot cloned ({reason}). By hand:\n  git clone {code.url} {target}\n"
+         f"  git -C {target} checkout {code.commit}")
     return False
 
 
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=600,
+                          stdin=subprocess.DEVNULL)
+    return done.stdout.strip()
+
+
 def _confirmed() -> bool:
-    try:
-        return input("Fetch them now? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print("(no answer; add --yes to fetch without asking)")
-        return False
+    _say("Fetch them now? [y/N] ", end="")
+    answer = sys.stdin.readline()
+    if not answer:
+        _say("(no answer; add --yes to fetch without asking)")
+    return answer.strip().lower() in ("y", "yes")
 
 
-def _by_hand(failed: dict[File, str], folder: Path) -> None:
-    print("\nNot fetched. To do it by hand, from a machine with access, put each of these files in its place and call "
-          "again:")
-    for file, reason in failed.items():
-        print(f"  {file.url}\n    -> {folder / file.path}\n    ({reason})")
+def _by_hand(missing: dict[File, str], folder: Path) -> None:
+    _say("\nNot fetched. To do it by hand, from a machine with access, put each of these files in its place and call "
+         "again:")
+    for file, reason in missing.items():
+        _say(f"  {file.url}\n    -> {folder / file.path}\n    ({reason})")
+
+
+def _say(text: str, end: str = "\n") -> None:
+    print(text, file=sys.stderr, end=end, flush=True)
 
 
 def _human(size: int | None) -> str:
     if size is None:
         return "? B"
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
-
-
-def main(argv: list[str] | None = None) -> int:
-    p = argparse.ArgumentParser("python -m lewm_core.runner.download", description=__doc__, allow_abbrev=False,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder for everything")
-    p.add_argument("--what", default=",".join(WHAT), help=f"some of {','.join(WHAT)} (default: all)")
-    p.add_argument("--shards", type=int, default=4, metavar="N",
-                   help=f"train shards of Bridge, 1 to {SHARDS} (default 4)")
-    p.add_argument("--yes", action="store_true", help="fetch without asking")
-    options = p.parse_args(argv)
-    try:
-        if options.to.exists() and not options.to.is_dir():
-            raise InputError("--to", f"{options.to}, a file", "a folder, existing or not")
-        what = [*filter(None, options.what.split(","))]
-        return download(files(what, options.shards), options.to, options.yes, CODE if "extractors" in what else ())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return IMPOSSIBLE
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from there.", file=sys.stderr)
-        return 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if size < 1000:
+        return f"{size} B"
+    for unit, scale in (("kB", 1e3), ("MB", 1e6)):
+        if size < 1000 * scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / 1e9:.2f} GB"

@@ -1,34 +1,23 @@
-"""One file over HTTP: what the server says of it, fetching it in pieces, and checking it against what was recorded."""
+"""One file over HTTP, by the hub's library: what a server says of it, fetching it, checking it against the record."""
 
 import json
 import os
-import sys
-import time
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
-
-from tqdm import tqdm
 
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import file_digest, write_json
 
-TOKEN = "HF_TOKEN"  # environment variable with an access token, for gated repositories
-ATTEMPTS = 5  # without a byte of progress
-PAUSE = 2.0  # s after the first such attempt, twice that after the second, …
-TIMEOUT = 30  # s
-_CHUNK = 1 << 20
+RECORD = "checksums.json"
 
 
 @dataclass(frozen=True)
 class File:
-    """One file to fetch. path: where it goes, below the folder. gated: see Repository."""
+    """One file to fetch. path: where it goes, below the folder. hub: the repository of the hub that it is from."""
 
     url: str
     path: str
-    gated: bool = False
+    hub: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,104 +28,76 @@ class Remote:
     sha256: str | None = None
     problem: str = ""
 
+    def differs(self, size: int, sha256: str) -> bool:
+        """Whether a file of that size and sum is another than the one announced."""
+        return self.size not in (None, size) or self.sha256 not in (None, sha256)
 
-class _Redirects(HTTPRedirectHandler):
-    """Follows redirections with the same method, and keeps what the hub says of a file on the first one."""
-
-    def redirect_request(self, request, fp, code, message, headers, url):
-        new = super().redirect_request(request, fp, code, message, headers, url)
-        if new is not None:
-            new.method = request.get_method()
-            new.linked = getattr(request, "linked", {}) | {k.lower(): v for k, v in headers.items()
-                                                           if k.lower().startswith("x-linked-")}
-            request.linked = new.linked
-        return new
+    def __str__(self) -> str:
+        return f"{self.size} bytes" + (f" with {self.sha256}" if self.sha256 else "")
 
 
-_OPENER = build_opener(_Redirects)
+def hub_file(repository: str, name: str, path: str) -> File:
+    """A file of the hub; HF_ENDPOINT says where that is."""
+    from huggingface_hub import hf_hub_url
 
-
-def _open(file: File, method: str = "GET", start: int = 0):
-    request = Request(file.url, method=method, headers={"User-Agent": "lewm-core", "Accept-Encoding": "identity"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-    if file.gated and os.environ.get(TOKEN):
-        request.add_unredirected_header("Authorization", f"Bearer {os.environ[TOKEN]}")  # to that host alone
-    response = _OPENER.open(request, timeout=TIMEOUT)
-    response.linked = getattr(request, "linked", {})
-    return response
+    return File(hf_hub_url(repository, name), path, repository)
 
 
 def ask(file: File) -> Remote:
     """Size and checksum of a file by an HTTP HEAD; never raises."""
-    if file.gated and not os.environ.get(TOKEN):
-        return Remote(problem=f"gated: accept the licence at {file.url.split('/resolve/')[0]} and set {TOKEN}")
+    from huggingface_hub import errors, get_hf_file_metadata
+
     try:
-        with _open(file, "HEAD") as response:
-            size = response.linked.get("x-linked-size") or response.headers.get("Content-Length")
-            tag = response.linked.get("x-linked-etag", "").strip('"')
-            return Remote(int(size) if size else None, tag if len(tag) == 64 else None)
-    except HTTPError as error:
-        denied = f" (has the account of {TOKEN} been granted access?)" if file.gated else ""
-        return Remote(problem=f"the server answers {error.code} {error.reason}{denied}")
-    except (OSError, HTTPException, ValueError) as error:
-        return Remote(problem=f"no connection ({getattr(error, 'reason', error)})")
+        said = get_hf_file_metadata(file.url, token=bool(file.hub) and _has_token())
+    except errors.GatedRepoError:
+        page = file.url.split("/resolve/")[0]
+        return Remote(problem=f"gated: accept the licence at {page}, then set HF_TOKEN or log in with: hf auth login")
+    except Exception as error:  # of the HTTP library below, which is another in each version
+        return Remote(problem=_reason(error))
+    sha256 = said.etag if said.etag and len(said.etag) == 64 else None
+    return Remote(said.size, sha256)
 
 
 def fetch(file: File, remote: Remote, folder: Path) -> None:
     """Fetch a file by way of `<path>.part`, from where an earlier call stopped, and record its checksum.
 
     Raises:
-        InputError: no connection, or what came has another size or checksum than announced (it is removed then).
+        InputError: no connection, no room, or what came has another size or checksum than announced (it is removed).
     """
+    from huggingface_hub import file_download, utils
+
     path = folder / file.path
     part = part_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    failures, problem = 0, ""
-    with tqdm(total=remote.size, desc=path.name, unit="B", unit_scale=True, file=sys.stderr, mininterval=1) as bar:
-        while failures < ATTEMPTS:
-            before = size_of(part)
-            if remote.size is not None and before >= remote.size:
-                break
-            try:
-                _append(file, part, before, bar)
-                if remote.size is None or size_of(part) >= remote.size:
-                    break
-                problem = "the connection was cut"
-            except HTTPError as error:
-                raise InputError(file.url, f"the answer {error.code} {error.reason}", "the file") from None
-            except (OSError, HTTPException) as error:
-                problem = str(getattr(error, "reason", error))
-            failures = 0 if size_of(part) > before else failures + 1
-            time.sleep(PAUSE * failures)
-        else:
-            raise InputError(file.url, f"{size_of(part)} bytes, then no more ({problem})",
-                             f"{remote.size or 'all'} bytes", "Call again: it goes on from there.")
+    headers = utils.build_hf_headers(token=bool(file.hub) and _has_token())
+    headers["Accept-Encoding"] = "identity"  # sizes and ranges are those of the file itself
+    try:
+        with open(part, "ab") as f:
+            file_download.http_get(file.url, f, resume_size=f.tell(), headers=headers, expected_size=remote.size,
+                                   displayed_filename=path.name)
+    except Exception as error:
+        have = size_of(part)
+        if remote.size is None or have < remote.size:
+            raise InputError(file.url, f"{have} bytes, then no more ({_reason(error)})",
+                             f"{remote.size or 'all'} bytes", "Call again: it goes on from there.") from None
     size, sha256 = size_of(part), file_digest(part, 64)
-    if remote.size not in (None, size) or remote.sha256 not in (None, sha256):
+    if remote.differs(size, sha256):
         part.unlink()
-        raise InputError(file.url, f"{size} bytes with SHA-256 {sha256}",
-                         f"{remote.size} bytes" + (f" with {remote.sha256}" if remote.sha256 else ""),
-                         "It was removed. Call again.")
+        raise InputError(file.url, f"{size} bytes with SHA-256 {sha256}", str(remote), "It was removed. Call again.")
     os.replace(part, path)
     _record(folder, file, size, sha256)
 
 
-def _append(file: File, part: Path, start: int, bar: tqdm) -> None:
-    """Write what the server sends behind the first `start` bytes, or anew if it sends all."""
-    with _open(file, start=start) as response:
-        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-        bar.n = start if resumed else 0
-        mode = "ab" if resumed else "wb"
-        while chunk := response.read(_CHUNK):
-            try:
-                with open(part, mode) as f:
-                    f.write(chunk)
-            except OSError as error:
-                found = f"that it cannot be written ({error.strerror or error})"
-                raise InputError(part, found, "a folder with room") from None
-            mode = "ab"
-            bar.update(len(chunk))
+def _has_token() -> bool:
+    """Whether the user has a token for the hub, from HF_TOKEN or a login."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
+def _reason(error: Exception) -> str:
+    """An error of the HTTP library in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def part_of(path: Path) -> Path:
@@ -153,22 +114,22 @@ def check(file: File, remote: Remote | None, folder: Path) -> bool:
     path, known = folder / file.path, recorded(folder).get(file.path)
     if not path.exists():
         return False
-    size, sha256, remedy = size_of(path), file_digest(path, 64), "Remove the file to fetch it again."
+    size, sha256 = size_of(path), file_digest(path, 64)
     if known:
-        if (size, sha256) != (known["bytes"], known["sha256"]):
-            raise InputError(path, f"{size} bytes with SHA-256 {sha256}", f"{known['bytes']} bytes with "
-                             f"{known['sha256']}, as checksums.json says", remedy)
-        return True
-    if remote and (remote.size not in (None, size) or remote.sha256 not in (None, sha256)):
-        raise InputError(path, f"{size} bytes with SHA-256 {sha256}", f"{remote.size} bytes"
-                         + (f" with {remote.sha256}" if remote.sha256 else "") + ", as the server says", remedy)
-    _record(folder, file, size, sha256)
+        expected, source = Remote(known["bytes"], known["sha256"]), f"as {RECORD} says"
+    else:
+        expected, source = remote or Remote(), "as the server says"
+    if expected.differs(size, sha256):
+        raise InputError(path, f"{size} bytes with SHA-256 {sha256}", f"{expected}, {source}",
+                         "Remove the file to fetch it again.")
+    if not known:
+        _record(folder, file, size, sha256)
     return True
 
 
 def recorded(folder: Path) -> dict[str, dict]:
     """path → bytes, sha256 and url, as written at the end of its download."""
-    path = folder / "checksums.json"
+    path = folder / RECORD
     try:
         content = json.loads(path.read_text()) if path.exists() else {}
         return {name: {"bytes": int(v["bytes"]), "sha256": str(v["sha256"])} | v for name, v in content.items()}
@@ -179,7 +140,7 @@ def recorded(folder: Path) -> dict[str, dict]:
 
 def _record(folder: Path, file: File, size: int, sha256: str) -> None:
     entry = {"bytes": size, "sha256": sha256, "url": file.url}
-    write_json(folder / "checksums.json", recorded(folder) | {file.path: entry})
+    write_json(folder / RECORD, recorded(folder) | {file.path: entry})
 
 
 def size_of(path: Path) -> int:

@@ -1,6 +1,6 @@
 """Backends that somebody else trained: where their weights and code lie, whether they can run here, and on what.
 
-All of it lies in one folder, under the names that each backend's `Needs` gives; `lewm_core.runner.download` fills
+All of it lies in one folder, under the names that each backend's `Needs` gives; `python -m lewm_core download` fills
 such a folder. Code is upstream's own, from its repository there or installed as a package; none of it is part of this
 project.
 """
@@ -21,7 +21,7 @@ from lewm_core.utils.workspace import ROOT
 
 _DECIDING = (".py", ".json", ".txt", ".pth", ".safetensors")  # files that decide what a backend answers
 _ENDS = 1 << 20  # bytes at either end of a file that are read for its fingerprint
-DOWNLOAD = "python -m lewm_core.runner.download"
+DOWNLOAD = "python -m lewm_core download"
 
 
 @dataclass(frozen=True)

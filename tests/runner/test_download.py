@@ -1,6 +1,7 @@
 """Downloads from a server of our own on this machine: resumed, checked, listed where they cannot be made."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -10,10 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import huggingface_hub
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
-from lewm_core.runner import download, transfer
+from lewm_core.runner import commands, download
+from lewm_core.runner.cli import BAD_USAGE, FAILED, OK
 from lewm_core.runner.transfer import File, Remote, ask, check, fetch, recorded
 from lewm_core.utils.errors import InputError
 
@@ -46,11 +50,15 @@ class Server:
                     self.send_response(302)
                     self.send_header("Location", f"http://localhost:{outer.port}/{self.path.removeprefix('/moved/')}")
                     self.send_header("X-Linked-Size", str(len(BODY)))
+                    self.send_header("Content-Length", "0")
                     self.send_header("X-Linked-ETag", f'"{SHA}"')
                     self.end_headers()
                     return
+                if self.path.startswith("/gated/") and not self.headers.get("Authorization"):
+                    self.refuse(401, "GatedRepo")
+                    return
                 if outer.status != 200 or self.path == "/absent":
-                    self.send_error(outer.status if outer.status != 200 else 404)
+                    self.refuse(outer.status if outer.status != 200 else 404)
                     return
                 start = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"])[1]) if self.headers["Range"] else 0
                 partial = start and outer.ranges
@@ -64,12 +72,18 @@ class Server:
                 if self.command == "GET":
                     self.wfile.write(content[: outer.cuts.pop(0)] if outer.cuts else content)
 
+            def refuse(self, status: int, code: str = ""):
+                self.send_response(status)
+                self.send_header("X-Error-Code", code)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.http.server_address[1]
         Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
-    def file(self, path: str = "a.bin", gated: bool = False) -> File:
-        return File(f"http://127.0.0.1:{self.port}/{path}", f"some/{path.split('/')[-1]}", gated)
+    def file(self, path: str = "a.bin", hub: str = "") -> File:
+        return File(f"http://127.0.0.1:{self.port}/{path}", f"some/{path.split('/')[-1]}", hub)
 
     def gets(self) -> list:
         return [r for m, _, r in self.log if m == "GET"]
@@ -77,8 +91,9 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(transfer, "PAUSE", 0)
-    monkeypatch.delenv(transfer.TOKEN, raising=False)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     monkeypatch.setenv("no_proxy", "*")
     server = Server()
     yield server
@@ -86,21 +101,26 @@ def server(monkeypatch):
     server.http.server_close()
 
 
+def run(wanted: list[File], folder: Path, yes: bool = True) -> int:
+    """The exit code of a download."""
+    return download.download(wanted, folder, yes)[1]
+
+
 def dead() -> File:
     return File("http://127.0.0.1:9/x.bin", "some/x.bin")  # nobody listens on the discard port
 
 
 def test_a_file_comes_whole_and_is_recorded(server, tmp_path, capsys):
-    assert download.download([server.file()], tmp_path, yes=True) == download.OK
+    assert run([server.file()], tmp_path) == OK
     assert (tmp_path / "some/a.bin").read_bytes() == BODY
     assert recorded(tmp_path) == {"some/a.bin": {"bytes": len(BODY), "sha256": SHA, "url": server.file().url}}
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     assert "3.0 MB  to fetch  some/a.bin" in out and "in all to fetch" in out and " free in " in out
     assert sorted(p.name for p in (tmp_path / "some").iterdir()) == ["a.bin"]
 
     server.log.clear()
-    assert download.download([server.file()], tmp_path, yes=True) == download.OK
-    assert server.log == [] and "there     some/a.bin" in capsys.readouterr().out  # verified, without the server
+    assert run([server.file()], tmp_path) == OK
+    assert server.log == [] and "there     some/a.bin" in capsys.readouterr().err  # verified, without the server
 
 
 def test_it_goes_on_after_cuts(server, tmp_path):
@@ -111,7 +131,7 @@ def test_it_goes_on_after_cuts(server, tmp_path):
 
 
 def test_it_goes_on_where_an_earlier_call_stopped(server, tmp_path):
-    server.cuts = [1_000_000] + [0] * transfer.ATTEMPTS
+    server.cuts = [1_000_000] + [0] * 5  # as often as the library tries
     with pytest.raises(InputError, match="1000000 bytes, then no more .*expected 3000000 bytes. Call again"):
         fetch(server.file(), ask(server.file()), tmp_path)
     assert not (tmp_path / "some/a.bin").exists() and recorded(tmp_path) == {}
@@ -142,60 +162,64 @@ def test_another_size_or_checksum_than_announced(server, tmp_path, remote):
 
 
 def test_what_the_hub_says_on_a_redirection(server, tmp_path, monkeypatch):
-    """Size and SHA-256 stand on the first answer; the token stays with the first host; HEAD stays HEAD."""
-    monkeypatch.setenv(transfer.TOKEN, "secret")
-    file = server.file("moved/w.bin", gated=True)
+    """Size and SHA-256 stand on the first answer; the token stays with the first host, and is for the hub alone."""
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    file = server.file("moved/w.bin", hub="someone/w")
     assert ask(file) == Remote(len(BODY), SHA)
-    assert [m for m, *_ in server.log] == ["HEAD", "HEAD"] and server.hosts == ["Bearer secret", None]
+    assert [m for m, *_ in server.log] == ["HEAD"] and server.hosts == ["Bearer secret"]
     server.cuts = [1_000_000]
     fetch(file, ask(file), tmp_path)
     assert [r for m, p, r in server.log if m == "GET" and p == "/w.bin"] == [None, "bytes=1000000-"]
-    assert ask(server.file("w.bin")).sha256 is None
+    sent = {(p.split("/")[1], token) for (_, p, _), token in zip(server.log, server.hosts, strict=True)}
+    assert sent == {("moved", "Bearer secret"), ("w.bin", None)}
+    assert ask(server.file("w.bin")).sha256 is None and server.hosts[-1] is None
     server.body = BODY[::-1]
     with pytest.raises(InputError, match=f"expected {len(BODY)} bytes with {SHA}"):
         fetch(file, ask(file), tmp_path / "other")
 
 
 def test_gated_files_need_a_token(server, tmp_path, monkeypatch, capsys):
-    files = [server.file(), server.file("facebook/sam3/resolve/main/model.bin", gated=True)]
-    assert download.download(files, tmp_path, yes=True) == download.INCOMPLETE
-    out = capsys.readouterr().out
-    assert f"gated: accept the licence at http://127.0.0.1:{server.port}/facebook/sam3 and set HF_TOKEN" in out
+    files = [server.file(), server.file("gated/sam3/resolve/main/model.bin", hub="gated/sam3")]
+    assert run(files, tmp_path) == FAILED
+    said = capsys.readouterr().err
+    assert f"gated: accept the licence at http://127.0.0.1:{server.port}/gated/sam3, then set HF_TOKEN" in said
     assert (tmp_path / "some/a.bin").exists() and not (tmp_path / "some/model.bin").exists()
-    monkeypatch.setenv(transfer.TOKEN, "secret")
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
     server.status = 403
-    assert "403" in ask(files[1]).problem and "been granted access" in ask(files[1]).problem
+    assert "403" in ask(files[1]).problem
     server.status = 200
-    assert download.download(files, tmp_path, yes=True) == download.OK
+    assert run(files, tmp_path) == OK
 
 
 def test_without_a_network_the_list_is_printed(tmp_path, capsys):
-    assert download.download([dead()], tmp_path, yes=True) == download.IMPOSSIBLE
-    out = capsys.readouterr().out
-    assert f"http://127.0.0.1:9/x.bin\n    -> {tmp_path}/some/x.bin\n    (no connection" in out
+    assert run([dead()], tmp_path) == FAILED
+    out = capsys.readouterr().err
+    assert f"http://127.0.0.1:9/x.bin\n    -> {tmp_path}/some/x.bin\n    ([Errno" in out
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "some").mkdir()
     (tmp_path / "some/x.bin").write_bytes(BODY)  # brought by hand
-    assert download.download([dead()], tmp_path) == download.OK
+    assert run([dead()], tmp_path, yes=False) == OK
     assert recorded(tmp_path)["some/x.bin"]["sha256"] == SHA
 
 
 def test_some_files_that_cannot_be_had_leave_the_others(server, tmp_path, capsys):
     absent = server.file("absent")
-    assert download.download([absent, dead(), server.file()], tmp_path, yes=True) == download.INCOMPLETE
-    out = capsys.readouterr().out
-    assert "the server answers 404" in out and "no connection" in out and (tmp_path / "some/a.bin").exists()
+    assert run([absent, dead(), server.file()], tmp_path) == FAILED
+    out = capsys.readouterr().err
+    assert "404 Not Found" in out and "Connection refused" in out and (tmp_path / "some/a.bin").exists()
 
 
 def test_a_file_that_changed_is_reported_and_left_as_it_is(server, tmp_path, capsys):
-    download.download([server.file()], tmp_path, yes=True)
+    run([server.file()], tmp_path)
     path = tmp_path / "some/a.bin"
     path.write_bytes(BODY[:-1] + b"x")
     with pytest.raises(InputError, match=f"expected {len(BODY)} bytes with {SHA}, as checksums.json says. Remove"):
         check(server.file(), None, tmp_path)
     server.log.clear()
-    assert download.download([server.file()], tmp_path, yes=True) == download.IMPOSSIBLE
-    assert "as checksums.json says. Remove the file" in capsys.readouterr().out
+    assert run([server.file()], tmp_path) == FAILED
+    assert "as checksums.json says. Remove the file" in capsys.readouterr().err
     assert path.read_bytes() == BODY[:-1] + b"x" and server.gets() == []
 
 
@@ -209,13 +233,8 @@ def test_a_file_by_hand_of_another_size_than_the_server_s(server, tmp_path):
 
 @pytest.mark.parametrize("answer, fetched", [("y", True), ("YES", True), ("", False), ("n", False), (None, False)])
 def test_the_question(server, tmp_path, monkeypatch, answer, fetched):
-    def reply(_):
-        if answer is None:
-            raise EOFError
-        return answer
-
-    monkeypatch.setattr("builtins.input", reply)
-    assert download.download([server.file()], tmp_path) == (download.OK if fetched else download.INCOMPLETE)
+    monkeypatch.setattr("sys.stdin", io.StringIO("" if answer is None else answer + "\n"))
+    assert run([server.file()], tmp_path, yes=False) == (OK if fetched else FAILED)
     assert (tmp_path / "some/a.bin").exists() == fetched and bool(server.gets()) == fetched
 
 
@@ -225,16 +244,16 @@ def test_room_on_the_disk_is_checked_first(server, tmp_path, monkeypatch):
     (tmp_path / "some/a.bin.part").write_bytes(BODY[:1_000_000])  # of 3 MB, 2 are left to fetch
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1_999_999))
     with pytest.raises(InputError, match="found 2.0 MB free; expected 2.0 MB for what is left"):
-        download.download([server.file()], tmp_path, yes=True)
+        run([server.file()], tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2_000_000))
-    assert download.download([server.file()], tmp_path, yes=True) == download.OK
+    assert run([server.file()], tmp_path) == OK
 
 
 def test_a_record_that_cannot_be_understood(server, tmp_path):
     for text in ("{", "[]", '{"some/a.bin": {}}', '{"some/a.bin": 3}'):
         (tmp_path / "checksums.json").write_text(text)
         with pytest.raises(InputError, match=r"checksums\.json: found that it cannot be understood"):
-            download.download([server.file()], tmp_path, yes=True)
+            run([server.file()], tmp_path)
 
 
 # --- the table and the command line ------------------------------------------------------------------------------
@@ -247,7 +266,9 @@ def test_the_files_of_each_kind():
     everything = download.files(shards=1024)
     assert len({f.path for f in everything}) == len({f.url for f in everything}) == len(everything)
     assert all(f.url.startswith("https://") for f in everything)
-    assert {f.url.split("/resolve/")[0] for f in everything if f.gated} == {"https://huggingface.co/facebook/sam3"}
+    assert {f.hub for f in everything} == {"", "quentinll/lewm-cube", "facebook/sam3", "facebook/cotracker3",
+                                           "depth-anything/Video-Depth-Anything-Small",
+                                           "depth-anything/Depth-Anything-V2-Small-hf"}
     assert "lewm-cube/weights.pt" in [f.path for f in download.files(["base"])]
     for what, shards in (["bridge"], 0), (["bridge"], 1025), (["brigde"], 1):
         with pytest.raises(InputError):
@@ -256,13 +277,16 @@ def test_the_files_of_each_kind():
 
 def test_the_command(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(download, "BRIDGE", f"http://127.0.0.1:{server.port}/")
-    options = ["--to", str(tmp_path / "d"), "--what", "bridge", "--shards", "1", "--yes"]
-    assert download.main(options) == download.OK
+    options = ["download", "--to", str(tmp_path / "d"), "--what", "bridge", "--shards", "1", "--yes", "--json"]
+    assert commands.main(options) == OK
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["fetched"]) == 3 and report["there"] == [] and report["missing"] == {}
     assert len(list((tmp_path / "d/bridge_dataset/1.0.0").iterdir())) == 3
     assert len(json.loads((tmp_path / "d/checksums.json").read_text())) == 3
+    assert commands.main(options) == OK and len(json.loads(capsys.readouterr().out)["there"]) == 3
     (tmp_path / "file").touch()
-    for bad in (["--to", str(tmp_path / "file")], [*options, "--shards", "0"], [*options, "--what", "x"]):
-        assert download.main(bad) == download.IMPOSSIBLE
+    for bad in ([*options, "--to", str(tmp_path / "file")], [*options, "--shards", "0"], [*options, "--what", "x"]):
+        assert commands.main(bad) == BAD_USAGE
         assert "error: " in capsys.readouterr().err
 
 
@@ -284,7 +308,7 @@ def test_upstream_code_is_cloned_at_its_commit_once(tmp_path, capsys):
     assert download.clone(code, tmp_path / "to")  # there already
     assert not download.clone(download.Code(code.url, "code", "0" * 40), tmp_path / "to")  # there at another commit
     assert not download.clone(download.Code(code.url, "other", commit), tmp_path / "to")
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert f"it is at {commit[:10]}" in said and f"git clone {code.url}" in said
     assert [p.name for p in (tmp_path / "to").iterdir()] == ["code"]
 

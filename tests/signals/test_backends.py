@@ -93,7 +93,7 @@ def clip(frames: np.ndarray, **more) -> Episode:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """A folder as `lewm_core.runner.download` fills it, of tiny stand-ins."""
+    """A folder as `python -m lewm_core download` fills it, of tiny stand-ins."""
     folder = tmp_path_factory.mktemp("weights")
     for file, text in {
         "Video-Depth-Anything/video_depth_anything/video_depth.py": VIDEO_DEPTH,
@@ -345,7 +345,7 @@ def test_missing_weights_are_explained(tmp_path, kind, name, others):
         with pytest.raises(InputError) as caught:
             extraction.extract(episode, Backends(**monkeyed), settings=Settings(folder))
         assert f"{kind} backend {name}" in str(caught.value) and f"can run here: {others}." in str(caught.value)
-        assert "lewm_core.runner.download --what extractors" in str(caught.value)
+        assert "lewm_core download --what extractors" in str(caught.value)
 
 
 def test_code_may_be_missing_or_broken(weights, tmp_path):
