@@ -62,11 +62,6 @@ class Study:
         return spec
 
     @property
-    def signal_cache(self) -> Path:
-        """Where the signals of each episode are kept."""
-        return self.workspace.cache / "signals"
-
-    @property
     def selection(self) -> pd.DataFrame:
         """The selected episodes as they stand in the file, which a person may have edited: episode, full, pilot, …"""
         return read_selection(self.workspace.need(self.workspace.selection))
@@ -109,7 +104,7 @@ class Study:
         spec, source = self.source, self.source.open()
         made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends),
                 "profile": self.profile, "selection": self.selected_by}
-        read = partial(every_packet, spec, asked_by=self.workspace.selection, cache=self.signal_cache, jobs=jobs)
+        read = partial(every_packet, spec, asked_by=self.workspace.selection, cache=self.workspace.signals, jobs=jobs)
         dataset.pack(self.workspace.dataset_file, table.episode, read, **made)
         write_csv(self.workspace.sets, table)
         for name in ("sets", "_everything"):
@@ -118,8 +113,7 @@ class Study:
 
     def set_sizes(self) -> pd.DataFrame:
         """Episodes, frames and mean score of each set of episodes, beside the paper's numbers."""
-        table = sets.sizes(self.sets, self._everything, self.scores.set_index("episode").score)
-        return table.assign(**{"paper: episodes": pd.Series(paper.EPISODES), "paper: frames": pd.Series(paper.FRAMES)})
+        return sets.sizes(self.sets, self._everything, self.scores.set_index("episode").score).join(paper.sizes())
 
     # Runs
 
@@ -185,7 +179,12 @@ class Study:
         return provenance.collect(**record)
 
     def show(self, figure: Figure, name: str, table: pd.DataFrame, about: Mapping[str, object]) -> None:
-        """Display a figure with its origin under it, and keep it: picture, every number drawn, origin."""
+        """Display a figure with its origin under it, and keep it: picture, every number drawn, origin.
+
+        Without numbers it is only displayed: it then says why there is nothing to draw.
+        """
+        if table.empty:
+            return display(figure)
         style.add_caption(figure, provenance.caption(about))
         style.save_figure(figure, self.workspace.figures / name, table, about)
         display(figure)

@@ -111,7 +111,7 @@ display(audit.signals(full).style.format({"valid": "{:.1%}"}, precision=3, na_re
 # one shift for the clip. `signals.quality.compare` defines each number.
 
 # %%
-tried = trial.run(n_quality, quality_size, study.source.seed, study.source.settings, study.signal_cache)
+tried = trial.run(n_quality, quality_size, study.source.seed, study.source.settings, study.workspace.signals)
 display(tried.summary.T.style.format("{:.3f}", na_rep="–"))
 
 # %%

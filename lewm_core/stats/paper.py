@@ -46,3 +46,8 @@ def reported(figure: int, scale: str = "pilot") -> pd.Series:
     """The paper's changes (per cent, by condition) in Figure 1, 2 or 3 at `scale`; empty where it reports none."""
     rows = REPORTED[(REPORTED.figure == figure) & (REPORTED.scale == scale)]
     return rows.set_index("condition").change
+
+
+def sizes() -> pd.DataFrame:
+    """How large the paper's sets are: rows pilot and full, columns "paper: episodes" and "paper: frames"."""
+    return pd.DataFrame({"paper: episodes": EPISODES, "paper: frames": FRAMES})

@@ -106,6 +106,11 @@ class Workspace:
         return self.output / "cache"
 
     @property
+    def signals(self) -> Path:
+        """What was opened and extracted of each episode."""
+        return self.cache / "signals"
+
+    @property
     def notebooks(self) -> Path:
         """Executed notebooks, .ipynb and .html."""
         return self.output / "notebooks"

@@ -98,9 +98,12 @@ def _visibility(ax: Axes, rows: pd.DataFrame, places: np.ndarray, width: float, 
 def on_object_counts(counts: pd.DataFrame) -> Figure:
     """Visible tracks on the object per frame, for uniform and foreground-biased queries.
 
-    counts: one row per frame with columns layout ("uniform" or "foreground"), episode and count (of 400).
+    counts: one row per frame with columns layout ("uniform" or "foreground"), episode and count (of 400); without any
+        count, column `note` says why.
     """
     style.need(counts, "counts", ["layout", "count"])
+    if counts["count"].isna().all():
+        return style.empty_figure(counts.note.iloc[0])
     fig, axes = style.new_figure(7, 4)
     ax = axes[0, 0]
     reported = pd.Series(paper.ON_OBJECT_TRACKS)

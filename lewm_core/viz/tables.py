@@ -1,11 +1,18 @@
 """The tables kept beside the figures of notebooks 01, 02 and 07: every number drawn, in the columns of `style.tidy`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import on_object
 from lewm_core.viz.style import tidy
+
+
+def curation_scores(scored: pd.DataFrame, parts: Sequence[str]) -> pd.DataFrame:
+    """Of the scores' distributions: a row per episode and part. scored: columns episode, selected, score, `parts`."""
+    return tidy(scored.melt(["episode", "selected"], ["score", *parts], "metric"), "value", "part")
 
 
 def packet(signals: Signals) -> pd.DataFrame:

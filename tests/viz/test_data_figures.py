@@ -32,6 +32,11 @@ def test_score_distributions():
     assert "accepted (2)" in texts(fig) and "rejected (1)" in texts(fig) and "mask coverage" in texts(fig)
 
 
+def test_counts_that_cannot_be_made_say_why():
+    counts = pd.DataFrame({"layout": ["uniform", "foreground"], "count": float("nan"), "note": "No mask here."})
+    assert "No mask here." in data_figures.on_object_counts(counts).axes[0].texts[0].get_text()
+
+
 @pytest.mark.parametrize("chart", [data_figures.score_distributions, data_figures.track_quality,
                                    data_figures.on_object_counts])
 def test_charts_say_which_columns_they_need(chart):

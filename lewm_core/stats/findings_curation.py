@@ -1,0 +1,56 @@
+"""What notebook 01 found, in sentences."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+
+def metadata(candidates: pd.DataFrame) -> list[str]:
+    """How many candidates pass the filter on metadata, and why the others do not. Columns accepted, reason."""
+    rejected = candidates[~candidates.accepted].reason.value_counts()
+    return [f"{len(candidates)} candidates, {candidates.accepted.sum()} pass.", "",
+            *(f"- {reason}: {count}" for reason, count in rejected.items())]
+
+
+def measured(n: int, new: int, absent: Sequence[str], bad: pd.DataFrame, report: str) -> list[str]:
+    """How many episodes were measured, which parts have no signal, and what cannot be read.
+
+    new: how many of the `n` were measured in this run. bad: rows with column reason. report: the file that lists them.
+    """
+    lines = [f"{n} episodes measured, {new} of them in this run."]
+    if absent:
+        lines.append(f"Not part of the score, for lack of a signal: {', '.join(absent)}.")
+    if len(bad):
+        lines.append(f"{len(bad)} episodes cannot be read and are left out; all are listed in `{report}`. The first: "
+                     f"{bad.reason.iloc[0]}")
+    return lines
+
+
+def selection(chosen: Mapping[str, object], readings: Mapping[str, Mapping[str, str]], edited: bool,
+              path: str) -> list[str]:
+    """How the sets were chosen.
+
+    chosen: as from `selection.chosen_by`. readings: set -> its readings by name, in words. path: the selection file.
+    """
+    state = "kept as somebody edited it" if edited else "written"
+    lines = [f"`{path}`: **{state}**.", ""]
+    for name, words in readings.items():
+        by = str(chosen[f"{name}_by"])
+        lines.append(f"- {name}: {words.get(by, 'edited by hand')} (`{by}`)")
+    return lines
+
+
+def decided(gap: pd.DataFrame, scored: pd.DataFrame) -> list[str]:
+    """Which parts of the score decided. gap: as from `curation.gap`. scored: columns score, selected."""
+    taken = scored.selected
+    if taken.all() or not taken.any():
+        lines = ["All scored episodes were selected or none was, so no part decided."]
+    else:
+        shares = ", ".join(f"{share:.0%} ({name})" for name, share in gap["share of the gap"].items())
+        lines = [f"{taken.sum()} of {len(scored)} scored episodes were selected. Their mean score is "
+                 f"{scored[taken].score.mean():.3f}, that of the others {scored[~taken].score.mean():.3f}. Of this "
+                 f"gap, the parts account for {shares}."]
+    same = gap.index[gap["full marks"] == 1]
+    if len(same):
+        lines.append(f"The same full marks for all, so without effect: {', '.join(same)}.")
+    return lines
