@@ -30,47 +30,57 @@ def results(conditions, seeds=3, splits=("episode", "window"), scales=("pilot", 
 @pytest.mark.parametrize("splits", [("episode", "window"), ("window",)])
 def test_any_valid_choice_is_told(conditions, seeds, splits):
     rows = results(conditions, seeds, splits)
-    both, over_both = paired.compare(rows)
+    _, over_both = paired.compare(rows)
     pilot, summary = paired.compare(rows[rows.scale == "pilot"])
     able = power.power_table(pilot)
     auxiliary = [c for c in conditions if c != "A"]
     assert len(summary) == len(auxiliary) * len(splits) == len(able)
-    told = findings.effects(summary, able)
-    assert sum(line.startswith("- ") for line in told) == len(auxiliary)
-    assert ("held-out episodes" in told[0]) == (len(splits) == 2 and len(auxiliary) > 0)
-    assert len(findings.reach(able)) == 1 and ("Not run" in findings.reach(able)[0]) == (not auxiliary)
-    assert len(findings.effects(over_both, figure=3)) in (1, 2 + 2 * len(auxiliary))
-    assert len(findings.splits_differ(pilot)) == 1
-    assert findings.persistence(rows)[0].count("of " + str(seeds)) == 2
+    told = findings.effects(summary, able, 1)
+    assert len(told) == len(auxiliary) + 1
+    if auxiliary:
+        assert f"held-out {splits[0]}s" in told[-1] and ("One seed" in told[-1]) == (seeds == 1)
+        both = findings.effects(over_both, power.power_table(paired.compare(rows)[0]), 3)
+        assert len(both) == 2 * len(auxiliary) + 1
+    else:
+        assert told == findings.NO_EFFECT
+    reach = findings.reach(paired.judged(able), 1)
+    assert ("Nothing can be said of power" in reach[0]) == (seeds == 1 or not auxiliary)
+    assert len(findings.splits_differ(pilot)) == 1 and len(findings.persistence(rows)) == 2
     _, by_metric = paired.compare(rows, ["mse", "mse_over_static"])
-    assert len(findings.over_metrics(by_metric, ["mse", "mse_over_static"])) == max(1, len(auxiliary))
-    flips = findings.flips(over_both, ["A", "B", "D", "E"])
-    assert sum("not run at both scales" in line for line in flips) == len({"B", "D", "E"} - set(conditions))
-    areas = {c: area for c, area in (("C1", 0.02), ("C3", 0.1), ("B", 1.0), ("C4", 1.0)) if c in conditions}
-    assert len(findings.mask_order(summary, areas)) == (4 if areas else 1)
+    assert len(findings.over_metrics(paired.judged(by_metric), ["mse", "mse_over_static"])) == max(1, len(auxiliary))
+    asked = ["B", "D", "E"]
+    flips = findings.flips(over_both, asked)
+    if auxiliary:
+        absent = len(set(asked) - set(conditions))
+        assert sum(findings.ONE_SCALE in line for line in flips) == absent * len(splits)
+    else:
+        assert flips == findings.NO_EFFECT
+    assert len(findings.inside_band(over_both)) == bool(auxiliary)
+    assert len(findings.order_by_area(summary, [c for c in ("C1", "C3", "B") if c in conditions])) == 2
     assert len(claims_table(Evidence(rows))) > 50
-    assert set(both.scale) <= {"pilot", "full"}
 
 
 def test_sentences_are_those_of_the_numbers():
     rows = results(["A", "B", "D"])
     changes, summary = paired.compare(rows)
-    (line,) = findings.persistence(rows)
-    assert line.startswith("On held-out episodes A beats persistence in **0 of 3** seeds (pilot, mean ratio 1.926)")
-    assert "**3 of 3** seeds (full, mean ratio 0.5" in line
-    b = findings.effects(summary, power.power_table(changes), figure=3)[2]
-    assert b.startswith("- full B: +1.") and "the paper reports +1.0 %" in b and ". 3 seeds detect" in b
+    pilot_line, full_line = findings.persistence(rows)
+    assert pilot_line == "pilot: A beats persistence on held-out episodes in 0 of 3 seeds (mean ratio 1.926)."
+    assert "in 3 of 3 seeds (mean ratio 0.450)" in full_line
+    b = findings.effects(summary, power.power_table(changes), 3)[0]
+    assert b.startswith("full, B: +1.") and "the paper reports +1.0 %" in b and ". 3 seeds detect" in b
     flips = findings.flips(summary, ["B", "D", "E"])
-    assert "does not flip" in flips[2] and flips[2].endswith("The paper: −11.5 % and +1.0 %.")
-    assert flips[4] == "- E: not run at both scales, so nothing can be said of a flip."
-    assert flips[-1].startswith("At full scale ") and "of 2 conditions" in flips[-1]
+    assert "B, held-out episodes: +1." in flips[0] and "does not flip" in flips[0]
+    assert flips[0].endswith("The paper: −11.5 % and +1.0 %.") and findings.ONE_SCALE in flips[2]
+    turned = summary.assign(mean=summary["mean"].where(summary.scale == "full", -5.0))
+    assert "so the mean flips" in findings.flips(turned, ["B"])[0]
+    assert findings.inside_band(summary)[0].endswith("lie within the paper's ±1.3 %.")
     pilot = changes[changes.scale == "pilot"]
-    assert "differs between the splits for 0 of 2 conditions;" in findings.splits_differ(pilot)[0]
+    assert "differs between the splits for 0 of 2 conditions." in findings.splits_differ(pilot)[0]
     turned = pilot.assign(change=pilot.change.where((pilot.split == "window") | (pilot.condition == "B"), -1))
-    assert "for 1 of 2 conditions (D);" in findings.splits_differ(turned)[0]
+    assert "for 1 of 2 conditions (D)." in findings.splits_differ(turned)[0]
     skipped = pd.DataFrame([("E", "pilot", "no depth.")], columns=["condition", "scale", "reason"])
-    assert findings.not_run(skipped) == ["- E was not run (pilot): no depth."]
-    assert findings.not_run(skipped[:0]) == ["No condition was left out."]
+    assert findings.not_run(skipped) == ["Not run at the pilot scale: E. no depth."]
+    assert findings.not_run(skipped[:0]) == []
 
 
 def test_heads_are_told_in_the_order_of_the_runs():
@@ -81,33 +91,24 @@ def test_heads_are_told_in_the_order_of_the_runs():
                          columns=["condition", "seed", "epoch", "pred", "head_depth", "head_tracks"])
     table = findings.head_losses(curve)
     assert list(table.index) == [("D", "head_tracks"), ("B", "head_depth")]
-    assert table.loc[("D", "head_tracks"), "change"] == -50 and table.loc[("B", "head_depth"), "change"] == 100
-    assert "between -50 % and +100 %" in findings.heads_learnt(table, 78)[0]
+    assert table["change %"].tolist() == [-50, 100]
+    assert "change by −50 % to +100 %" in findings.heads_learnt(table, 78)[0]
     none = findings.head_losses(curve[["condition", "seed", "epoch", "pred"]])
-    assert none.empty and findings.heads_learnt(none, 78) == ["Not run: no condition with a head."]
+    assert none.empty and findings.heads_learnt(none, 78) == ["No condition with a head was run."]
 
 
 def test_what_differs_between_the_scales():
-    scales = pd.DataFrame({"pilot": [100, 10], "full": [800, 85]}, index=["frames", "optimizer steps"])
-    (line,) = findings.scales_differ(scales, {"pilot": 0.9, "full": 0.7})
-    assert "grow 8.0-fold and the optimizer steps 8.5-fold" in line and "pilot 0.900, full 0.700" in line
-    assert findings.scales_differ(scales[["pilot"]], {}) == ["Not run: only one of the two scales."]
+    scales = pd.DataFrame({"pilot": [100, 10, 0.9, 20], "full": [800, 85, 0.7, 25]},
+                          index=["frames", "optimizer steps", "mean curation score", "frames an episode"])
+    (line,) = findings.growth(scales)
+    assert "grow 8.0-fold and the optimizer steps 8.5-fold" in line and "from 0.900 to 0.700" in line
+    facts = findings.facts(scales).set_index(["scale", "fact"]).value
+    assert facts["full", "optimizer steps"] == 85 and len(facts) == 6
 
 
-def test_stability_of_regions():
-    table = pd.DataFrame([(c, e, v, 1.0) for c, v in (("C1", 0.5), ("C3", 0.2), ("B", 0.1)) for e in (0, 1)],
-                         columns=["condition", "episode", "scale", "shift"])
-    lines = findings.stability(table, ["C1", "C2", "C3", "B"])
-    assert "scale's frame-to-frame change falls as the region grows (C1 0.500, C3 0.200, B 0.100)" in lines[0]
-    assert "scale's frame-to-frame change does not simply fall" in findings.stability(table, ["B", "C3", "C1"])[0]
-    assert findings.stability(table, ["B"]) == ["Not run: fewer than two regions of depth to compare."]
-
-
-def test_the_leak_is_told_as_far_as_it_was_measured():
-    summary = pd.DataFrame([("A", "pilot", 3, measure, mean, mean - 1, mean + 1) for measure, mean in (
-        ("seen_window", 97.0), ("seen_episode", 0.0), ("gap", 20.0), ("leak", 5.0))],
-        columns=["condition", "scale", "n", "measure", "mean", "low", "high"])
-    (line,) = findings.leak(summary)
-    assert "97 % were trained on, of those in held-out episodes 0 %" in line and "by +5.0 % [+4.0, +6.0]" in line
-    assert "No episodes were held out" in findings.leak(summary[:1])[0]
-    assert findings.leak(summary[:0]) == ["- The leak was not measured."]
+def test_steadiness_of_regions():
+    table = pd.DataFrame({"scale": [0.5, 0.2, 0.1], "shift": [1.0, 1.0, 2.0]}, index=["C1", "C3", "B"])
+    scale, shift = findings.steadiness(table)
+    assert "scale's change from frame to frame falls as the region grows (C1 0.500, C3 0.200, B 0.100)" in scale
+    assert "shift's change from frame to frame does not simply fall" in shift
+    assert findings.steadiness(table[:1]) == ["Fewer than two regions: nothing to compare."]

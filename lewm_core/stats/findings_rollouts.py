@@ -1,0 +1,135 @@
+"""What notebook 07 found, in sentences that are true whatever the numbers are.
+
+Every function takes tidy tables and returns sentences (see `findings`). In tables persistence is called "static".
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lewm_core.stats.paired import interval, number
+
+STATIC = "static"
+NOT_ROLLED = ["Not run: no held-out episode is long enough to roll out."]
+
+
+def _bounds(values: np.ndarray, digits: int) -> str:
+    """' [low, high]' of the mean of values (n,), empty for n < 2."""
+    low, high = interval(values)
+    return f" [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else ""
+
+
+def by_episode(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Mean distance to the truth over that of persistence: a row per model, a column per episode.
+
+    ratios: as from `retrieval.over_static`."""
+    return ratios.groupby(["model", "episode"], sort=False).ratio.mean().unstack("episode")
+
+
+def distances(ratios: pd.DataFrame) -> list[str]:
+    """Each model's mean distance over that of persistence, with a t interval over episodes. ratios: as there."""
+    lines = []
+    for name, values in by_episode(ratios).iterrows():
+        values = values.dropna().to_numpy()
+        if len(values) == 0:
+            lines.append(f"**{name}**: nothing moves in these episodes.")
+            continue
+        low, high = interval(values)
+        bounds = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
+        lines.append(f"**{name}**: {values.mean():.3f}{bounds} over {len(values)} episode(s); below 1 in "
+                     f"{(values < 1).sum()}.")
+    return lines or NOT_ROLLED
+
+
+def along_steps(table: pd.DataFrame) -> list[str]:
+    """At which steps each model is nearer to the truth than persistence. table: as from `retrieval.rollout_table`."""
+    lines = []
+    for name, rows in table.groupby("space", sort=False):
+        wide = rows.groupby(["step", "model"]).distance.mean().unstack("model")
+        ratio = wide[name] / wide[STATIC]
+        first, last = ratio.index.min(), ratio.index.max()
+        worse = ratio.index[ratio >= 1]
+        if len(worse) == 0:
+            where = "it is nearer at every step"
+        elif len(worse) == len(ratio):
+            where = "it is nearer at no step"
+        else:
+            where = f"it is not nearer at step(s) {', '.join(map(str, worse))}"
+        lines.append(f"{name} is {ratio[first]:.2f} times as far from the truth as persistence at step {first} and "
+                     f"{ratio[last]:.2f} times at step {last}; {where}.")
+    return lines or NOT_ROLLED
+
+
+def compared(ratios: pd.DataFrame) -> list[str]:
+    """The models' mean distances over persistence's, and the difference of the first two, paired by episode."""
+    table = by_episode(ratios).dropna(how="all")
+    if table.empty:
+        return NOT_ROLLED
+    best = table.mean(axis=1)
+    who = "every model beats" if (best < 1).all() else "one model beats" if (best < 1).any() else "no model beats"
+    told = ", ".join(f"{name} is at {value:.2f}" for name, value in best.items())
+    lines = [f"On average over held-out episodes, {told} times persistence's distance: {who} repeating the last frame."]
+    if len(table) < 2:
+        return lines
+    a, b = table.index[:2]
+    difference = (table.loc[b] - table.loc[a]).dropna().to_numpy()
+    line = f"{b} against {a}, in that ratio: {number(difference.mean(), 3)}{_bounds(difference, 3)}"
+    if len(difference) > 1:
+        low, high = interval(difference)
+        holds = "includes" if low <= 0 <= high else "excludes"
+        line += f" over {len(difference)} episodes, an interval that {holds} 0"
+    return [*lines, line + ". This is one run of each; notebooks 03 and 05 have the seeds."]
+
+
+def steadiness(table: pd.DataFrame) -> list[str]:
+    """How many retrieved frames are the episode's own, and how often the rollout stays on one frame.
+
+    table: as from `retrieval.stability`, of one scope."""
+    means = table.groupby("model", sort=False)[["same_episode", "repeated"]].mean() if len(table) else table
+    lines = [f"{name}: {row.same_episode:.0f} % of the retrieved frames are from the episode itself and "
+             f"{row.repeated:.0f} % of the transitions stay on one frame." for name, row in means.iterrows()]
+    return lines or NOT_ROLLED
+
+
+def tags(found: Sequence[Sequence[str]]) -> list[str]:
+    """How often each tag was given; found: the tags of every rollout (`retrieval.tags`)."""
+    counts = pd.Series([tag for each in found for tag in each], dtype=str).value_counts()
+    return [f"`{tag}`: {n} of {len(found)} rollouts" for tag, n in counts.items()] or NOT_ROLLED
+
+
+def decoders(gain: Mapping[str, float]) -> list[str]:
+    """How far the decoders are above the mean image on held-out episodes. gain: model -> PSNR minus that image's, dB.
+    """
+    told = ", ".join(f"{number(value)} dB ({name})" for name, value in gain.items() if np.isfinite(value))
+    if not told:
+        return ["The decoders were not judged: no held-out frames."]
+    return [f"Against the mean image, the decoders stand at {told} on held-out episodes. The paper calls its decoder's "
+            "quality insufficient and gives no number."]
+
+
+def planning(success: pd.DataFrame, near: Mapping[str, float]) -> list[str]:
+    """How many goals each method reached. success: a row a task, a column a method, in 0..1; near: m, as
+    `planning.NEAR`."""
+    if success.empty:
+        return ["Not run: no task to plan for."]
+    told = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in success.mean().items())
+    return [f"Goals reached on the tabletop: {told} of {len(success)} tasks (near: gripper "
+            f"{100 * near['gripper']:.0f} cm, object {100 * near['object']:.0f} cm)."]
+
+
+def against(success: pd.DataFrame, name: str, other: str) -> str:
+    """One sentence on two methods, paired by task. success: as in `planning`."""
+    difference = 100 * (success[name] - success[other]).to_numpy()
+    text = f"Planning with {name} against {other}: {number(difference.mean())} points"
+    if len(difference) < 2:
+        return text + ", one task."
+    low, high = interval(difference)
+    verdict = "more" if low > 0 else "fewer" if high < 0 else "neither clearly more nor clearly fewer"
+    return f"{text}{_bounds(difference, 1)}: {verdict} goals than {other}."
+
+
+def prefers_recorded(share: Mapping[str, float]) -> list[str]:
+    """Whether the cost knows the way. share: model -> share of random plans that it puts behind the recorded ones."""
+    told = ", ".join(f"{100 * value:.0f} % ({name})" for name, value in share.items())
+    return [f"The cost puts the recorded actions before {told} of random ones; 50 % would be chance."]
