@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lewm_core.checkpoints import checkpoint
+from lewm_core.checkpoints import names
 from lewm_core.diagnostics.cem import goal_cost
 from lewm_core.heads import HEADS, build_heads
 from lewm_core.losses import prediction_loss, sigreg
@@ -37,7 +37,7 @@ def model(golden):
                         predictor_depth=2, predictor_heads=4, predictor_head_dim=8, predictor_mlp=64,
                         projector_hidden=128, action_hidden=128, dropout=0.0)
     model = LeWM(config)
-    checkpoint.load_public(model, state(golden))
+    model.load_state_dict(names.from_public(state(golden)))
     return model.eval()
 
 
@@ -87,7 +87,7 @@ def test_training_mode_gradients_and_first_step(model, golden):
     total = loss + 0.09 * regular
     close(total, golden["total_loss_train"])
     total.backward()
-    gradients = checkpoint.to_public({n: p.grad for n, p in model.named_parameters()})
+    gradients = names.to_public({n: p.grad for n, p in model.named_parameters()})
     wanted = {k.removeprefix("grad/"): v for k, v in golden.items() if k.startswith("grad/")}
     assert set(gradients) == set(wanted)
     for name, value in wanted.items():
@@ -95,7 +95,7 @@ def test_training_mode_gradients_and_first_step(model, golden):
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     torch.testing.assert_close(norm, golden["grad_norm"], atol=1e-5, rtol=1e-5)
     optimizer.step()
-    after = checkpoint.to_public(model.state_dict())
+    after = names.to_public(model.state_dict())
     for key, value in golden.items():
         name = key.split("/", 1)[-1]
         if key.startswith("bn_after/"):
@@ -122,9 +122,9 @@ def test_full_size_names_and_shapes(naming, action_dim):
     listed = json.loads((GOLDEN / "lewm_cube_keys.json").read_text())[naming][f"action_dim_{action_dim}"]
     model = LeWM(LeWMConfig(action_dim=action_dim))
     public = {name: torch.zeros(shape, dtype=getattr(torch, dtype)) for name, shape, dtype in listed}
-    checkpoint.load_public(model, public)  # raises on any name or shape that is off
+    model.load_state_dict(names.from_public(public))  # raises on any name or shape that is off
     if naming == "new":
-        assert set(checkpoint.to_public(model.state_dict())) == set(public)
+        assert set(names.to_public(model.state_dict())) == set(public)
 
 
 def test_parameter_counts_are_the_papers_to_the_digit():

@@ -1,88 +1,20 @@
-"""LeWM weights under their public names: the mapping, and the one way to read and to write a checkpoint.
-
-Nothing that is read is executed: safetensors holds numbers only, and pickles are read as weights only.
-"""
+"""The one way to read and to write a checkpoint: a LeWM's weights under their public names, its sizes, its heads."""
 
 import json
-import pickletools
-import re
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lewm_core.checkpoints import config_json, hub
+from lewm_core.checkpoints import config_json, hub, weights_file
+from lewm_core.checkpoints.names import from_public, public_state
 from lewm_core.config import LeWMConfig
 from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
-
-# The ViT's public names (transformers >= 5.9) and timm's, {} a block's number; every other name is the same in both
-_VIT = (
-    ("encoder.embeddings.cls_token", "encoder.cls_token"),
-    ("encoder.embeddings.position_embeddings", "encoder.pos_embed"),
-    ("encoder.embeddings.patch_embeddings.projection.", "encoder.patch_embed.proj."),
-    ("encoder.layers.{}.attention.o_proj.", "encoder.blocks.{}.attn.proj."),
-    ("encoder.layers.{}.layernorm_before.", "encoder.blocks.{}.norm1."),
-    ("encoder.layers.{}.layernorm_after.", "encoder.blocks.{}.norm2."),
-    ("encoder.layers.{}.mlp.", "encoder.blocks.{}.mlp."),
-    ("encoder.layernorm.", "encoder.norm."),
-)
-# ... and as transformers <= 5.8 named the same tensors
-_OLD = (
-    ("encoder.encoder.layer.{}.attention.attention.query.", "encoder.layers.{}.attention.q_proj."),
-    ("encoder.encoder.layer.{}.attention.attention.key.", "encoder.layers.{}.attention.k_proj."),
-    ("encoder.encoder.layer.{}.attention.attention.value.", "encoder.layers.{}.attention.v_proj."),
-    ("encoder.encoder.layer.{}.attention.output.dense.", "encoder.layers.{}.attention.o_proj."),
-    ("encoder.encoder.layer.{}.intermediate.dense.", "encoder.layers.{}.mlp.fc1."),
-    ("encoder.encoder.layer.{}.output.dense.", "encoder.layers.{}.mlp.fc2."),
-    ("encoder.encoder.layer.{}.layernorm_", "encoder.layers.{}.layernorm_"),
-)
-_MARK = "predictor.pos_embedding"
-_SIGREG = re.compile(r"(.*\.)?sigreg\.(t|phi|weights)")  # constants of the loss, kept beside the model in training
-_QKV = re.compile(r"encoder\.layers\.(\d+)\.attention\.([qkv])_proj\.(weight|bias)")
-
-
-def _rename(name: str, pairs: Iterable[tuple[str, str]]) -> str:
-    """`name` with the first prefix of `pairs` that fits replaced by its partner."""
-    for old, new in pairs:
-        renamed, fits = re.subn("^" + re.escape(old).replace(r"\{\}", r"(\d+)"), new.replace("{}", r"\1"), name)
-        if fits:
-            return renamed
-    return name
-
-
-def from_public(state: Mapping[str, Tensor], where: object = "checkpoint") -> dict[str, Tensor]:
-    """A state dict under public names (either naming of the ViT) to `LeWM`'s: names mapped, q, k and v joined."""
-    state = {_rename(name, _OLD): value for name, value in state.items()}
-    ours, joined = {}, {}
-    for name, value in state.items():
-        if match := _QKV.fullmatch(name):
-            joined.setdefault(f"encoder.blocks.{match[1]}.attn.qkv.{match[3]}", {})[match[2]] = value
-        else:
-            ours[_rename(name, _VIT)] = value
-    if cut := [f"{name} has only {', '.join(sorted(p))}" for name, p in joined.items() if set(p) != set("qkv")]:
-        raise InputError(where, "; ".join(sorted(cut)), "q, k and v of each", "The checkpoint is incomplete.")
-    for name, parts in joined.items():
-        ours[name] = torch.cat([parts[k] for k in "qkv"])
-    return ours
-
-
-def to_public(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`LeWM`'s state dict under the public names; the inverse of `from_public`."""
-    public = {}
-    for name, value in state.items():
-        if match := re.fullmatch(r"encoder\.blocks\.(\d+)\.attn\.qkv\.(weight|bias)", name):
-            for k, part in zip("qkv", value.chunk(3), strict=True):
-                public[f"encoder.layers.{match[1]}.attention.{k}_proj.{match[2]}"] = part
-        else:
-            public[_rename(name, ((ours, theirs) for theirs, ours in _VIT))] = value
-    return public
 
 
 def check_public(config: LeWMConfig, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
@@ -103,13 +35,6 @@ def check_public(config: LeWMConfig, state: Mapping[str, Tensor], where: object 
         raise InputError(where, "; ".join(sorted(problems)), f"exactly the weights of {config}")
 
 
-def load_public(model: LeWM, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
-    """Load public weights into `model`, every one; InputError lists all that is missing, unexpected or misshapen."""
-    state = from_public(state, where)
-    check_public(model.config, state, where)
-    model.load_state_dict(state)
-
-
 def save(path: str | Path, model: LeWM, **metadata: object) -> None:
     """Write a model's weights (public names) with its config and `metadata` (JSON values) as one safetensors file.
 
@@ -119,14 +44,8 @@ def save(path: str | Path, model: LeWM, **metadata: object) -> None:
         raise InputError(path, "a patch-aware predictor", "a LeWM of the public format",
                          "Other readers would leave its extra weights out and predict something else.")
     header = json.dumps({"config": model.config.sizes(), "metadata": metadata}, sort_keys=True)
-    with replacing(path) as temporary:
-        save_file(public_state(model), temporary,
-                  metadata={"lewm": header})  # one entry: safetensors writes several in an order that varies
-
-
-def public_state(model: LeWM) -> dict[str, Tensor]:
-    """A model's weights under public names, on the CPU and each with memory of its own."""
-    return {k: v.detach().cpu().clone() for k, v in to_public(model.state_dict()).items()}
+    with replacing(path) as temporary:  # one entry, since safetensors writes several in an order that varies
+        save_file(public_state(model), temporary, metadata={"lewm": header})
 
 
 def load(name: str | Path, action_dim: int | None = None, seed: int = 0) -> tuple[LeWM, dict]:
@@ -140,14 +59,16 @@ def load(name: str | Path, action_dim: int | None = None, seed: int = 0) -> tupl
     Raises InputError, one a file, for whatever is missing, damaged, unsafe, unknown, or does not fit.
     """
     files = hub.find(name)
-    state, header = _read(files.weights)
+    state, header = weights_file.read(files.weights)
     config, metadata = _config(files, header)
     state = from_public(state, files.weights)
     check_public(config, state, files.weights)
-    model = LeWM(config if action_dim is None else replace(config, action_dim=action_dim), seed)
-    if model.config != config:
-        fresh = {n: v for n, v in model.state_dict().items() if n.startswith("action_encoder.")}
-        state, metadata = {**state, **fresh}, {k: v for k, v in metadata.items() if k != "action_scale"}
+    if action_dim in (None, config.action_dim):
+        model = LeWM(config, seed)
+    else:
+        model = LeWM(replace(config, action_dim=action_dim), seed)
+        state |= {n: v for n, v in model.state_dict().items() if n.startswith("action_encoder.")}
+        metadata = {k: v for k, v in metadata.items() if k != "action_scale"}
         metadata["action_encoder"] = reinitialised(config.action_dim, action_dim)
     model.load_state_dict(state)
     return model.eval(), metadata
@@ -180,13 +101,14 @@ def load_heads(files: hub.Files, heads: nn.ModuleDict) -> None:
 
 def _heads(files: hub.Files) -> dict[str, Tensor]:
     path = files.weights.with_name(hub.HEADS)
-    return _read(path)[0] if path.is_file() else {}
+    return weights_file.read(path)[0] if path.is_file() else {}
 
 
 def read_config(name: str | Path) -> LeWMConfig:
     """The sizes of a checkpoint's model, without reading its weights."""
     files = hub.find(name)
-    return _config(files, _read(files.weights, weights=False)[1])[0]
+    _, header = weights_file.read(files.weights, weights=False)
+    return _config(files, header)[0]
 
 
 def _config(files: hub.Files, header: Mapping[str, str]) -> tuple[LeWMConfig, dict]:
@@ -207,63 +129,3 @@ def _config(files: hub.Files, header: Mapping[str, str]) -> tuple[LeWMConfig, di
         raise InputError(files.config, str(beside), f"{config}, as in the header of {files.weights.name}",
                          f"Remove {hub.CONFIG}, or take weights and config from one place.")
     return config, metadata
-
-
-def _read(path: Path, weights: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A weights file's state dict under public names, any prefix removed, and its header (empty for a pickle)."""
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as f:
-                header = f.metadata() or {}
-                state = {name: f.get_tensor(name) for name in f.keys()} if weights else {}
-        except (OSError, SafetensorError) as error:
-            raise InputError(path, f"no whole safetensors file ({error})", "a safetensors file of LeWM weights",
-                             "Fetch or write it again.") from error
-        return _without_prefix(state), header
-    return (_without_prefix(_unpickle(path)) if weights else {}), {}
-
-
-def _unpickle(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file of torch.save: bare, or under `state_dict` (Lightning) or `model`."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of a pickle that is refused a moment later
-            value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises depends on where the damage is
-        if code := _code(path, str(error)):
-            raise InputError(path, f"a pickle that would run code when it is opened ({code}), so it was not opened",
-                             "a state dict, which holds numbers only",
-                             "Ask for torch.save(model.state_dict(), ...) or safetensors.") from error
-        reason = re.search(r"(?:WeightsUnpickler error: |^)\s*(?!Weights only)([^\n.]+)", str(error))
-        raise InputError(path, f"no whole file of torch.save ({reason[1] if reason else type(error).__name__})",
-                         "a state dict of LeWM weights", "Was the download cut short? Fetch it again.") from error
-    for key in ("state_dict", "model"):
-        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
-            value = value[key]
-    if not isinstance(value, Mapping):
-        raise InputError(path, f"a {type(value).__name__}", "a state dict: names and tensors")
-    if odd := [f"{k} is a {type(v).__name__}" for k, v in value.items() if not isinstance(v, Tensor)]:
-        raise InputError(path, "; ".join(odd), "a state dict: names and tensors")
-    return dict(value)
-
-
-def _code(path: Path, refusal: str) -> str:
-    """What a pickle would have looked up and called, by torch's refusal or by its opcodes; empty for a mere ruin."""
-    if named := re.search(r"GLOBAL ([\w.]+)", refusal):
-        return named[1]
-    try:
-        with open(path, "rb") as f:
-            calls = {op.name for op, *_ in pickletools.genops(f)} & {"STACK_GLOBAL", "INST"}
-    except Exception:  # not a pickle from end to end
-        return ""
-    return "by a name that it makes up" if calls else ""
-
-
-def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` without what a training module puts before the model's names, and without that module's SIGReg.
-
-    The prefix is what stands before the one name that every LeWM has.
-    """
-    marks = [n.removesuffix(_MARK) for n in state if n.endswith(_MARK)]
-    if len(marks) != 1 or not marks[0]:
-        return dict(state)
-    return {n.removeprefix(marks[0]): v for n, v in state.items() if not _SIGREG.fullmatch(n)}

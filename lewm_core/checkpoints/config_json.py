@@ -1,7 +1,8 @@
 """The `config.json` by which the public tools describe a LeWM. Nothing here needs torch.
 
-It is a tree of classes and their arguments (`_target_`), meant to be imported and called. Here nothing is: each
-name and each argument is compared with what `model.py` builds, and whatever it does not build is an error.
+It is a tree of classes and their arguments (`_target_`), meant to be imported and called. Here nothing is: the sizes of
+the model are read by key. That the weights are those of a LeWM of these sizes, and nothing more, is proved by their
+names and shapes (`checkpoint.check_public`); what neither shows (the classes, and two constants) is compared here.
 """
 
 import json
@@ -23,24 +24,18 @@ TARGETS = {  # block -> what its _target_ may be: first as we write it, then its
     "projector": (f"{_LEWM}.module.MLP", "module.MLP"),
     "pred_proj": (f"{_LEWM}.module.MLP", "module.MLP"),
 }
-_NEEDED = object()
-_VIT = {"hidden_act": "gelu", "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "layer_norm_eps": 1e-12,
-        "num_channels": 3, "qkv_bias": True}  # ViTConfig's defaults
-_MLP = {"input_dim": _NEEDED, "hidden_dim": _NEEDED, "output_dim": None, "norm_fn": "torch.nn.LayerNorm",
-        "act_fn": "torch.nn.GELU"}
-FIELDS = {  # block -> its arguments and what the public code takes for one that is not there
-    "": {"embed_dim": None, "history_size": None},  # not read by the public model, so they may only repeat
-    "encoder": {"size": "tiny", "patch_size": 16, "image_size": 224, "pretrained": False, "use_mask_token": True,
-                "hidden_size": None, "num_hidden_layers": None, "num_attention_heads": None,
-                "intermediate_size": None, **_VIT},
-    "predictor": {"num_frames": _NEEDED, "depth": _NEEDED, "heads": _NEEDED, "mlp_dim": _NEEDED, "input_dim": _NEEDED,
-                  "hidden_dim": _NEEDED, "output_dim": None, "dim_head": 64, "dropout": 0.0, "emb_dropout": 0.0},
-    "action_encoder": {"input_dim": 10, "smoothed_dim": 10, "emb_dim": 10, "mlp_scale": 4},
-    "projector": _MLP,
-    "pred_proj": _MLP,
+NUMBERS = {  # where each size stands -> what the public code takes where it does not (None: it must stand there)
+    "encoder.image_size": 224, "encoder.patch_size": 16,
+    "predictor.input_dim": None, "predictor.num_frames": None, "predictor.depth": None, "predictor.heads": None,
+    "predictor.mlp_dim": None, "predictor.dim_head": 64,
+    "projector.hidden_dim": None,
+    "action_encoder.input_dim": 10, "action_encoder.smoothed_dim": 10, "action_encoder.mlp_scale": 4,
 }
-ONLY = {**_VIT, "pretrained": False, "use_mask_token": False, "emb_dropout": 0.0, "norm_fn": "torch.nn.BatchNorm1d",
-        "act_fn": "torch.nn.GELU"}  # the one value that LeWM has of these
+VIT_NUMBERS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")  # instead of the size's
+CONSTANTS = {  # the one value that LeWM has of what no weight shows
+    "encoder.hidden_act": "gelu", "encoder.layer_norm_eps": 1e-12,
+    "projector.act_fn": "torch.nn.GELU", "pred_proj.act_fn": "torch.nn.GELU",
+}
 
 
 def read(path: str | Path) -> LeWMConfig:
@@ -55,110 +50,91 @@ def read(path: str | Path) -> LeWMConfig:
 def parse(tree: object, where: object = "config.json") -> LeWMConfig:
     """The sizes in a config tree, which may also lie under the key `model`, as in a training config.
 
-    Raises one InputError that lists all targets and fields that are unknown and all values that are missing, wrong, or
-    such as the public code could build but `model.LeWM` does not, each with what is supported; where there are none,
-    all sizes that do not fit each other.
+    Raises one InputError that lists all blocks, numbers and constants that are missing or not a LeWM's.
     """
     if isinstance(tree, Mapping) and "encoder" not in tree and isinstance(tree.get("model"), Mapping):
         tree = tree["model"]
     if not isinstance(tree, Mapping):
         raise InputError(where, f"a {type(tree).__name__}", "a JSON object that describes a LeWM")
-    problems: list[str] = []
-    blocks = {name: _block(name, tree, problems) for name in FIELDS}
-    config = None if problems else _sizes(blocks, problems)
+    absent = [name for name in TARGETS if name and not isinstance(tree.get(name), Mapping)]
+    problems = [f"no block {name}" for name in absent]
+    blocks = {name: tree if name == "" else tree[name] for name in TARGETS if name not in absent}
+    problems += _wrong_names(blocks)
+    numbers = {}
+    for path, default in NUMBERS.items():
+        block, field = path.split(".")
+        if block in blocks:
+            numbers[path] = _number(path, blocks[block].get(field, default), problems)
+    vit = _vit(blocks.get("encoder", {}), problems)
+    dropout = blocks.get("predictor", {}).get("dropout", 0.0)
+    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        problems.append(f"predictor.dropout is {dropout!r} (supported: a number from 0 up to, but not, 1)")
+    if not problems:
+        problems = _misfits(numbers, vit)
     if problems:
         raise InputError(where, "; ".join(problems), "the config.json of a LeWM that lewm_core.model can build")
-    return config
+    return _config(numbers, vit, dropout)
 
 
-def _block(name: str, tree: Mapping, problems: list[str]) -> dict:
-    """The arguments of one block, defaults filled in."""
-    block = tree if name == "" else tree.get(name)
-    prefix = f"{name}." if name else ""
-    if not isinstance(block, Mapping):
-        problems.append(f"{name} is {'missing' if block is None else repr(block)} (supported: a block of settings)")
-        return {}
-    target, fields = block.get("_target_", TARGETS[name][0]), FIELDS[name]
-    if target not in TARGETS[name]:
-        problems.append(f"{prefix}_target_ is {target!r} (supported: {', '.join(TARGETS[name])})")
-    known = {"_target_", *fields, *(() if name else FIELDS)}
-    problems += [f"{prefix}{field} = {block[field]!r} is unknown (known: {', '.join(fields)})"
-                 for field in block if field not in known]
-    values = {field: block.get(field, default) for field, default in fields.items()}
-    for field, value in values.items():
-        if isinstance(value, str) and ("${" in value or value == "???"):
-            problems.append(f"{prefix}{field} is {value!r}, which is not filled in (save the config resolved)")
-        elif not _supported(field, value, fields[field]):
-            shown = "missing" if value is _NEEDED else repr(value)
-            problems.append(f"{prefix}{field} is {shown} (supported: {_kind(field)})")
-    return values
+def _wrong_names(blocks: Mapping[str, Mapping]) -> list[str]:
+    """Classes and constants that are not a LeWM's."""
+    problems = []
+    for name, block in blocks.items():
+        target = block.get("_target_", TARGETS[name][0])
+        if target not in TARGETS[name]:
+            where = f"{name}._target_" if name else "_target_"
+            problems.append(f"{where} is {target!r} (supported: {', '.join(TARGETS[name])})")
+    for path, value in CONSTANTS.items():
+        name, field = path.split(".")
+        found = blocks.get(name, {}).get(field, value)
+        if found != value:
+            problems.append(f"{path} is {found!r} (supported: {value!r})")
+    return problems
 
 
-def _kind(field: str) -> str:
-    if field in ONLY:
-        return repr(ONLY[field])
-    words = {"size": "one of " + ", ".join(VIT_SIZES), "dropout": "a number from 0 up to, but not, 1"}
-    return words.get(field, "a whole number of at least 1")
+def _number(path: str, value: object, problems: list[str]) -> int:
+    if type(value) is int and value >= 1:
+        return value
+    shown = "missing" if value is None else repr(value)
+    problems.append(f"{path} is {shown} (supported: a whole number of at least 1)")
+    return 1
 
 
-def _supported(field: str, value: object, default: object) -> bool:
-    """Whether one value, by itself, is what our model can have; a field that is not there needs no value."""
-    if field in ONLY:
-        return _name(value) == ONLY[field]
-    if value is None and default is None:
-        return True
-    if field == "size":
-        return isinstance(value, str) and value in VIT_SIZES
-    if field == "dropout":
-        return type(value) in (int, float) and 0 <= value < 1
-    return type(value) is int and value >= 1
+def _vit(block: Mapping, problems: list[str]) -> tuple[int, int, int, int]:
+    """Width, blocks, heads and MLP width of the ViT: those of its named size, or numbers of its own."""
+    size = block.get("size", "tiny")
+    if not isinstance(size, str) or size not in VIT_SIZES:
+        problems.append(f"encoder.size is {size!r} (supported: one of {', '.join(VIT_SIZES)})")
+        size = "tiny"
+    hidden = VIT_SIZES[size][0]
+    of_size = (*VIT_SIZES[size], 4 * hidden)  # four times the named size's width, whatever hidden_size says
+    return tuple(value if block.get(field) is None else _number(f"encoder.{field}", block[field], problems)
+                 for field, value in zip(VIT_NUMBERS, of_size, strict=True))
 
 
-def _sizes(blocks: dict[str, dict], problems: list[str]) -> LeWMConfig:
-    """The sizes in blocks whose values are of the right kind; what our model cannot be goes to `problems`."""
-    top, vit, predictor, actions, *mlps = blocks.values()
-    hidden, depth, heads = VIT_SIZES[vit["size"]]
-    width = vit["hidden_size"] or hidden
-    heads, dim = vit["num_attention_heads"] or heads, predictor["input_dim"]
-
-    def only(field: str, value: object, *supported: object, why: str = "") -> None:
-        if value not in supported:
-            problems.append(f"{field} is {value!r} (supported: {' or '.join(map(repr, supported))}{why})")
-
-    if vit["image_size"] % vit["patch_size"]:
-        problems.append(f"encoder.image_size is {vit['image_size']} (supported: a multiple of the patch_size "
-                        f"{vit['patch_size']})")
+def _misfits(numbers: Mapping[str, int], vit: tuple[int, int, int, int]) -> list[str]:
+    """Numbers that do not fit each other in a way that no weight's shape shows."""
+    problems = []
+    image, patch = numbers["encoder.image_size"], numbers["encoder.patch_size"]
+    width, _, heads, _ = vit
+    if image % patch:
+        problems.append(f"encoder.image_size is {image} (supported: a multiple of the patch_size {patch})")
     if width % heads:
         problems.append(f"encoder.num_attention_heads is {heads} (supported: a divisor of the width {width})")
-    same = ", the predictor's input_dim, which all latents share"
-    only("predictor.hidden_dim", predictor["hidden_dim"], dim, why=same)
-    only("predictor.output_dim", predictor["output_dim"], None, dim, why=same)
-    if predictor["heads"] == 1 and predictor["dim_head"] == dim:
-        problems.append(f"predictor.heads is 1 with dim_head {dim} (supported: more heads, or another dim_head; the "
-                        "public code then leaves the output projection out)")
-    only("action_encoder.emb_dim", actions["emb_dim"], dim, why=same)
-    for name, mlp, size in zip(("projector", "pred_proj"), mlps, (width, dim), strict=True):
-        only(f"{name}.input_dim", mlp["input_dim"], size, why=", the width of what it reads")
-        only(f"{name}.output_dim", mlp["output_dim"] or mlp["input_dim"], dim, why=same)
-    only("pred_proj.hidden_dim", mlps[1]["hidden_dim"], mlps[0]["hidden_dim"], why=", the projector's")
-    only("embed_dim", top["embed_dim"], None, dim, why=same)
-    only("history_size", top["history_size"], None, predictor["num_frames"], why=", the predictor's num_frames")
+    return problems
+
+
+def _config(numbers: Mapping[str, int], vit: tuple[int, int, int, int], dropout: float) -> LeWMConfig:
+    dim, (width, depth, heads, mlp) = numbers["predictor.input_dim"], vit
     return LeWMConfig(
-        image_size=vit["image_size"], patch_size=vit["patch_size"], dim=dim,
-        encoder_depth=vit["num_hidden_layers"] or depth, encoder_heads=heads,
-        encoder_mlp=vit["intermediate_size"] or 4 * hidden,  # vit_hf takes four times the named size's width
-        predictor_depth=predictor["depth"], predictor_heads=predictor["heads"],
-        predictor_head_dim=predictor["dim_head"], predictor_mlp=predictor["mlp_dim"],
-        projector_hidden=mlps[0]["hidden_dim"], action_dim=actions["input_dim"],
-        action_smoothed=actions["smoothed_dim"], action_hidden=actions["mlp_scale"] * dim,
-        dropout=predictor["dropout"], history=predictor["num_frames"], encoder_dim=None if width == dim else width)
-
-
-def _name(function: object) -> object:
-    """The dotted name of a class that a config passes on: a text, or {_target_: name, _partial_: true}."""
-    if isinstance(function, Mapping) and set(function) == {"_target_", "_partial_"} and function["_partial_"] is True:
-        function = function["_target_"]
-    return function.replace("torch.nn.modules.batchnorm.", "torch.nn.") if isinstance(function, str) else function
+        image_size=numbers["encoder.image_size"], patch_size=numbers["encoder.patch_size"], dim=dim,
+        encoder_depth=depth, encoder_heads=heads, encoder_mlp=mlp,
+        predictor_depth=numbers["predictor.depth"], predictor_heads=numbers["predictor.heads"],
+        predictor_head_dim=numbers["predictor.dim_head"], predictor_mlp=numbers["predictor.mlp_dim"],
+        projector_hidden=numbers["projector.hidden_dim"], action_dim=numbers["action_encoder.input_dim"],
+        action_smoothed=numbers["action_encoder.smoothed_dim"],
+        action_hidden=numbers["action_encoder.mlp_scale"] * dim, dropout=dropout,
+        history=numbers["predictor.num_frames"], encoder_dim=None if width == dim else width)
 
 
 def public(config: LeWMConfig) -> dict:
@@ -167,27 +143,22 @@ def public(config: LeWMConfig) -> dict:
         raise InputError("action_hidden", str(config.action_hidden), f"a multiple of D, {config.dim}",
                          "The public action encoder has no other hidden sizes.")
     d, width = config.dim, config.width
-    named = [name for name, sizes in VIT_SIZES.items()
-             if (*sizes, 4 * sizes[0]) == (width, config.encoder_depth, config.encoder_heads, config.encoder_mlp)]
-    own = {} if named else {"hidden_size": width, "num_hidden_layers": config.encoder_depth,
-                            "num_attention_heads": config.encoder_heads, "intermediate_size": config.encoder_mlp}
-
-    def mlp(name: str, size: int) -> dict:
-        return {"_target_": TARGETS[name][0], "input_dim": size, "output_dim": d,
-                "hidden_dim": config.projector_hidden,
-                "norm_fn": {"_target_": "torch.nn.BatchNorm1d", "_partial_": True}}
-
-    return {
-        "_target_": TARGETS[""][0],
-        "encoder": {"_target_": TARGETS["encoder"][0], "size": named[0] if named else "tiny",
-                    "patch_size": config.patch_size, "image_size": config.image_size, "pretrained": False,
-                    "use_mask_token": False, **own},
-        "predictor": {"_target_": TARGETS["predictor"][0], "num_frames": config.history, "input_dim": d,
-                      "hidden_dim": d, "output_dim": d, "depth": config.predictor_depth,
-                      "heads": config.predictor_heads, "mlp_dim": config.predictor_mlp,
-                      "dim_head": config.predictor_head_dim, "dropout": config.dropout, "emb_dropout": 0.0},
-        "action_encoder": {"_target_": TARGETS["action_encoder"][0], "input_dim": config.action_dim, "emb_dim": d,
-                           "smoothed_dim": config.action_smoothed, "mlp_scale": config.action_hidden // d},
-        "projector": mlp("projector", width),
-        "pred_proj": mlp("pred_proj", d),
+    vit = (width, config.encoder_depth, config.encoder_heads, config.encoder_mlp)
+    named = [name for name, sizes in VIT_SIZES.items() if (*sizes, 4 * sizes[0]) == vit]
+    size = {"size": named[0]} if named else {"size": "tiny", **dict(zip(VIT_NUMBERS, vit, strict=True))}
+    mlp = {"output_dim": d, "hidden_dim": config.projector_hidden,
+           "norm_fn": {"_target_": "torch.nn.BatchNorm1d", "_partial_": True}}
+    blocks = {
+        "encoder": {**size, "patch_size": config.patch_size, "image_size": config.image_size, "pretrained": False,
+                    "use_mask_token": False},
+        "predictor": {"num_frames": config.history, "input_dim": d, "hidden_dim": d, "output_dim": d,
+                      "depth": config.predictor_depth, "heads": config.predictor_heads,
+                      "mlp_dim": config.predictor_mlp, "dim_head": config.predictor_head_dim,
+                      "dropout": config.dropout, "emb_dropout": 0.0},
+        "action_encoder": {"input_dim": config.action_dim, "emb_dim": d, "smoothed_dim": config.action_smoothed,
+                           "mlp_scale": config.action_hidden // d},
+        "projector": {"input_dim": width, **mlp},
+        "pred_proj": {"input_dim": d, **mlp},
     }
+    return {"_target_": TARGETS[""][0],
+            **{name: {"_target_": TARGETS[name][0], **block} for name, block in blocks.items()}}

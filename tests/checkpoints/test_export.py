@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lewm_core import dataset
-from lewm_core.checkpoints import checkpoint, config_json, export
+from lewm_core.checkpoints import checkpoint, config_json, export, names
 from lewm_core.experiments import base, sweep
 from lewm_core.model import MODELS, LeWM, LeWMConfig, normalise
 from lewm_core.runner import cli, plan
@@ -80,15 +80,32 @@ def write(path: Path, value: dict, config: LeWMConfig = CUBE) -> Path:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_model(source, tmp_path, layout):
-    path = write(tmp_path / layout, LAYOUTS[layout](checkpoint.public_state(source)))
+    path = write(tmp_path / layout, LAYOUTS[layout](names.public_state(source)))
     for name in (path, tmp_path):
         model, metadata = checkpoint.load(name)
         assert model.config == CUBE == checkpoint.read_config(name) and metadata == {} and not model.training
         assert all(torch.equal(v, source.state_dict()[n]) for n, v in model.state_dict().items())
 
 
+@pytest.mark.parametrize("path, value", [
+    ("encoder.image_size", 64), ("encoder.patch_size", 16), ("encoder.hidden_size", 96),
+    ("encoder.num_hidden_layers", 3), ("encoder.intermediate_size", 60), ("predictor.input_dim", 48), ("predictor.num_frames", 4),
+    ("predictor.depth", 3), ("predictor.heads", 4), ("predictor.mlp_dim", 60), ("predictor.dim_head", 32),
+    ("projector.hidden_dim", 60), ("action_encoder.input_dim", 7), ("action_encoder.smoothed_dim", 7),
+    ("action_encoder.mlp_scale", 4),
+])
+def test_the_weights_shapes_prove_every_other_number(source, tmp_path, path, value):
+    weights = write(tmp_path / "weights.pt", names.public_state(source))
+    tree, (block, field) = config_json.public(CUBE), path.split(".")
+    assert tree[block][field] != value
+    tree[block][field] = value
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(InputError, match="weights.pt: found .* instead of|weights.pt: found missing"):
+        checkpoint.load(weights)
+
+
 def test_other_actions_get_a_new_action_encoder_and_nothing_else_changes(source, tmp_path):
-    write(tmp_path / "weights.pt", checkpoint.public_state(source))
+    write(tmp_path / "weights.pt", names.public_state(source))
     models, metadata = zip(*(checkpoint.load(tmp_path, 7, seed) for seed in (0, 0, 1)), strict=True)
     assert metadata[0] == {"action_encoder": "re-initialised, 25-D to 7-D actions"}
     for name, value in source.state_dict().items():
@@ -130,7 +147,7 @@ def damage(name: str, path: Path, state: dict) -> None:
     elif name == "whole":
         torch.save({**state, "pred_proj.net.0.bias": torch.zeros(64, dtype=torch.int8)}, path)
     elif name == "other":
-        torch.save(checkpoint.public_state(LeWM(MODELS["small"])), path)
+        torch.save(names.public_state(LeWM(MODELS["small"])), path)
     else:
         torch.save(state, path, _use_new_zipfile_serialization=name != "cut legacy")
         content = path.read_bytes()
@@ -150,7 +167,7 @@ def damage(name: str, path: Path, state: dict) -> None:
 def test_bad_weights_are_one_error_and_run_nothing(source, tmp_path, monkeypatch, name, sentences):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "weights.pt", {})
-    damage(name, path, checkpoint.public_state(source))
+    damage(name, path, names.public_state(source))
     before = sorted(p.name for p in tmp_path.iterdir())
     with pytest.raises(InputError) as error:
         checkpoint.load(path)
@@ -172,7 +189,7 @@ def test_a_pickle_of_a_newer_protocol_is_refused_too(tmp_path, monkeypatch):
 
 
 def test_config_and_header_must_agree_and_one_must_be_there(source, tmp_path):
-    path = write(tmp_path / "a" / "weights.pt", checkpoint.public_state(source))
+    path = write(tmp_path / "a" / "weights.pt", names.public_state(source))
     (path.parent / "config.json").unlink()
     with pytest.raises(InputError, match="no config.json beside it"):
         checkpoint.load(path)
@@ -189,7 +206,7 @@ def test_config_and_header_must_agree_and_one_must_be_there(source, tmp_path):
 def finished(source, tmp_path_factory, one_thread):
     """A finished run of condition E from a checkpoint of 25-D actions: (runs folder, run, base)."""
     folder = tmp_path_factory.mktemp("study")
-    write(folder / "lewm-cube" / "weights.pt", old_names(checkpoint.public_state(source)))
+    write(folder / "lewm-cube" / "weights.pt", old_names(names.public_state(source)))
     start = base.resolve(str(folder / "lewm-cube"), "small", folder / "cache")
     data = write_squares(folder / "data.h5")
     runs, _ = sweep.plan(["E"], "pilot", [0], data, start, replace(TINY, epochs=1))
@@ -229,7 +246,7 @@ def test_the_plan_reads_the_base_before_anything_runs(finished, source, tmp_path
     made = plan.make_plan(options("--base", folder, "--output", str(tmp_path / "out")))  # 64 px, patches of 8
     assert made.base == start.name
     config = replace(CUBE, patch_size=14, image_size=112)
-    odd = write(tmp_path / "odd" / "weights.pt", checkpoint.public_state(LeWM(config)), config)
+    odd = write(tmp_path / "odd" / "weights.pt", names.public_state(LeWM(config)), config)
     with pytest.raises(InputError, match="patches of 14 px.*frames of 64 px.*image_size=112.*image_size=56"):
         plan.make_plan(options("--base", str(odd)))
     assert plan.make_plan(options("--base", str(odd), "--set", "image_size=56")).inputs != made.inputs
@@ -246,7 +263,7 @@ def test_an_export_holds_plain_lewm_and_reads_back_whole(finished, tmp_path):
     out = export.export(runs / run.key, tmp_path / "out")
     assert sorted(p.name for p in out.iterdir()) == sorted(export.FILES)
     state = torch.load(out / "weights.pt", weights_only=True)
-    assert state.keys() == checkpoint.to_public(LeWM(CUBE).state_dict()).keys(), "the core is plain LeWM"
+    assert state.keys() == names.to_public(LeWM(CUBE).state_dict()).keys(), "the core is plain LeWM"
     (model, metadata), (again, known) = checkpoint.load(runs / run.key), checkpoint.load(out)
     assert all(torch.equal(v, again.state_dict()[n]) for n, v in model.state_dict().items())
     result = sweep.result(runs, run.key)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lewm_core.checkpoints import checkpoint, config_json, hub
+from lewm_core.checkpoints import config_json, hub, names
 from lewm_core.model import MODELS, LeWM
 from lewm_core.utils.errors import InputError
 
@@ -74,7 +74,7 @@ def whole_lewm(folder: Path) -> dict[str, bytes]:
     """A repository's two files: a tiny model of 25-D actions."""
     folder.mkdir()
     model = LeWM(replace(MODELS["nano"], action_dim=25))
-    torch.save(checkpoint.public_state(model), folder / "weights.pt")
+    torch.save(names.public_state(model), folder / "weights.pt")
     return {"weights.pt": (folder / "weights.pt").read_bytes(),
             "config.json": json.dumps(config_json.public(model.config)).encode()}
 
