@@ -1,8 +1,9 @@
-"""The sizes of a LeWM (paper 3.2). Nothing here needs torch."""
+"""The sizes of a LeWM (paper 3.2) and the recipe it is trained by (3.4). Nothing here needs torch."""
 
 from dataclasses import asdict, dataclass
 
 from lewm_core.sources.episode import ACTION_DIM
+from lewm_core.utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,31 @@ MODELS = {
                        predictor_depth=2, predictor_heads=2, predictor_head_dim=16, predictor_mlp=64,
                        projector_hidden=64, action_hidden=64),
 }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a run is trained. The defaults are the paper's (3.4) and the public LeWM recipe's.
+
+    n_evals and grad_probes are spread evenly from the start to the end; neither changes the weights that come out.
+    """
+
+    epochs: int = 20
+    steps: int | None = None  # exactly so many optimizer steps, whatever the data's size, instead of `epochs`
+    batch_size: int = 16
+    lr: float = 5e-5
+    weight_decay: float = 1e-3
+    clip: float = 1.0  # norm of the whole gradient, heads included
+    warmup: float = 0.01  # share of the steps, from 0; then cosine to 0
+    sigreg_weight: float = 0.09
+    head_weight: float = 0.1
+    directions: int = 1024  # SIGReg's random directions a step
+    val_windows: float = 0.1  # share of windows held out (the paper's split, which leaks)
+    val_episodes: float = 0.15  # share of episodes held out (the split our claims rest on)
+    n_evals: int = 0  # evaluations along training, evenly spaced, including step 0 and the last; one: the last
+    grad_probes: int = 0  # steps at which the losses' gradients on the encoder are compared
+
+    def __post_init__(self):
+        if (self.steps is not None and self.steps < 1) or self.n_evals < 0 or self.grad_probes < 0:
+            raise InputError("recipe", f"steps {self.steps}, n_evals {self.n_evals}, grad_probes {self.grad_probes}",
+                             "steps of at least 1 (None: epochs decide), the others of at least 0")

@@ -20,15 +20,16 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from lewm_core import dataset
+from lewm_core.config import Recipe
 from lewm_core.curation.selection import chosen_by, read_selection
 from lewm_core.dataset import Data
+from lewm_core.dataset.frames import ActionScale
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
 from lewm_core.signals.pipeline import SourceSpec, every_packet
 from lewm_core.stats import paper
-from lewm_core.train import ActionScale, Recipe
 from lewm_core.utils import provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_csv

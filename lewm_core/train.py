@@ -14,72 +14,26 @@ from torch import Tensor, nn
 
 from lewm_core import dataset, losses
 from lewm_core.conditions import Condition
-from lewm_core.dataset import WINDOW, Data, targets
-from lewm_core.experiments.gradients import conflict, shared_parameters
+from lewm_core.config import Recipe
+from lewm_core.dataset import Data, Split, windows
+from lewm_core.dataset.frames import ActionScale, Frames
+from lewm_core.evaluate import evaluate, head_outputs, predict_next
 from lewm_core.heads import HEADS, build_heads
 from lewm_core.model import LeWM, normalise, seeded
 from lewm_core.patch_predictor import PatchLeWM
 from lewm_core.utils.errors import InputError, pick
 
-EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a run is trained. The defaults are the paper's (3.4) and the public LeWM recipe's.
-
-    checks and probes are spread evenly from the start to the end; neither changes the weights that come out.
-    """
-
-    epochs: int = 20
-    steps: int | None = None  # exactly so many optimizer steps, whatever the data's size, instead of `epochs`
-    batch_size: int = 16
-    lr: float = 5e-5
-    weight_decay: float = 1e-3
-    clip: float = 1.0  # norm of the whole gradient, heads included
-    warmup: float = 0.01  # share of the steps, from 0; then cosine to 0
-    sigreg_weight: float = 0.09
-    head_weight: float = 0.1
-    directions: int = 1024  # SIGReg's random directions a step
-    val_windows: float = 0.1  # share of windows held out (the paper's split, which leaks)
-    val_episodes: float = 0.15  # share of episodes held out (the split our claims rest on)
-    checks: int = 0  # validations along training, the last after the last step and the first, of several, before any
-    probes: int = 0  # steps at which the losses' gradients on the encoder are compared
-
-    def __post_init__(self):
-        if (self.steps is not None and self.steps < 1) or self.checks < 0 or self.probes < 0:
-            raise InputError("recipe", f"steps {self.steps}, checks {self.checks}, probes {self.probes}",
-                             "steps of at least 1 (None: epochs decide), the others of at least 0")
-
-
-@dataclass(frozen=True)
-class ActionScale:
-    """Per-column mean and deviation of the actions a model was trained on; they travel with its checkpoint."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, actions: np.ndarray) -> "ActionScale":
-        """From actions (n, A); columns that never vary keep deviation 1."""
-        std = np.where(np.ptp(actions, axis=0) == 0, 1, actions.std(0))  # rounding can leave a constant one some
-        return cls(tuple(actions.mean(0).tolist()), tuple(std.tolist()))
-
-    def __call__(self, actions: np.ndarray) -> np.ndarray:
-        """(…, A) raw actions to standardised float32."""
-        return ((actions - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
-
-    def undo(self, standardised: np.ndarray) -> np.ndarray:
-        """(…, A) standardised actions to raw float64."""
-        return standardised * np.array(self.std) + np.array(self.mean)
+# What a gradient probe is called with: the model, each loss (a scalar with its graph, to be kept) and each one's factor
+# in the total. It returns rows for `Outcome.grad_probes` and leaves no trace in the model.
+Probe = Callable[[LeWM, Mapping[str, Tensor], Mapping[str, float]], list[dict[str, object]]]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a run leaves: tidy metrics {split: {metric: value}}, what happened on the way, the weights and their scale.
 
-    curve: the mean losses of each epoch and the step it ended at. checks: metrics by step and split.
-    probes: rows of `gradients.conflict` by step.
+    curve: the mean losses of each epoch and the step it ended at. evals: metrics by step and split.
+    grad_probes: what the gradient probe returned, by step.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -89,40 +43,13 @@ class Outcome:
     action_scale: ActionScale
     steps: int
     windows: dict[str, int] = field(default_factory=dict)
-    checks: list[dict[str, object]] = field(default_factory=list)
-    probes: list[dict[str, object]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Frames:
-    """A dataset on the training device: pixels (N, 3, H, W) uint8, actions (N, A) standardised, and by head the targets
-    (N, …) of its term, named as `targets.build` names them."""
-
-    pixels: Tensor
-    actions: Tensor
-    targets: dict[str, dict[str, Tensor]]
-
-    @classmethod
-    def of(cls, data: Data, condition: Condition, train_frames: np.ndarray, scale: ActionScale,
-           device: str, seed: int = 0) -> "Frames":
-        pixels = torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).contiguous()
-        actions = torch.from_numpy(scale(data["action"]))
-        built = {term.head: targets.build(term, data, train_frames, device, seed) for term in condition.terms}
-        return cls(pixels.to(device), actions.to(device), built)
-
-    def targets_at(self, index: Tensor) -> dict[str, dict[str, Tensor]]:
-        """The targets of the frames `index` (M,)."""
-        return {head: {name: value[index] for name, value in of.items()} for head, of in self.targets.items()}
+    evals: list[dict[str, object]] = field(default_factory=list)
+    grad_probes: list[dict[str, object]] = field(default_factory=list)
 
 
 def default_device() -> str:
     """cuda where there is one, otherwise cpu."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def windows(starts: np.ndarray) -> np.ndarray:
-    """(n,) window starts to (n, WINDOW) frame indices."""
-    return starts[:, None] + np.arange(WINDOW)
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
@@ -138,32 +65,21 @@ def term_weights(terms: Mapping[str, object], recipe: Recipe) -> dict[str, float
     return {name: {"pred": 1.0, "sigreg": recipe.sigreg_weight}.get(name, recipe.head_weight) for name in terms}
 
 
-def head_outputs(heads: nn.ModuleDict, emb: Tensor, patches: Tensor,
-                 targets: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Every head's output for M frames: emb (M, D), patches (M, P, D) and, by head, its term's targets (M, …)."""
-    outputs = {}
-    for name, head in heads.items():
-        inputs = {"emb": emb, "patches": patches, **targets[name]}
-        outputs[name] = head(*(pick(inputs, read, f"input of head {name}") for read in HEADS[name].reads))
-    return outputs
-
-
 def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, index: Tensor,
                directions: Tensor, recipe: Recipe) -> dict[str, Tensor]:
     """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ 0.1 L_h."""
-    device, context, flat = index.device.type, model.config.history, index.flatten()
-    at_frames = frames.targets_at(flat)
+    device = index.device.type
+    targets = frames.targets_at(index.flatten())
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
         cls, patches = model.encode_tokens(normalise(frames.pixels[index]))
         emb, act_emb = model.projector(cls), model.action_encoder(frames.actions[index])
-        seen = (patches[:, :context],) if model.reads_patches else ()
-        pred_emb = model.predict(emb[:, :context], act_emb[:, :context], *seen)
-        outputs = head_outputs(heads, emb.flatten(0, 1), patches.flatten(0, 1), at_frames)
+        pred_emb = predict_next(model, emb, act_emb, patches)
+        outputs = head_outputs(heads, emb.flatten(0, 1), patches.flatten(0, 1), targets)
     emb = emb.float()  # the losses are computed in full precision
     terms = {"pred": losses.prediction_loss(pred_emb.float(), emb),
              "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}
     for term in condition.terms:
-        terms[f"head_{term.head}"] = term.compare(outputs[term.head].float(), at_frames[term.head])
+        terms[f"head_{term.head}"] = term.compare(outputs[term.head].float(), targets[term.head])
     weights = term_weights(terms, recipe)
     terms["total"] = sum(weights[name] * value for name, value in terms.items())
     return terms
@@ -182,6 +98,13 @@ def check(data: Data, condition: Condition, model: LeWM) -> None:
         problems.append(f"{data['action'].shape[1]}-D actions for a model of {model.config.action_dim}-D ones")
     if problems:
         raise InputError(f"condition {condition.name}", "; ".join(problems), "a dataset that serves it")
+
+
+def heads_of(condition: Condition, data: Data, model: LeWM, seed: int) -> nn.ModuleDict:
+    """The heads of a condition, drawn from `seed`, for that model and frames of that size."""
+    grid = data["pixels"].shape[1] // model.config.patch_size
+    names = [term.head for term in condition.terms]
+    return build_heads(names, model.config.dim, seed, grid, model.config.width)
 
 
 def split_of(data: Data, recipe: Recipe, seed: int, test: Sequence[str] | None = None) -> dataset.Split:
@@ -205,139 +128,104 @@ def evenly(count: int, last: int) -> set[int]:
     return set(np.linspace(last, 0, count).round().astype(int).tolist())
 
 
+class _Run:
+    """A run under way: what it trains, on what, and what it records on the way."""
+
+    def __init__(self, model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, split: Split,
+                 recipe: Recipe, seed: int, probe: Probe | None):
+        self.model, self.heads, self.condition, self.frames = model, heads, condition, frames
+        self.split, self.recipe, self.seed, self.probe = split, recipe, seed, probe
+        device = frames.pixels.device
+        self.parameters = [*model.parameters(), *heads.parameters()]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        self.generator = torch.Generator(device).manual_seed(seed)  # of SIGReg's directions
+        self.index = torch.from_numpy(windows(split.train)).to(device)
+        self.steps = steps_of(split, recipe)
+        self.eval_at, self.probe_at = evenly(recipe.n_evals, self.steps), evenly(recipe.grad_probes, self.steps - 1)
+        self.curve: list[dict[str, float]] = []
+        self.evals: list[dict[str, object]] = []
+        self.grad_probes: list[dict[str, object]] = []
+
+    def evaluate(self, step: int) -> dict[str, dict[str, float]]:
+        """Metrics on the held-out sets, recorded if `step` is one of those to record."""
+        metrics = {name: evaluate(self.model, self.heads, self.condition, self.frames, starts, self.recipe)
+                   for name, starts in self.split.val.items()}
+        if step in self.eval_at:
+            self.evals += [{"step": step, "split": name, **found} for name, found in metrics.items()]
+        return metrics
+
+    def epochs(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Of each epoch its first step and its batches (steps, batch size), rows of `index`."""
+        order = np.random.default_rng([self.seed, 2])
+        size = min(self.recipe.batch_size, len(self.index))
+        per_epoch = len(self.index) // size
+        for first in range(0, self.steps, per_epoch):
+            shuffled = order.permutation(len(self.index))[: per_epoch * size].reshape(-1, size)
+            yield first, shuffled[: self.steps - first]
+
+    def step(self, step: int, rows: np.ndarray) -> dict[str, float]:
+        """One optimizer step; returns the losses before it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.steps, self.recipe)
+        directions = losses.draw_directions(self.model.config.dim, self.recipe.directions, self.generator)
+        terms = loss_terms(self.model, self.heads, self.condition, self.frames, self.index[rows], directions,
+                           self.recipe)
+        if step in self.probe_at:
+            parts = {name: loss for name, loss in terms.items() if name != "total"}
+            found = self.probe(self.model, parts, term_weights(parts, self.recipe))
+            self.grad_probes += [{"step": step, **row} for row in found]
+        self.optimizer.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.optimizer.step()
+        values = {name: value.item() for name, value in terms.items()}
+        if not math.isfinite(values["total"]):
+            raise InputError(f"condition {self.condition.name}, seed {self.seed}", f"loss {values} at step {step}",
+                             "finite losses", "Lower the learning rate, or look at the dataset's signals.")
+        return values
+
+    def fit(self, on_step: Callable[[int, int, dict[str, float]], None]) -> None:
+        """All steps."""
+        for epoch, (first, batches) in enumerate(self.epochs(), start=1):
+            sums: dict[str, float] = {}
+            for step, rows in enumerate(batches, start=first):
+                if step in self.eval_at:
+                    self.evaluate(step)
+                    self.model.train()
+                    self.heads.train()
+                values = self.step(step, rows)
+                sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+                on_step(step + 1, self.steps, values)
+            means = {name: total / len(batches) for name, total in sums.items()}
+            self.curve.append({"epoch": epoch, "step": first + len(batches), **means})
+
+
 def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: int,
           action_scale: ActionScale | None = None, device: str | None = None,
           on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None,
-          test: Sequence[str] | None = None) -> Outcome:
+          test: Sequence[str] | None = None, probe: Probe | None = None) -> Outcome:
     """Fine-tune `model` in place on `data` under `condition`, then evaluate it on both held-out sets.
 
     action_scale: that of the checkpoint the model came from; None fits one to the training windows.
     on_step(step, steps, terms) is called after each optimizer step. Same arguments on a CPU: identical results.
     test: episodes of `data` to hold out and to evaluate on; None: drawn from them.
+    probe: called at the recipe's grad_probes steps (`experiments.gradients.probe`).
     """
     check(data, condition, model)
+    if recipe.grad_probes and probe is None:
+        raise InputError("recipe", f"grad_probes {recipe.grad_probes} and no probe", "a probe to call, or none of them")
     device = device or default_device()
     split = split_of(data, recipe, seed, test)
     train_frames = np.unique(windows(split.train))
     scale = action_scale or ActionScale.fit(data["action"][train_frames])
-    frames = Frames.of(data, condition, train_frames, scale, device, seed)
-    grid = data["pixels"].shape[1] // model.config.patch_size
-    heads = build_heads(tuple(t.head for t in condition.terms), model.config.dim, seed, grid,
-                        model.config.width).to(device)
-    model = PatchLeWM.of(model, seed) if condition.predictor == "patch" else model
+    frames = Frames.of(data, condition.terms, train_frames, scale, device, seed)
+    heads = heads_of(condition, data, model, seed).to(device)
+    if condition.predictor == "patch":
+        model = PatchLeWM.of(model, seed)
     model.to(device).train()
-
-    def validate() -> dict[str, dict[str, float]]:
-        return {name: evaluate(model, heads, condition, frames, starts, recipe) for name, starts in split.val.items()}
-
-    parameters = [*model.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    order = np.random.default_rng([seed, 2])
-    generator = torch.Generator(device).manual_seed(seed)
-    index = torch.from_numpy(windows(split.train)).to(device)
-    batch = min(recipe.batch_size, len(index))
-    per_epoch, steps = len(index) // batch, steps_of(split, recipe)
-    check_at, probe_at = evenly(recipe.checks, steps), evenly(recipe.probes, steps - 1)
-    curve, checks, probes = [], [], []
+    run = _Run(model, heads, condition, frames, split, recipe, seed, probe)
     with seeded(seed):
-        for epoch, first in enumerate(range(0, steps, per_epoch)):
-            sums: dict[str, float] = {}
-            batches = order.permutation(len(index))[: per_epoch * batch].reshape(-1, batch)[: steps - first]
-            for step, rows in enumerate(batches, start=first):
-                if step in check_at:
-                    checks += [{"step": step, "split": name, **found} for name, found in validate().items()]
-                    model.train(), heads.train()
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(step, steps, recipe)
-                directions = losses.draw_directions(model.config.dim, recipe.directions, generator)
-                terms = loss_terms(model, heads, condition, frames, index[rows], directions, recipe)
-                if step in probe_at:
-                    parts = {name: loss for name, loss in terms.items() if name != "total"}
-                    probes += [{"step": step, **row} for row in conflict(parts, term_weights(parts, recipe),
-                                                                         shared_parameters(model))]
-                optimizer.zero_grad(set_to_none=True)
-                terms["total"].backward()
-                nn.utils.clip_grad_norm_(parameters, recipe.clip)
-                optimizer.step()
-                values = {name: value.item() for name, value in terms.items()}
-                if not math.isfinite(values["total"]):
-                    raise InputError(f"condition {condition.name}, seed {seed}", f"loss {values} at step {step}",
-                                     "finite losses", "Lower the learning rate, or look at the dataset's signals.")
-                sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-                on_step(step + 1, steps, values)
-            curve.append({"epoch": epoch + 1, "step": first + len(batches),
-                          **{name: total / len(batches) for name, total in sums.items()}})
-    metrics = validate()
-    if steps in check_at:
-        checks += [{"step": steps, "split": name, **found} for name, found in metrics.items()]
+        run.fit(on_step)
+    metrics = run.evaluate(run.steps)
     counts = {"train": len(split.train), **{name: len(starts) for name, starts in split.val.items()}}
-    return Outcome(metrics, curve, model, heads, scale, steps, counts, checks, probes)
-
-
-@torch.no_grad()
-def encode_chunks(model: LeWM, pixels: Tensor, chunk: int = 256) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Of uint8 frames (n, 3, H, W), `chunk` of them at a time: which, their emb (m, D) and patch tokens (m, P, D).
-
-    Float32; each frame is encoded alone, in eval mode; the model's mode is kept.
-    """
-    for start in range(0, len(pixels), chunk):
-        rows, training = slice(start, start + chunk), model.training
-        model.eval()
-        cls, patches = model.encode_tokens(normalise(pixels[rows]).unsqueeze(1))
-        emb = model.projector(cls)
-        model.train(training)
-        yield rows, emb[:, 0].float(), patches[:, 0].float()
-
-
-def encode_frames(model: LeWM, pixels: Tensor, chunk: int = 256) -> Tensor:
-    """emb (n, D) of uint8 frames (n, 3, H, W), as `encode_chunks`."""
-    return torch.cat([emb for _, emb, _ in encode_chunks(model, pixels, chunk)])
-
-
-@torch.no_grad()
-def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, starts: np.ndarray,
-             recipe: Recipe) -> dict[str, float]:
-    """Teacher-forced metrics over all windows that begin at `starts`, in eval mode; leaves the model in eval mode.
-
-    mse: next-latent MSE, the paper's metric. mse_over_variance: over the variance of the target latents, averaged over
-    dimensions. mse_over_static: over the MSE of copying the last latent. sigreg: of batches as large as in training,
-    directions from a fixed generator. head_*: each head's own loss.
-    """
-    model.eval(), heads.eval()
-    index = windows(starts)
-    unique, position = np.unique(index, return_inverse=True)
-    device, context = frames.pixels.device, model.config.history
-    at_frames = frames.targets_at(torch.from_numpy(unique).to(device))
-    found, outputs, tokens = [], [], []  # the patch tokens are large, and kept only where the predictor reads them
-    for rows, emb, patches in encode_chunks(model, frames.pixels[unique]):
-        found.append(emb)
-        in_chunk = {head: {name: v[rows] for name, v in of.items()} for head, of in at_frames.items()}
-        outputs.append(head_outputs(heads, emb, patches, in_chunk))
-        tokens += [patches] if model.reads_patches else []
-    emb = torch.cat(found)
-    position = torch.from_numpy(position.reshape(index.shape)).to(device)
-    act_emb = model.action_encoder(frames.actions[torch.from_numpy(index).to(device)])
-    window_emb = emb[position]  # (n, T, D)
-    seen = (torch.cat(tokens)[position[:, :context]],) if model.reads_patches else ()
-    pred_emb = model.predict(window_emb[:, :context], act_emb[:, :context], *seen)
-    mse = losses.prediction_loss(pred_emb, window_emb).item()
-    static = losses.persistence_loss(window_emb).item()
-    variance = window_emb[:, 1:].flatten(0, 1).var(0, correction=0).mean().item()
-    if not static > 0:
-        raise InputError(f"condition {condition.name}", "held-out windows in which no latent changes",
-                         "frames that differ", "Does the camera show anything? Look at the dataset's pixels.")
-    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
-    shuffled = window_emb[torch.randperm(len(index), generator=generator, device=device)]
-    batches = shuffled.split(recipe.batch_size)[: max(1, len(shuffled) // recipe.batch_size)]
-    regular = [losses.sigreg(b.transpose(0, 1), losses.draw_directions(b.shape[-1], recipe.directions, generator))
-               for b in batches]
-    metrics = {"mse": mse, "static_mse": static, "target_variance": variance,
-               "sigreg": torch.stack(regular).mean().item()}
-    ratios = {"mse_over_variance": variance, "mse_over_static": static}  # undefined where nothing moves
-    metrics |= {name: mse / floor for name, floor in ratios.items() if floor > 0}
-    for term in condition.terms:
-        pred = torch.cat([o[term.head] for o in outputs])
-        metrics[f"head_{term.head}"] = term.compare(pred, at_frames[term.head]).item()
-    return metrics
-
-
+    return Outcome(metrics, run.curve, model, heads, scale, run.steps, counts, run.evals, run.grad_probes)

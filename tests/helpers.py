@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from lewm_core import dataset
+from lewm_core.config import Recipe
 from lewm_core.experiments.base import Base
 from lewm_core.model import MODELS, LeWM
 from lewm_core.signals import geometry
 from lewm_core.signals.extraction import ARRAYS, Signals, grid_queries
 from lewm_core.sources.episode import Episode
-from lewm_core.train import Recipe
 
 SIZE, SIDE = 32, 8  # px: the frame, the square in it
 LENGTHS = (9, 7, 8, 6, 10)

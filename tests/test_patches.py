@@ -11,13 +11,16 @@ from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONTROLS, condition
 from lewm_core.dataset import targets
+from lewm_core.dataset.frames import Frames
+from lewm_core.evaluate import encode_frames, evaluate
+from lewm_core.experiments.gradients import probe
 from lewm_core.experiments.sweep import Run, execute, load_model, rows
 from lewm_core.heads import build_heads
 from lewm_core.losses import VISIBILITY_WEIGHT, track_loss, visibility_loss
 from lewm_core.model import MODELS, LeWM, normalise
 from lewm_core.patch_predictor import PatchLeWM
 from lewm_core.signals.geometry import POINTS
-from lewm_core.train import Frames, check, encode_frames, evaluate, split_of, train
+from lewm_core.train import check, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, random_base, write_squares
 
@@ -143,8 +146,8 @@ def test_visibility_counts_where_the_point_is_known(data):
 
 
 def test_patch_heads_train_the_vit_and_bypass_the_projector(data):
-    outcome = run(data, "B-patch", recipe=replace(TINY, probes=1))
-    assert outcome.probes[-1]["term"] == "head_depth_patch" and outcome.probes[-1]["norm"] > 0
+    outcome = run(data, "B-patch", recipe=replace(TINY, grad_probes=1), probe=probe)
+    assert outcome.grad_probes[-1]["term"] == "head_depth_patch" and outcome.grad_probes[-1]["norm"] > 0
     assert {"head_depth_patch"} <= set(outcome.metrics["episode"])
     wide = replace(data, columns={**data.columns, "pixels": data["pixels"][:, :, :24]})
     with pytest.raises(InputError, match="32 × 24 px, while heads on patch tokens need square"):
@@ -190,7 +193,7 @@ def test_the_first_losses_are_the_baselines_and_then_the_gate_opens(data):
 def test_evaluation_with_patches_is_what_a_loop_over_windows_finds(data):
     outcome = run(data, "D-pp")
     model, row = outcome.model.eval(), condition("D-pp")
-    frames = Frames.of(data, row, np.arange(20), outcome.action_scale, "cpu")
+    frames = Frames.of(data, row.terms, np.arange(20), outcome.action_scale, "cpu")
     starts = split_of(data, TINY, 0).val["episode"]
     errors = []
     with torch.no_grad():

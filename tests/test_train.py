@@ -10,10 +10,13 @@ import torch
 from lewm_core import dataset, losses
 from lewm_core import train as module
 from lewm_core.conditions import CONDITIONS, condition
-from lewm_core.dataset import WINDOW
+from lewm_core.config import Recipe
+from lewm_core.dataset import WINDOW, windows
+from lewm_core.dataset.frames import ActionScale, Frames
+from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.heads import build_heads
 from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise
-from lewm_core.train import ActionScale, Frames, Recipe, evaluate, learning_rate, loss_terms, split_of, train, windows
+from lewm_core.train import learning_rate, loss_terms, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, write_squares
 
@@ -31,7 +34,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def frames(data):
     every = np.arange(len(data["pixels"]))
-    return Frames.of(data, condition("E"), every, ActionScale.fit(data["action"]), "cpu")
+    return Frames.of(data, condition("E").terms, every, ActionScale.fit(data["action"]), "cpu")
 
 
 def run(data, name="A", seed=0, recipe=TINY, **options):
@@ -99,7 +102,7 @@ def test_normalise_is_imagenets():
 def test_the_total_loss_is_the_papers_sum(data, name):
     model, row = LeWM(NANO, 1).eval(), condition(name)
     every = np.arange(len(data["pixels"]))
-    frames = Frames.of(data, row, every, ActionScale.fit(data["action"]), "cpu")
+    frames = Frames.of(data, row.terms, every, ActionScale.fit(data["action"]), "cpu")
     heads = build_heads(tuple(t.head for t in row.terms), NANO.dim, 0)
     index = torch.from_numpy(windows(np.array([0, 9, 24])))
     directions = torch.randn(NANO.dim, 16, generator=torch.Generator().manual_seed(0))
@@ -124,7 +127,7 @@ def test_the_total_loss_is_the_papers_sum(data, name):
 def test_gradients_reach_encoder_from_target_and_head(data):
     """No stop-gradient: the encoder is taught by both sides of the prediction, and by the head."""
     model, row = LeWM(NANO, 1), condition("B")
-    frames = Frames.of(data, row, np.arange(20), ActionScale.fit(data["action"]), "cpu")
+    frames = Frames.of(data, row.terms, np.arange(20), ActionScale.fit(data["action"]), "cpu")
     heads = build_heads(("depth",), NANO.dim, 0)
     index = torch.from_numpy(windows(np.array([0, 1, 9])))
     directions = torch.randn(NANO.dim, 16, generator=torch.Generator().manual_seed(0))
@@ -251,7 +254,7 @@ def test_metrics_are_what_a_loop_over_windows_finds(data, frames):
 def test_a_runs_metrics_are_those_of_its_held_out_windows(data):
     outcome, split = run(data, "A"), split_of(data, TINY, 0)
     train_frames = np.unique(windows(split.train))
-    frames = Frames.of(data, condition("A"), train_frames, outcome.action_scale, "cpu")
+    frames = Frames.of(data, condition("A").terms, train_frames, outcome.action_scale, "cpu")
     assert set(outcome.windows) == {"train", *split.val}
     for name, starts in split.val.items():
         assert evaluate(outcome.model, outcome.heads, condition("A"), frames, starts, TINY) == outcome.metrics[name]
@@ -269,17 +272,17 @@ def test_evaluation_depends_on_nothing_but_the_weights(data, frames):
     other = evaluate(model, heads, row, frames, starts, replace(TINY, batch_size=5, lr=1.0, epochs=9))
     for name in from_training.keys() - {"sigreg"}:  # a statistic of batches
         assert other[name] == from_training[name], name
-    chunks = module.encode_frames(model, frames.pixels, chunk=7)
-    torch.testing.assert_close(chunks, module.encode_frames(model, frames.pixels), rtol=1e-4, atol=1e-5)
+    chunks = encode_frames(model, frames.pixels, chunk=7)
+    torch.testing.assert_close(chunks, encode_frames(model, frames.pixels), rtol=1e-4, atol=1e-5)
     reverse = evaluate(model, heads, row, frames, starts[::-1].copy(), TINY)
     assert reverse["mse"] == pytest.approx(from_training["mse"], rel=1e-5)
 
 
 def test_encoding_keeps_the_mode_and_the_latents_are_of_eval_mode(frames):
     model = LeWM(NANO, 0).train()
-    emb = module.encode_frames(model, frames.pixels[:5])
+    emb = encode_frames(model, frames.pixels[:5])
     assert model.training and emb.shape == (5, NANO.dim)
-    torch.testing.assert_close(emb, module.encode_frames(model.eval(), frames.pixels[:5]))
+    torch.testing.assert_close(emb, encode_frames(model.eval(), frames.pixels[:5]))
 
 
 # --- bad input

@@ -16,6 +16,11 @@ def window_starts(ep_len: np.ndarray, ep_offset: np.ndarray, length: int = WINDO
     return np.concatenate(runs).astype(np.int64) if runs else np.zeros(0, np.int64)
 
 
+def windows(starts: np.ndarray) -> np.ndarray:
+    """(n,) window starts to (n, WINDOW) frame indices."""
+    return starts[:, None] + np.arange(WINDOW)
+
+
 @dataclass(frozen=True)
 class Split:
     """Window starts to train on and, by name, to validate on.

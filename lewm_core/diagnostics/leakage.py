@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lewm_core.dataset import WINDOW, Data, Split
+from lewm_core.dataset import WINDOW, Data, Split, windows
 from lewm_core.diagnostics.metrics import Scale, finished, predicted
 from lewm_core.diagnostics.retrieval import Corpus
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
 from lewm_core.stats.paired import interval, number, t_p
-from lewm_core.train import default_device, windows
+from lewm_core.train import default_device
 from lewm_core.utils.errors import InputError
 
 

@@ -13,14 +13,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lewm_core.dataset import Data, Split
+from lewm_core.config import Recipe
+from lewm_core.dataset import Data, Split, windows
 from lewm_core.diagnostics.probes import Target, linear_probe, pose, prepare
 from lewm_core.diagnostics.retrieval import Corpus, roll_out
 from lewm_core.diagnostics.tokens import episode_index
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.sweep import load_model, result
 from lewm_core.model import LeWM
-from lewm_core.train import Recipe, default_device, split_of, windows
+from lewm_core.train import default_device, split_of
 from lewm_core.utils.errors import InputError
 
 HORIZONS = (1, 5, 10)  # rollout steps

@@ -12,12 +12,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics.cem import CEM, goal_cost, plan
+from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.env import World, object_track
 from lewm_core.sources.tabletop.source import Recording, Tabletop, actions_of
 from lewm_core.stats import paired
-from lewm_core.train import ActionScale, encode_frames
 from lewm_core.utils.errors import InputError
 
 NEAR = {"gripper": 0.04, "object": 0.03}  # m: a frame's motion of the gripper; half an object's width

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lewm_core.dataset import Data
+from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
-from lewm_core.train import encode_frames
 from lewm_core.utils.errors import InputError, pick
 
 STATIC = "static"

@@ -8,9 +8,10 @@
 import numpy as np
 import torch
 
+from lewm_core.config import Recipe
 from lewm_core.dataset import Data
 from lewm_core.model import LeWM, normalise
-from lewm_core.train import Recipe, split_of
+from lewm_core.train import split_of
 from lewm_core.utils.errors import InputError
 
 TOKENS = ("CLS", "emb", "patch")

@@ -15,12 +15,14 @@ from pathlib import Path
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import condition
+from lewm_core.config import Recipe
+from lewm_core.dataset.frames import ActionScale
 from lewm_core.model import MODELS, LeWM, LeWMConfig
 from lewm_core.signals.backends import Backends
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.tabletop.source import Tabletop
-from lewm_core.train import ActionScale, Recipe, train
+from lewm_core.train import train
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, file_digest
 from lewm_core.utils.workspace import BASES

@@ -6,7 +6,7 @@ the same test episodes, which none of them trains on. Runs that several studies 
     scale     {best by score, random} × {pilot, full} sizes, and random ones between: is it scale or curation?
     steps     the pilot for the full set's number of steps, the full set for the pilot's: is it data or steps?
     masks     mask, place and normalisation apart from each other, at the pilot's size
-    conflict  the gradients' cosines and norms (in the probes of the runs), at both sizes
+    conflict  the gradients' cosines and norms (in the grad_probes of the runs), at both sizes
     patches   heads and predictors that read patch tokens, at both sizes
     weight    other weights of the auxiliary loss, at both sizes
 """
@@ -20,11 +20,12 @@ import pandas as pd
 
 from lewm_core import dataset
 from lewm_core.conditions import CONTROLS, PATCH_HEAD, PATCH_PREDICTOR, condition, unavailable
+from lewm_core.config import Recipe
 from lewm_core.experiments import sets, sweep
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.sweep import Run
 from lewm_core.stats.paired import paired_change
-from lewm_core.train import Recipe, check, split_of, steps_of
+from lewm_core.train import check, split_of, steps_of
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.workspace import Workspace
 
@@ -44,8 +45,8 @@ class Sizes:
     test: int  # episodes that judge every run
     weights: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the auxiliary loss
     epochs: int | None = None  # None: as many as in the main study
-    checks: int = 8  # as Recipe's, in runs of `MAIN` on the best episodes: the others would only take longer
-    probes: int = 8
+    n_evals: int = 8  # as Recipe's, in runs of `MAIN` on the best episodes: the others would only take longer
+    grad_probes: int = 8
 
     def __post_init__(self):
         sizes = list(self.episodes)
@@ -55,9 +56,9 @@ class Sizes:
 
 
 PRESETS = {
-    "smoke": Sizes((3, 5), (2, 2), test=2, weights=(0.1, 1.0), checks=2, probes=2),
+    "smoke": Sizes((3, 5), (2, 2), test=2, weights=(0.1, 1.0), n_evals=2, grad_probes=2),
     # eight minutes on two cores: fewer epochs and a smaller full set than the main study has
-    "quick": Sizes((13, 25, 40), (3, 2, 2), test=24, weights=(0.01, 0.1, 1.0), epochs=2, checks=5, probes=5),
+    "quick": Sizes((13, 25, 40), (3, 2, 2), test=24, weights=(0.01, 0.1, 1.0), epochs=2, n_evals=5, grad_probes=5),
     "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50),
 }
 
@@ -128,7 +129,7 @@ class Pool:
             for c in conditions:  # without heads the loss weight means nothing: one run serves every weight
                 own = {k: v for k, v in changes.items() if k != "head_weight" or condition(c).terms}
                 if selection == "best" and c in MAIN:
-                    own |= {"checks": self.sizes.checks, "probes": self.sizes.probes}
+                    own |= {"n_evals": self.sizes.n_evals, "grad_probes": self.sizes.grad_probes}
                 yield Control(study, selection, Run(c, name, seed, str(self.path), fingerprint, self.base,
                                                     replace(self.recipe, **own), episodes, test))
 
@@ -219,10 +220,12 @@ def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
 
 
 def along_training(table: pd.DataFrame, folder: Path, split: str = "episode") -> pd.DataFrame:
-    """A's MSE, and the changes against it, at every validation on the way: condition, scale, seed, split, step, metric
-    (mse for A, "mse change %" for the others), value. table: as from `results`; runs that have no checks are not in it.
+    """A's MSE, and the changes against it, at every evaluation on the way: condition, scale, seed, split, step, metric
+    (mse for A, "mse change %" for the others), value.
+
+    table: as from `results`; runs without evaluations on the way are left out.
     """
-    rows = sweep.curves(table, folder, "checks")
+    rows = sweep.curves(table, folder, "evals")
     rows = rows[rows.split == split].assign(metric="mse", value=rows.mse)
     changes = pd.concat([paired_change(part).assign(step=step) for step, part in rows.groupby("step")])
     both = [rows[rows.condition == "A"], changes.assign(metric="mse change %", value=changes.change)]
@@ -235,6 +238,6 @@ def gradients(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
     table: as from `results`.
     """
-    rows = sweep.curves(table[table.study == "conflict"], folder, "probes")
+    rows = sweep.curves(table[table.study == "conflict"], folder, "grad_probes")
     rows = rows[rows.term.str.startswith("head_")]
     return rows.assign(head=rows.term.str.removeprefix("head_")).drop(columns="term").reset_index(drop=True)

@@ -7,10 +7,12 @@ import numpy as np
 
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import ALL
-from lewm_core.dataset import Data, Split, window_starts
+from lewm_core.config import Recipe
+from lewm_core.dataset import Data, Split, window_starts, windows
+from lewm_core.dataset.frames import ActionScale, Frames
+from lewm_core.evaluate import evaluate
 from lewm_core.experiments.sweep import episodes_of, trained_on
-from lewm_core.heads import build_heads
-from lewm_core.train import ActionScale, Frames, Recipe, check, default_device, evaluate, split_of, windows
+from lewm_core.train import check, default_device, heads_of, split_of
 from lewm_core.utils.errors import InputError
 
 WHOLE = "all"  # the split of a dataset that the checkpoint was not trained on
@@ -40,12 +42,11 @@ def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dic
     scale = ActionScale(**metadata["action_scale"]) if metadata.get("action_scale") else None
     fitted = scale or ActionScale.fit(data["action"][train_frames])
     device = device or default_device()
-    grid = data["pixels"].shape[1] // model.config.patch_size
-    heads = build_heads((term.head for term in row.terms), model.config.dim, 0, grid, model.config.width)
+    heads = heads_of(row, data, model, seed=0)
     if len(heads):
         checkpoint.load_heads(files, heads)
     model, heads = model.to(device), heads.to(device)
-    frames = Frames.of(data, row, train_frames, fitted, device)
+    frames = Frames.of(data, row.terms, train_frames, fitted, device)
     return {
         "condition": row.name if own else metadata.get("condition"), "base": metadata.get("base"),
         "action_scale": "the checkpoint's" if scale else f"fitted here: {asdict(fitted)}",

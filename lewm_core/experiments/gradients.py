@@ -13,6 +13,12 @@ def shared_parameters(model: LeWM) -> list[nn.Parameter]:
     return [*model.encoder.parameters(), *model.projector.parameters()]
 
 
+def probe(model: LeWM, terms: Mapping[str, Tensor],
+          weights: Mapping[str, float]) -> list[dict[str, float | str | None]]:
+    """`conflict` on what every loss trains: the hook for `train.train`."""
+    return conflict(terms, weights, shared_parameters(model))
+
+
 def conflict(terms: Mapping[str, Tensor], weights: Mapping[str, float], parameters: Sequence[nn.Parameter],
              to: str = "pred") -> list[dict[str, float | str | None]]:
     """How the gradient of each loss lies to that of `to`, with respect to `parameters`; leaves no trace in them.

@@ -25,17 +25,21 @@ from tqdm import tqdm
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import condition, unavailable
+from lewm_core.config import Recipe
 from lewm_core.dataset import Data
+from lewm_core.dataset.frames import ActionScale
+from lewm_core.experiments import gradients
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
-from lewm_core.train import ActionScale, Outcome, Recipe, check, default_device, split_of, train
+from lewm_core.train import Outcome, check, default_device, split_of, train
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest, write_json
 from lewm_core.utils.provenance import code_digest, usable_cores
 
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own terms are in its key.
-CODE = ("config", "model", "patch_predictor", "heads", "losses", "train", "dataset/contract", "dataset/data",
-        "dataset/splits", "dataset/targets", "experiments/gradients", "checkpoints/checkpoint", "signals/geometry")
+CODE = ("config", "model", "patch_predictor", "heads", "losses", "evaluate", "train", "dataset/contract",
+        "dataset/data", "dataset/frames", "dataset/splits", "dataset/targets", "experiments/gradients",
+        "checkpoints/checkpoint", "signals/geometry")
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,8 @@ def execute(run: Run, folder: Path, on_step: Callable = lambda *_: None) -> Run:
     started = time.time()
     model, scale = run.base.load(run.seed)
     data = _data(run)
-    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale, test=run.test, on_step=on_step)
+    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale, test=run.test, on_step=on_step,
+                    probe=gradients.probe)
     temporary = folder / f".{run.key}.{os.getpid()}"
     temporary.mkdir(parents=True, exist_ok=True)
     try:
@@ -216,9 +221,9 @@ def _write(folder: Path, run: Run, data: Data, outcome: Outcome, started: float)
     if len(outcome.heads):
         checkpoint.save_state(folder / hub.HEADS, outcome.heads)
     write_json(folder / "result.json", {
-        **metadata, "metrics": outcome.metrics, "curve": outcome.curve, "checks": outcome.checks,
-        "probes": outcome.probes, "steps": outcome.steps, "windows": outcome.windows, "device": default_device(),
-        "duration_s": round(time.time() - started, 2)})
+        **metadata, "metrics": outcome.metrics, "curve": outcome.curve, "evals": outcome.evals,
+        "grad_probes": outcome.grad_probes, "steps": outcome.steps, "windows": outcome.windows,
+        "device": default_device(), "duration_s": round(time.time() - started, 2)})
 
 
 def is_done(folder: Path, key: str) -> bool:
@@ -275,20 +280,25 @@ def episodes_of(record: Mapping[str, object]) -> list[str]:
 
 def rows(run: Run, folder: Path) -> list[dict]:
     """A finished run's metrics as tidy rows."""
-    return [{"condition": run.condition, "scale": run.scale, "seed": run.seed, "split": split, "metric": metric,
-             "value": value, "run": run.key}
-            for split, metrics in result(folder, run.key)["metrics"].items() for metric, value in metrics.items()]
+    found = []
+    for split, metrics in result(folder, run.key)["metrics"].items():
+        for metric, value in metrics.items():
+            found.append({"condition": run.condition, "scale": run.scale, "seed": run.seed, "split": split,
+                          "metric": metric, "value": value, "run": run.key})
+    return found
 
 
 def curves(results: pd.DataFrame, folder: Path, part: str = "curve") -> pd.DataFrame:
     """What the runs in a results table recorded on the way: condition, scale, seed and the columns of `part`.
 
-    part: curve (epoch, step, one column a loss), checks (step, split, one column a metric) or probes (step, term,
+    part: curve (epoch, step, one column a loss), evals (step, split, one column a metric) or grad_probes (step, term,
     cosine, ratio and the norms). A run that stands under several scales has its rows under each.
     """
-    unique = results.drop_duplicates(["run", "scale"])
-    return pd.DataFrame([{"condition": r.condition, "scale": r.scale, "seed": r.seed, **point}
-                         for r in unique.itertuples() for point in result(folder, r.run)[part]])
+    points = []
+    for row in results.drop_duplicates(["run", "scale"]).itertuples():
+        of_run = {"condition": row.condition, "scale": row.scale, "seed": row.seed}
+        points += [of_run | point for point in result(folder, row.run)[part]]
+    return pd.DataFrame(points)
 
 
 def load_model(results: pd.DataFrame, folder: Path, name: str, seed: int | None = None) -> tuple[LeWM, ActionScale]:

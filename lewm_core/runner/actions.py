@@ -116,7 +116,7 @@ def _with_bar(execute, run, folder: Path):
 
 def read_recipe(settings: list[str]):
     """The paper's recipe with the fields that `--set` names changed."""
-    from lewm_core.train import Recipe
+    from lewm_core.config import Recipe
     from lewm_core.utils import parameters
 
     values = dict(map(parameters.read_setting, settings))

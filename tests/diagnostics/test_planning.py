@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics import planning
 from lewm_core.diagnostics.cem import CEM
 from lewm_core.diagnostics.planning import (
@@ -23,10 +24,10 @@ from lewm_core.diagnostics.planning import (
     recorded,
     still,
 )
+from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.env import object_track
 from lewm_core.sources.tabletop.source import Tabletop, actions_of
-from lewm_core.train import ActionScale, encode_frames
 from lewm_core.utils.errors import InputError
 from tests.helpers import acting_model
 

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from lewm_core.conditions import condition
+from lewm_core.config import Recipe
 from lewm_core.dataset import Data
 from lewm_core.diagnostics import probes
 from lewm_core.diagnostics.probes import (
@@ -21,7 +22,7 @@ from lewm_core.diagnostics.probes import (
 )
 from lewm_core.diagnostics.tokens import held_out, token_features, with_first_frame
 from lewm_core.model import LeWM, LeWMConfig, normalise
-from lewm_core.train import Recipe, train
+from lewm_core.train import train
 from lewm_core.utils.errors import InputError
 
 EPISODES, LENGTH = 20, 30

@@ -1,4 +1,4 @@
-"""The controls: chosen episodes, exact steps, checks and probes that disturb nothing, and the table of runs."""
+"""The controls: chosen episodes, exact steps, evals and probes that disturb nothing, and the table of runs."""
 
 from dataclasses import asdict, replace
 
@@ -9,12 +9,16 @@ import torch
 
 from lewm_core import dataset
 from lewm_core.conditions import CONDITIONS, CONTROLS, condition, in_order
+from lewm_core.config import Recipe
+from lewm_core.dataset import windows
+from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.controls import Sizes, choose, plan, training_set
-from lewm_core.experiments.gradients import conflict, shared_parameters
+from lewm_core.experiments.gradients import conflict, probe, shared_parameters
 from lewm_core.experiments.sweep import Run, curves, execute
+from lewm_core.heads import build_heads
 from lewm_core.model import MODELS, LeWM
-from lewm_core.train import ActionScale, Frames, Recipe, build_heads, evenly, loss_terms, split_of, train, windows
+from lewm_core.train import evenly, loss_terms, split_of, train
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import Workspace
 from tests.helpers import TINY, random_base, write_squares
@@ -93,11 +97,11 @@ def test_episodes_and_test_set_name_a_run(data, path):
     others = [base, of(("square1", "square2"), None), replace(base, test=("square3",)),
               of(("square1", "square2"), ("square3",)), of(("square1", "square4"), ("square3",)),
               of(("square1",), ("square2", "square3")),
-              replace(base, recipe=replace(TINY, steps=3)), replace(base, recipe=replace(TINY, checks=1))]
+              replace(base, recipe=replace(TINY, steps=3)), replace(base, recipe=replace(TINY, n_evals=1))]
     assert len({r.key for r in others}) == len(others)
 
 
-# --- steps, checks, probes
+# --- steps, evals, probes
 
 
 def test_exactly_so_many_steps_and_the_schedule_spans_them(data):
@@ -112,25 +116,25 @@ def test_exactly_so_many_steps_and_the_schedule_spans_them(data):
         assert last["pred"] == pytest.approx(mean)
     whole = run(data, recipe=replace(TINY, epochs=2))
     assert same_weights(whole, run(data, recipe=replace(TINY, steps=2 * per_epoch)))  # epochs and steps agree
-    for wrong in ({"steps": 0}, {"checks": -1}, {"probes": -1}):
+    for wrong in ({"steps": 0}, {"n_evals": -1}, {"grad_probes": -1}):
         with pytest.raises(InputError, match="recipe"):
             replace(TINY, **wrong)
 
 
-def test_checks_and_probes_are_where_they_should_be_and_disturb_nothing(data):
+def test_evals_and_probes_are_where_they_should_be_and_disturb_nothing(data):
     plain = run(data, "E")
-    outcome = run(data, "E", replace(TINY, checks=3, probes=4))
+    outcome = run(data, "E", replace(TINY, n_evals=3, grad_probes=4), probe=probe)
     assert same_weights(plain, outcome) and plain.metrics == outcome.metrics and plain.curve == outcome.curve
-    assert not plain.checks and not plain.probes
+    assert not plain.evals and not plain.grad_probes
     steps = outcome.steps
-    assert sorted({c["step"] for c in outcome.checks}) == [0, round(steps / 2), steps]
-    assert [c["split"] for c in outcome.checks] == ["window", "episode"] * 3
-    end = {c["split"]: {k: v for k, v in c.items() if k not in ("step", "split")} for c in outcome.checks[-2:]}
+    assert sorted({c["step"] for c in outcome.evals}) == [0, round(steps / 2), steps]
+    assert [c["split"] for c in outcome.evals] == ["window", "episode"] * 3
+    end = {c["split"]: {k: v for k, v in c.items() if k not in ("step", "split")} for c in outcome.evals[-2:]}
     assert end == outcome.metrics
-    start = run(data, "E", replace(TINY, lr=0.0, steps=1, checks=2, directions=16)).checks
-    assert start[1]["mse"] == outcome.checks[1]["mse"]  # before any step: what the base scores
-    assert sorted({p["step"] for p in outcome.probes}) == sorted(evenly(4, steps - 1))
-    assert {p["term"] for p in outcome.probes} == {"sigreg", "head_depth", "head_tracks"}
+    start = run(data, "E", replace(TINY, lr=0.0, steps=1, n_evals=2, directions=16)).evals
+    assert start[1]["mse"] == outcome.evals[1]["mse"]  # before any step: what the base scores
+    assert sorted({p["step"] for p in outcome.grad_probes}) == sorted(evenly(4, steps - 1))
+    assert {p["term"] for p in outcome.grad_probes} == {"sigreg", "head_depth", "head_tracks"}
     assert evenly(1, 7) == {7} and evenly(0, 7) == set() and evenly(3, 8) == {0, 4, 8} and evenly(9, 1) == {0, 1}
 
 
@@ -155,7 +159,7 @@ def test_planted_conflict_agreement_and_indifference():
 def test_what_is_probed_is_what_the_total_loss_is_made_of(data):
     """The weighted gradients of the parts add up to the one that training follows."""
     model, row, recipe = LeWM(NANO, 1), condition("E"), Recipe()
-    frames = Frames.of(data, row, np.arange(20), ActionScale.fit(data["action"]), "cpu")
+    frames = Frames.of(data, row.terms, np.arange(20), ActionScale.fit(data["action"]), "cpu")
     heads = build_heads(("depth", "tracks"), NANO.dim, 0)
     index = torch.from_numpy(windows(np.array([0, 1, 9])))
     directions = torch.randn(NANO.dim, 16, generator=torch.Generator().manual_seed(0))
@@ -197,7 +201,7 @@ def test_runs_of_the_papers_conditions_are_what_they_were(tmp_path_factory, name
 # --- the table of runs
 
 
-SMALL = Sizes((2, 4), (2, 1), test=2, weights=(0.1, 1.0), checks=2, probes=1)
+SMALL = Sizes((2, 4), (2, 1), test=2, weights=(0.1, 1.0), n_evals=2, grad_probes=1)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +245,7 @@ def test_every_question_has_its_runs_paired_and_shared(pool, path):
     for c in planned:
         assert c.run.test == test and not set(test) & set(c.run.episodes)
         watched = c.selection == "best" and c.run.condition in controls.MAIN
-        assert (c.run.recipe.checks, c.run.recipe.probes) == ((2, 1) if watched else (0, 0))
+        assert (c.run.recipe.n_evals, c.run.recipe.grad_probes) == ((2, 1) if watched else (0, 0))
         pairs.setdefault((c.study, c.run.scale, c.run.seed), []).append(c.run)
     for (study, arm, seed), runs in pairs.items():
         names = [r.condition for r in runs]
@@ -272,12 +276,12 @@ def test_crossed_steps_are_the_other_sets_own(pool, path, tmp_path):
     assert set(table.columns) == {"study", "arm", "selection", "episodes", "steps", "head_weight", "condition", "scale",
                                   "seed", "split", "metric", "value", "run"}
     assert (table.arm == table.scale).all() and set(table.episodes) == {2, 4}
-    checks, probes = (curves(table, tmp_path, part) for part in ("checks", "probes"))
-    assert checks.groupby("scale").step.unique().map(list).to_dict() == {a: [0, took[a]] for a in took.index}
+    evals, probes = (curves(table, tmp_path, part) for part in ("evals", "grad_probes"))
+    assert evals.groupby("scale").step.unique().map(list).to_dict() == {a: [0, took[a]] for a in took.index}
     assert probes.cosine.between(-1, 1).all() and set(probes.term) == {"sigreg"}
     along = controls.along_training(table, tmp_path)
-    assert set(along.metric) == {"mse"} and along.set_index(["scale", "step"]).value.to_dict() == checks[
-        checks.split == "episode"].set_index(["scale", "step"]).mse.to_dict()
+    assert set(along.metric) == {"mse"} and along.set_index(["scale", "step"]).value.to_dict() == evals[
+        evals.split == "episode"].set_index(["scale", "step"]).mse.to_dict()
 
 
 def test_gradients_and_learning_curves_of_finished_runs(pool, path, tmp_path):
@@ -325,4 +329,4 @@ def test_the_main_study_keeps_its_conditions():
     assert not set(CONDITIONS) & set(CONTROLS)
     assert in_order([*CONTROLS, *reversed(CONDITIONS)]) == [*CONDITIONS, *CONTROLS]  # the paper's come first
     assert sweep.condition is condition and all(condition(c).name == c for c in CONTROLS)
-    assert asdict(Recipe())["steps"] is None and Recipe().checks == Recipe().probes == 0
+    assert asdict(Recipe())["steps"] is None and Recipe().n_evals == Recipe().grad_probes == 0

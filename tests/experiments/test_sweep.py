@@ -18,6 +18,9 @@ import torch
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONDITIONS, condition
+from lewm_core.dataset import windows
+from lewm_core.dataset.frames import Frames
+from lewm_core.evaluate import evaluate
 from lewm_core.experiments import sweep as module
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.evaluate import evaluate_checkpoint
@@ -34,7 +37,7 @@ from lewm_core.experiments.sweep import (
     sweep,
 )
 from lewm_core.model import MODELS, LeWM
-from lewm_core.train import Frames, evaluate, split_of, train, windows
+from lewm_core.train import split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, random_base, write_squares
 
@@ -285,7 +288,7 @@ def test_finished_models_are_found_and_score_what_was_recorded(swept, squares):
     model, scale = load_model(results, folder, "E", seed=1)
     data, row = dataset.load(squares), condition("A")
     split = split_of(data, TINY, 1)
-    frames = Frames.of(data, row, np.unique(windows(split.train)), scale, "cpu")
+    frames = Frames.of(data, row.terms, np.unique(windows(split.train)), scale, "cpu")
     metrics = evaluate(model, torch.nn.ModuleDict(), row, frames, split.val["episode"], TINY)
     found = results.query("condition == 'E' and seed == 1 and split == 'episode'").set_index("metric")["value"]
     assert metrics["mse"] == found["mse"] and metrics["sigreg"] == found["sigreg"]
