@@ -175,8 +175,7 @@ def _statistics(values: np.ndarray, count: int | None = None) -> dict[str, np.nd
 
 def _pooled(stats: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The statistics of all episodes from those of each."""
-    names = "min", "max", "mean", "std", "count"
-    low, high, mean, std, count = (np.stack([s[name] for s in stats]) for name in names)
+    low, high, mean, std, count = (np.stack([s[key] for s in stats]) for key in ("min", "max", "mean", "std", "count"))
     total = (mean * count).sum(0) / count.sum()
     variance = ((std**2 + (mean - total) ** 2) * count).sum(0) / count.sum()
     return {"min": low.min(0), "max": high.max(0), "mean": total, "std": np.sqrt(variance), "count": count.sum(0)}
@@ -222,10 +221,9 @@ def _write_meta(meta: Path, version: str, log: _Log, first: Episode, fps: int, r
 
 def _write_episodes_v21(meta: Path, log: _Log) -> None:
     """Tasks, episodes and their statistics: a JSON line each."""
-    tasks = [{"task_index": i, "task": task} for task, i in log.tasks.items()]
     episodes = [{key: row[key] for key in ("episode_index", "tasks", "length")} for row in log.rows]
     stats = [{"episode_index": i, "stats": _listed(stats)} for i, stats in enumerate(log.stats)]
-    _write_lines(meta / "tasks.jsonl", tasks)
+    _write_lines(meta / "tasks.jsonl", [{"task_index": i, "task": task} for task, i in log.tasks.items()])
     _write_lines(meta / "episodes.jsonl", episodes)
     _write_lines(meta / "episodes_stats.jsonl", stats)
 
@@ -239,9 +237,8 @@ def _write_episodes_v30(meta: Path, log: _Log) -> None:
         flat = {f"stats/{name}/{key}": value for name, values in _listed(stats).items()
                 for key, value in values.items()}
         rows.append({**row, **flat, "meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
-    file = meta / "episodes/chunk-000/file-000.parquet"
-    file.parent.mkdir(parents=True)
-    pd.DataFrame(rows).to_parquet(file, index=False)
+    (meta / "episodes/chunk-000").mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(meta / "episodes/chunk-000/file-000.parquet", index=False)
     tasks = pd.Index(list(log.tasks), name="task")
     pd.DataFrame({"task_index": range(len(tasks))}, index=tasks).to_parquet(meta / "tasks.parquet")
     pooled = {name: _pooled([stats[name] for stats in log.stats]) for name in log.stats[0]}

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lewm_core.sources.tabletop.env import object_track
+from lewm_core.sources.tabletop.mjcf import BACKGROUND, MOVING
 from lewm_core.sources.tabletop.raycast import Raycaster
-from lewm_core.sources.tabletop.scene import BACKGROUND, KITCHENS, MOVING
+from lewm_core.sources.tabletop.scene import KITCHENS
 from lewm_core.sources.tabletop.source import GENERATOR, Tabletop
 from lewm_core.utils.errors import InputError
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from lewm_core.sources.tabletop.mjcf import BACKGROUND, MOVING
 from lewm_core.sources.tabletop.objects import Surface
-from lewm_core.sources.tabletop.scene import BACKGROUND, MOVING, Kitchen
+from lewm_core.sources.tabletop.scene import Kitchen
 
 FAR = 50.0  # m, beyond every surface
 SHADOW_CELLS = 64
@@ -46,10 +47,18 @@ def kitchen_camera(kitchen: Kitchen, size: int) -> Camera:
 def _noise(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Smooth value noise of period 64 with unit lattice, in 0..1."""
     i, j = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    fx, fy = x - i, y - j
-    fx, fy = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy)
-    at = lambda di, dj: _LATTICE[(i + di) % 64, (j + dj) % 64]  # noqa: E731
-    return (at(0, 0) * (1 - fx) + at(1, 0) * fx) * (1 - fy) + (at(0, 1) * (1 - fx) + at(1, 1) * fx) * fy
+    fx, fy = _smooth_step(x - i), _smooth_step(y - j)
+
+    def at(di: int, dj: int) -> np.ndarray:
+        return _LATTICE[(i + di) % 64, (j + dj) % 64]
+
+    near = at(0, 0) * (1 - fx) + at(1, 0) * fx
+    far = at(0, 1) * (1 - fx) + at(1, 1) * fx
+    return near * (1 - fy) + far * fy
+
+
+def _smooth_step(f: np.ndarray) -> np.ndarray:
+    return f * f * (3 - 2 * f)
 
 
 def _checker(p):
@@ -173,34 +182,48 @@ class Raycaster:
 
     def render(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """RGB (H, W, 3) uint8, z depth (H, W) float32 in m and geom ids (H, W) int16 of the data's kinematics."""
-        size, data, camera = self.camera.size, self.data, self.camera
-        rotation = data.geom_xmat[self.moving].reshape(-1, 3, 3)
-        corners = data.geom_xpos[self.moving][:, None] + np.einsum("gij,gkj->gki", rotation, self.corners)
-        seen = np.einsum("...i,ji->...j", corners - camera.position, camera.rotation)
-        z = seen[..., 2:]
-        uv = seen[..., :2] / np.maximum(z, 1e-3) * camera.focal + (size - 1) / 2
-        low, high = uv.min(1), uv.max(1)
-        behind = z.min(1) < 0.02
-        low, high = np.where(behind, 0, low), np.where(behind, size, high)
-        pixels = np.flatnonzero(self._boxes(low, high, size))
-        geom, distance, normal = self._cast(camera.position, self.rays[pixels], MOVING)
-        front = (geom >= 0) & (distance < self.distance[pixels])
-        pixels, geom, distance, normal = pixels[front], geom[front], distance[front], normal[front]
-        points = camera.position + distance[:, None] * self.rays[pixels]
-
-        uv = (self._seen_from_light(corners) - self.uv_low) * self.uv_scale
-        maybe = self.can_darken & self._boxes(uv.min(1), uv.max(1), SHADOW_CELLS)[self.cell]
-        maybe[pixels] = False
-        ground = np.flatnonzero(maybe)
+        rotation = self.data.geom_xmat[self.moving].reshape(-1, 3, 3)
+        corners = self.data.geom_xpos[self.moving][:, None] + np.einsum("gij,gkj->gki", rotation, self.corners)
+        pixels, geom, distance, normal = self._moving_in_view(corners)
+        points = self.camera.position + distance[:, None] * self.rays[pixels]
         incidence = self._incidence(points, normal)
+
+        ground = self._may_be_shaded(corners, pixels)
         shaded = self._shaded(np.concatenate([self.points[ground], points + 1e-4 * normal]), MOVING)
-        ground, incidence = ground[shaded[: len(ground)]], np.where(shaded[len(ground) :], 0, incidence)
+        ground_shaded, points_shaded = shaded[: len(ground)], shaded[len(ground) :]
+        ground = ground[ground_shaded]
+        incidence = np.where(points_shaded, 0, incidence)
 
         rgb, depth, ids = self.lit.copy(), self.depth.copy(), self.geom.astype(np.int16)
         rgb[ground] = self.dark[ground]
         rgb[pixels] = self._expose(self._colours(geom, points), incidence)
-        depth[pixels], ids[pixels] = distance * self.cos[pixels], geom
+        depth[pixels] = distance * self.cos[pixels]
+        ids[pixels] = geom
+        size = self.camera.size
         return rgb.reshape(size, size, 3), depth.astype(np.float32).reshape(size, size), ids.reshape(size, size)
+
+    def _moving_in_view(self, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels (n,) in which a moving geom is seen, its id, its distance along the ray and its normal there.
+
+        corners: (G, 8, 3) of the moving geoms' boxes; rays are cast only where these can be seen.
+        """
+        size, camera = self.camera.size, self.camera
+        seen = np.einsum("...i,ji->...j", corners - camera.position, camera.rotation)
+        z = seen[..., 2:]
+        uv = seen[..., :2] / np.maximum(z, 1e-3) * camera.focal + (size - 1) / 2
+        behind = z.min(1) < 0.02
+        low, high = np.where(behind, 0, uv.min(1)), np.where(behind, size, uv.max(1))
+        pixels = np.flatnonzero(self._boxes(low, high, size))
+        geom, distance, normal = self._cast(camera.position, self.rays[pixels], MOVING)
+        front = (geom >= 0) & (distance < self.distance[pixels])
+        return pixels[front], geom[front], distance[front], normal[front]
+
+    def _may_be_shaded(self, corners: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Background pixels (n,) on which a moving geom may throw a shadow, without those that are `hidden`."""
+        uv = (self._seen_from_light(corners) - self.uv_low) * self.uv_scale
+        maybe = self.can_darken & self._boxes(uv.min(1), uv.max(1), SHADOW_CELLS)[self.cell]
+        maybe[hidden] = False
+        return np.flatnonzero(maybe)
 
 
 def _towards_table(position: np.ndarray) -> np.ndarray:

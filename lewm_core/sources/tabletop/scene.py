@@ -1,19 +1,18 @@
-"""Where the simulated episodes happen: kitchens, what is placed on their tables, and the MuJoCo model of both.
+"""Where the simulated episodes happen: kitchens, and what is placed on their tables.
 
 World frame: metres, the table top is z = 0, x to the right, y away from the camera. The gripper's frame lies
 between its finger tips; its fingers close along its own x axis.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import pi
 
-import mujoco
 import numpy as np
 
 from lewm_core.sources.tabletop.objects import COLOURS, CONTAINERS, SHAPES, Surface, Thing, draw_container, draw_object
 
 MAX_OPENING = 0.10  # metres between the finger pads when the gripper reads 1.0
-BACKGROUND, MOVING, UNSEEN = 0, 1, 3  # geom groups; rays never test UNSEEN
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Kitchen:
 
 @dataclass(frozen=True)
 class Scene:
+    """What stands where: the kitchen's number, the thing to manipulate, and what else is on the table."""
+
     kitchen: int
     target: Thing
     container: Thing | None
@@ -78,7 +79,6 @@ def _kitchens() -> tuple[Kitchen, ...]:
 
 KITCHENS = _kitchens()
 
-
 # One cube for all play, as in OGBench-Cube. What differs from episode to episode but never within one is the easiest
 # thing to predict: with cubes of many looks the latents hold little else, and the base predicts no motion.
 PLAY_CUBE = draw_object(np.random.default_rng(0), "cube", "red")
@@ -103,117 +103,66 @@ def draw_scene(rng: np.random.Generator, verb: str) -> tuple[Scene, float]:
         shapes, colours = list(SHAPES), list(COLOURS)
         if verb == "push":
             shapes = ["cube", "block", "can", "bottle"]
-        shape, colour = shapes[rng.integers(len(shapes))], colours[rng.integers(len(colours))]
+        shape, colour = _pick(rng, shapes), _pick(rng, colours)
         target = PLAY_CUBE if verb == "play" else draw_object(rng, shape, colour)
         heading = float((0.0, pi, 0.0, pi, -pi / 2)[rng.integers(5)])
         kitchen = int(rng.integers(len(KITCHENS)))
-        yaw = float(rng.uniform(-0.45, 0.45)) if verb != "push" else float(rng.uniform(-0.1, 0.1))
+        most = 0.1 if verb == "push" else 0.45
+        yaw = float(rng.uniform(-most, most))
         taken: list[tuple[np.ndarray, float]] = []
         container = None
         if verb == "put" or (verb == "pick up" and rng.random() < 0.4):
-            container = draw_container(rng, CONTAINERS[rng.integers(len(CONTAINERS))])
-            side = 1 if rng.random() < 0.5 else -1
-            spot = np.array([side * rng.uniform(0.075, 0.11), rng.uniform(-0.02, 0.09)])
-            container = replace(container, xy=tuple(map(float, spot)), yaw=float(rng.uniform(-0.2, 0.2)))
-            taken.append((spot, container.radius if container.name not in ("plate", "bowl") else container.half_width))
-            low, high = ((-0.115, -0.085), (0.0, 0.08)) if side > 0 else ((0.0, -0.085), (0.115, 0.08))
-            xy = _place(rng, target.radius, taken, 0.03, low, high)
+            container, xy = _place_container(rng, target, taken)
         elif verb == "push":
-            x = -np.cos(heading) * rng.uniform(0.05, 0.09) + rng.uniform(-0.02, 0.02)
-            y = rng.uniform(0.03, 0.08) if heading == -pi / 2 else rng.uniform(-0.06, 0.08)
-            xy = np.array([x, y])
-            way = np.array([np.cos(heading), np.sin(heading)])
-            taken += [(xy + way * step, target.radius) for step in np.linspace(-0.10, 0.20, 7)]
+            xy = _place_pushed(rng, target, heading, taken)
         else:
             xy = _place(rng, target.radius, taken, 0.03, (-0.10, -0.08), (0.10, 0.08))
         if xy is None:
             continue
-        target = replace(target, xy=tuple(map(float, xy)), yaw=yaw)
+        target = _at(target, xy, yaw)
         taken.append((xy, target.radius))
-        distractors = []
-        for _ in range(0 if verb == "play" else int(rng.integers(0, 4))):
-            shape, colour = SHAPES[rng.integers(len(SHAPES))], colours[rng.integers(len(colours))]
-            thing = draw_object(rng, shape, colour)
-            spot = _place(rng, thing.radius, taken, 0.045, (-0.24, -0.10), (0.24, 0.26))
-            if spot is not None and shape not in target.name and colour not in target.name:
-                distractors.append(replace(thing, xy=tuple(map(float, spot)), yaw=float(rng.uniform(-pi, pi))))
-                taken.append((spot, thing.radius))
-        return Scene(kitchen, target, container, tuple(distractors)), heading
+        distractors = () if verb == "play" else _draw_distractors(rng, target, taken)
+        return Scene(kitchen, target, container, distractors), heading
 
 
-def _numbers(values) -> str:
-    return " ".join(repr(float(v)) for v in values)
+def _place_container(rng, target: Thing, taken: list) -> tuple[Thing, np.ndarray | None]:
+    """A container on one side of the table, and a spot for the target on the other (None where there is none)."""
+    container = draw_container(rng, _pick(rng, CONTAINERS))
+    side = 1 if rng.random() < 0.5 else -1
+    spot = np.array([side * rng.uniform(0.075, 0.11), rng.uniform(-0.02, 0.09)])
+    container = _at(container, spot, float(rng.uniform(-0.2, 0.2)))
+    round_ = container.name in ("plate", "bowl")
+    taken.append((spot, container.half_width if round_ else container.radius))
+    low, high = ((-0.115, -0.085), (0.0, 0.08)) if side > 0 else ((0.0, -0.085), (0.115, 0.08))
+    return container, _place(rng, target.radius, taken, 0.03, low, high)
 
 
-def build(scene: Scene) -> tuple[mujoco.MjModel, list[Surface], np.ndarray]:
-    """The MuJoCo model, one Surface per geom id, and the geom ids of the target.
+def _place_pushed(rng, target: Thing, heading: float, taken: list) -> np.ndarray:
+    """A spot for a target that is to be pushed; its whole way is taken."""
+    x = -np.cos(heading) * rng.uniform(0.05, 0.09) + rng.uniform(-0.02, 0.02)
+    y = rng.uniform(0.03, 0.08) if heading == -pi / 2 else rng.uniform(-0.06, 0.08)
+    xy = np.array([x, y])
+    way = np.array([np.cos(heading), np.sin(heading)])
+    taken += [(xy + way * step, target.radius) for step in np.linspace(-0.10, 0.20, 7)]
+    return xy
 
-    The model's first six coordinates are the gripper's x, y, z, yaw, pitch, roll (so that its rotation is
-    Rz(yaw) Ry(pitch) Rx(roll)), the next two the fingers' distances from the middle; actuators likewise.
-    """
-    kitchen, surfaces = KITCHENS[scene.kitchen], []
 
-    def geom(type, size, pos, surface, group, euler=(0, 0, 0), extra=""):
-        surfaces.append(surface)
-        return (
-            f'<geom name="{len(surfaces) - 1}" type="{type}" size="{_numbers(size)}" pos="{_numbers(pos)}" '
-            f'euler="{_numbers(euler)}" group="{group}" {extra}/>'
-        )
+def _draw_distractors(rng, target: Thing, taken: list) -> tuple[Thing, ...]:
+    """Up to three things that share neither shape nor colour with the target."""
+    distractors = []
+    for _ in range(int(rng.integers(0, 4))):
+        shape, colour = _pick(rng, SHAPES), _pick(rng, list(COLOURS))
+        thing = draw_object(rng, shape, colour)
+        spot = _place(rng, thing.radius, taken, 0.045, (-0.24, -0.10), (0.24, 0.26))
+        if spot is not None and shape not in target.name and colour not in target.name:
+            distractors.append(_at(thing, spot, float(rng.uniform(-pi, pi))))
+            taken.append((spot, thing.radius))
+    return tuple(distractors)
 
-    ghost = 'contype="0" conaffinity="0"'
-    near, far = -0.5, kitchen.far_edge
-    world = [
-        geom("plane", (0, 0, 1), (0, 0, 0), kitchen.table, UNSEEN, extra='friction="0.8 0.005 0.0005"'),
-        geom("box", (kitchen.half_width, (far - near) / 2, 0.02), (0, (far + near) / 2, -0.02), kitchen.table,
-             BACKGROUND, extra=ghost),
-        geom("plane", (0, 0, 1), (0, 0, -0.6), kitchen.floor, BACKGROUND, extra=ghost),
-        geom("plane", (0, 0, 1), (0, kitchen.wall_y, 0), kitchen.wall, BACKGROUND, (pi / 2, 0, 0), ghost),
-    ]  # fmt: skip
-    target_names = []
-    for thing in (scene.target, *scene.distractors, scene.container):
-        if thing is None:
-            continue
-        fixed = thing is scene.container
-        condim = 'condim="6" friction="0.9 0.01 0.004"' if thing.rolls else 'condim="4" friction="0.9 0.01 0.001"'
-        parts = []
-        for i, part in enumerate(thing.parts):
-            if thing is scene.target:
-                target_names.append(str(len(surfaces)))
-            extra = condim + ("" if fixed else f' mass="{thing.mass if i == 0 else 0.003}"')
-            group = BACKGROUND if fixed else MOVING
-            parts.append(geom(part.type, part.size, part.pos, part.surface, group, part.euler, extra))
-        joint = "" if fixed else "<freejoint/>"
-        pose = f'pos="{_numbers((*thing.xy, 0))}" euler="{_numbers((0, 0, thing.yaw))}"'
-        world.append(f"<body {pose}>{joint}{''.join(parts)}</body>")
 
-    metal, dark = Surface((0.30, 0.31, 0.34)), Surface((0.16, 0.16, 0.18))
-    pad = 'contype="2" conaffinity="1" condim="4" friction="1.6 0.02 0.001"'
-    body = geom("box", (0.062, 0.020, 0.013), (0, 0, 0.078), metal, MOVING, extra=f'mass="0.4" {ghost}')
-    body += geom("cylinder", (0.017, 0.11), (0, 0, 0.20), dark, MOVING, extra=f'mass="0.1" {ghost}')
-    for side in (-1, 1):
-        finger = geom("box", (0.008, 0.011, 0.037), (side * 0.008, 0, 0.025), Surface((0.22, 0.22, 0.25)), MOVING,
-                      extra=f'mass="0.08" {pad}')  # fmt: skip
-        finger += geom("box", (0.0085, 0.0115, 0.009), (side * 0.008, 0, -0.003), Surface((0.85, 0.45, 0.10)),
-                       MOVING, extra=f'mass="0.02" {ghost}')  # fmt: skip
-        body += (
-            f'<body gravcomp="1"><joint name="finger{side}" type="slide" axis="{side} 0 0" '
-            f'range="0 {MAX_OPENING / 2}" limited="true" armature="0.05"/>{finger}</body>'
-        )
-    axes = {"x": "1 0 0", "y": "0 1 0", "z": "0 0 1"}
-    joints = "".join(f'<joint name="{a}" type="slide" axis="{v}"/>' for a, v in axes.items())
-    joints += "".join(
-        f'<joint name="{a}" type="hinge" axis="{axes[v]}" armature="0.01"/>'
-        for a, v in (("yaw", "z"), ("pitch", "y"), ("roll", "x"))
-    )
-    actuators = "".join(f'<position joint="{a}" kp="3000" kv="100"/>' for a in "xyz")
-    actuators += "".join(f'<position joint="{a}" kp="60" kv="2.4"/>' for a in ("yaw", "pitch", "roll"))
-    actuators += "".join(f'<position joint="finger{s}" kp="500" kv="17"/>' for s in (-1, 1))
-    xml = (
-        '<mujoco><compiler angle="radian" eulerseq="XYZ"/><option timestep="0.005" integrator="implicitfast" '
-        f'cone="elliptic" impratio="10"/><worldbody><body gravcomp="1">{joints}{body}</body>{"".join(world)}'
-        f"</worldbody><actuator>{actuators}</actuator></mujoco>"
-    )
-    model = mujoco.MjModel.from_xml_string(xml)
-    order = [int(model.geom(i).name) for i in range(model.ngeom)]
-    by_id = [surfaces[k] for k in order]
-    return model, by_id, np.array([model.geom(name).id for name in target_names])
+def _pick(rng: np.random.Generator, names: Sequence[str]) -> str:
+    return names[rng.integers(len(names))]
+
+
+def _at(thing: Thing, xy: np.ndarray, yaw: float) -> Thing:
+    return replace(thing, xy=tuple(map(float, xy)), yaw=yaw)

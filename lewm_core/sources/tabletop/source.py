@@ -12,10 +12,12 @@ import mujoco
 import numpy as np
 
 from lewm_core.sources.episode import Episode, EpisodeInfo, Truth
+from lewm_core.sources.tabletop.mjcf import build
 from lewm_core.sources.tabletop.objects import Surface
-from lewm_core.sources.tabletop.policy import Plan, Segment, draw_plan, draw_play, play
+from lewm_core.sources.tabletop.play import draw_play, play
+from lewm_core.sources.tabletop.policy import Plan, Segment, draw_plan
 from lewm_core.sources.tabletop.raycast import Raycaster
-from lewm_core.sources.tabletop.scene import KITCHENS, MAX_OPENING, Scene, build
+from lewm_core.sources.tabletop.scene import KITCHENS, MAX_OPENING, Scene
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest
 
