@@ -1,31 +1,23 @@
-"""Curation (paper 3.1): a filter on metadata, a small table measured from the signals, a weighted score of it.
+"""Curation (paper 3.1): a filter on metadata, and a weighted score of what was measured from the signals.
 
 The paper names the criteria but neither their weights nor how they combine; every such choice of ours is a field of
-`Criteria`. An episode's signals are measured once; from the measurements follows the score for any criteria, so that
-other weights and thresholds cost no second look at the signals. Pixels are those of a 224-pixel image.
+`Criteria`.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lewm_core.signals.backends import is_relative
-from lewm_core.signals.extraction import Signals
-from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
+from lewm_core.curation.measurements import DEPTH_PERCENTILES, MOTION_PERCENTILES
 from lewm_core.sources.episode import EpisodeInfo
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import write_csv
 from lewm_core.utils.parameters import check_names, fit
 
 PARTS = ("verb", "length", "motion", "coverage", "stability", "depth")
-MOTION_PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 100.0)  # that are measured, so that criteria can ask for them
-DEPTH_PERCENTILES = (0.0, 1.0, 5.0, 10.0, 90.0, 95.0, 99.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -100,9 +92,6 @@ def _listed(numbers: Iterable[float]) -> str:
     return ", ".join(f"{n:g}" for n in numbers)
 
 
-# ---------------------------------------------------------------------------------------------------------- metadata
-
-
 def metadata_filter(infos: Iterable[EpisodeInfo], criteria: Criteria) -> pd.DataFrame:
     """What can be said before any frame is decoded: columns episode, task, length, accepted (bool), reason.
 
@@ -137,76 +126,6 @@ def _says(pattern: str, tasks: tuple[str, ...]) -> np.ndarray:
     return np.fromiter(map(found.get, tasks), bool, len(tasks))
 
 
-# ------------------------------------------------------------------------------------------------------ measurements
-
-
-def measure(info: EpisodeInfo, signals: Signals, image_size: int) -> dict[str, object]:
-    """All that any `Criteria` need to know of an episode: a row of the table of measurements.
-
-    episode, task, length (frames).
-    motion_50 … motion_100: percentiles of `path_lengths`, px at 224.
-    variation: std over mean of the mask's coverage over frames; infinite for a mask that is empty throughout.
-    depth_0 … depth_100: percentiles of all depths, in the depth's unit; not of a relative depth, which has no range.
-    coverage_0 … coverage_{T−1}: share of the image that the mask covers, per frame.
-
-    Columns whose signal is missing are left out (NaN in a table).
-
-    Args:
-        image_size: width of the frames that the tracks were made on, px.
-    """
-    row = {"episode": info.id, "task": info.task, "length": info.length}
-    if signals.tracks is not None:
-        motion = np.percentile(path_lengths(signals), MOTION_PERCENTILES) * REFERENCE_SIZE / image_size
-        row |= {f"motion_{p:g}": float(px) for p, px in zip(MOTION_PERCENTILES, motion, strict=True)}
-    if signals.depth is not None and not is_relative(signals.made_by.get("depth")):
-        depth = np.percentile(signals.depth, DEPTH_PERCENTILES)
-        row |= {f"depth_{p:g}": float(d) for p, d in zip(DEPTH_PERCENTILES, depth, strict=True)}
-    if signals.mask is not None:
-        coverage = signals.mask.mean((1, 2))
-        row["variation"] = float(coverage.std() / coverage.mean()) if coverage.any() else float("inf")
-        row |= {f"coverage_{t}": float(share) for t, share in enumerate(coverage)}
-    return row
-
-
-def path_lengths(signals: Signals) -> np.ndarray:
-    """(N,) how far the object's points travel over the episode, px at image size.
-
-    A point's path length is the sum of its steps between consecutive frames in both of which it is visible. The points
-    are the foreground-biased ones that lie on the object in frame 0; where there are none (no mask, or an empty one),
-    all of the uniform grid.
-    """
-    tracks, visible = signals.tracks, signals.visible
-    if signals.tracks_fg is not None:
-        inside = at_pixels(signals.mask[:1], signals.tracks_fg[:1])[0][0]
-        if inside.any():
-            tracks, visible = signals.tracks_fg[:, inside], signals.visible_fg[:, inside]
-    return (np.linalg.norm(np.diff(tracks, axis=0), axis=-1) * (visible[1:] & visible[:-1])).sum(0)
-
-
-def read_measurements(path: str | Path) -> pd.DataFrame:
-    """The table that `write_csv` kept at `path`, number for number; an empty one where there is none."""
-    if not Path(path).exists():
-        return pd.DataFrame({"episode": pd.Series(dtype=object), "task": pd.Series(dtype=object), "length": []})
-    numbers = [name for name in pd.read_csv(path, nrows=0) if name not in ("episode", "task")]
-    return pd.read_csv(path, dtype={"episode": str, "task": str}, keep_default_na=False,
-                       na_values={name: [""] for name in numbers})  # the task "NA" is a text
-
-
-def add_measurements(path: str | Path, rows: Iterable[Mapping[str, object]], batch: int = 2000) -> pd.DataFrame:
-    """Append rows of `measure`, taken one by one, to the table kept at `path`, and return all of it.
-
-    The file is written after every `batch` rows: that many are in memory as they come, or lost by an interruption.
-    """
-    table, rows = read_measurements(path), iter(rows)
-    while new := list(islice(rows, batch)):
-        table = pd.concat([table, pd.DataFrame(new)], ignore_index=True) if len(table) else pd.DataFrame(new)
-        write_csv(path, table)
-    return table
-
-
-# ------------------------------------------------------------------------------------------------------------- score
-
-
 def score(measurements: pd.DataFrame, criteria: Criteria) -> pd.DataFrame:
     """Every episode's parts and score: columns episode, task, length, score, part_verb … part_depth, all 0 to 1.
 
@@ -223,34 +142,46 @@ def score(measurements: pd.DataFrame, criteria: Criteria) -> pd.DataFrame:
     A part is NaN where its signal is missing. The score is the mean of the other parts, weighted: missing signals
     neither help nor harm. Everything is computed column by column, in one pass for any number of episodes.
     """
-    c, n = criteria, len(measurements)
-
-    def column(name: str) -> np.ndarray:
-        return measurements[name].to_numpy(float) if name in measurements else np.full(n, np.nan)
-
-    length, (near, far) = column("length"), (column(f"depth_{p:g}") for p in c.depth_percentiles)
-    coverage = measurements[[name for name in measurements if name.startswith("coverage_")]].to_numpy(float)
+    parts = _parts(measurements, criteria)
+    n = len(measurements)
+    gained, weight = np.zeros(n), np.zeros(n)
+    for part, values in parts.items():
+        known = ~np.isnan(values)
+        gained += criteria.weights[part] * np.where(known, values, 0)
+        weight += criteria.weights[part] * known
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(near > 0, far / near, np.where(np.isnan(near), np.nan, 0.0))
-        parts = {
-            "verb": _verb(_tasks(measurements), c),
-            "length": np.minimum((length - c.min_length / 2) / (c.min_length / 2),
-                                 (2 * c.max_length - length) / c.max_length),
-            "motion": column(f"motion_{c.motion_percentile:g}") / c.min_motion,
-            "coverage": (((coverage >= c.min_coverage) & (coverage <= c.max_coverage)).sum(1)
-                         / np.isfinite(coverage).sum(1)),
-            "stability": 1 - column("variation") / c.max_variation,
-            "depth": (ratio - 1) / (c.min_depth_range - 1),
-        }
-        parts = {part: np.clip(values, 0, 1) for part, values in parts.items()}
-        gained, weight = np.zeros(n), np.zeros(n)
-        for part, values in parts.items():
-            known = ~np.isnan(values)
-            gained += c.weights[part] * np.where(known, values, 0)
-            weight += c.weights[part] * known
         total = np.where(weight > 0, gained / weight, 0.0)
     identity = {name: measurements[name] for name in ("episode", "task", "length")}
     return pd.DataFrame({**identity, "score": total, **{f"part_{part}": values for part, values in parts.items()}})
+
+
+def _parts(measurements: pd.DataFrame, criteria: Criteria) -> dict[str, np.ndarray]:
+    """Part -> (N,) float64, 0 to 1, NaN where it cannot be told; `score` says what each of them is."""
+    c = criteria
+    length = _column(measurements, "length")
+    near, far = (_column(measurements, f"depth_{p:g}") for p in c.depth_percentiles)
+    coverage = measurements[[name for name in measurements if name.startswith("coverage_")]].to_numpy(float)
+    covered = ((coverage >= c.min_coverage) & (coverage <= c.max_coverage)).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(near > 0, far / near, np.where(np.isnan(near), np.nan, 0.0))
+        from_shortest = (length - c.min_length / 2) / (c.min_length / 2)
+        to_longest = (2 * c.max_length - length) / c.max_length
+        parts = {
+            "verb": _verb(_tasks(measurements), c),
+            "length": np.minimum(from_shortest, to_longest),
+            "motion": _column(measurements, f"motion_{c.motion_percentile:g}") / c.min_motion,
+            "coverage": covered / np.isfinite(coverage).sum(1),
+            "stability": 1 - _column(measurements, "variation") / c.max_variation,
+            "depth": (ratio - 1) / (c.min_depth_range - 1),
+        }
+        return {part: np.clip(values, 0, 1) for part, values in parts.items()}
+
+
+def _column(measurements: pd.DataFrame, name: str) -> np.ndarray:
+    """(N,) float64; NaN throughout where nothing was measured under that name."""
+    if name not in measurements:
+        return np.full(len(measurements), np.nan)
+    return measurements[name].to_numpy(float)
 
 
 def _verb(tasks: tuple[str, ...], criteria: Criteria) -> np.ndarray:
