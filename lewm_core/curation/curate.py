@@ -10,6 +10,7 @@ import pandas as pd
 
 from lewm_core.curation import score
 from lewm_core.curation.bad_episodes import BadEpisodes
+from lewm_core.curation.measurements import add_measurements, measure, read_measurements
 from lewm_core.curation.selection import FLAGS, Choice, hand_picked, read_selection, select, write_selection
 from lewm_core.signals.backends import check, identity
 from lewm_core.signals.pipeline import SourceSpec, packets
@@ -25,7 +26,7 @@ class Curated:
     """What came out.
 
     rules: by which the episodes were scored. candidates: as from `score.metadata_filter`, all that the source has.
-    measurements: as from `score.add_measurements`, of those that pass. newly_measured: how many were not in the cache.
+    measurements: as from `add_measurements`, of those that pass. newly_measured: how many were not in the cache.
     scores: as from `score.score`. selection: as it stands in its file. edited: whether a person made it what it is.
     bad: episodes that cannot be read: episode, stage, reason.
     """
@@ -149,10 +150,10 @@ def _measure(spec: SourceSpec, workspace: Workspace, infos: dict[str, EpisodeInf
     """The measurements of the episodes that passed, and how many of them were made now."""
     key = digest(spec.open().fingerprint, *identity(spec.backends, spec.settings), code_digest("signals", "curation"))
     store = workspace.cache / f"measurements-{key}.csv"
-    known = score.read_measurements(store)
+    known = read_measurements(store)
     new = passed[~passed.isin(known.episode)]
     read = bad.watch("signals", lambda on_error: packets(spec, new, workspace.signals, jobs, on_error, "signals"))
-    rows = (score.measure(infos[episode.id], signals, spec.image_size) for episode, signals in read)
-    known = score.add_measurements(store, rows)
+    rows = (measure(infos[episode.id], signals, spec.image_size) for episode, signals in read)
+    known = add_measurements(store, rows)
     measurements = known[known.episode.isin(passed)]
     return measurements, int(measurements.episode.isin(new).sum())

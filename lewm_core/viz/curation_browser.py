@@ -34,7 +34,7 @@ def curation_browser(measurements: pd.DataFrame, load: Callable[[str], Packet], 
     episodes and the pilot that a person ticked. Otherwise it opens with `criteria` and `choice`.
 
     Args:
-        measurements: one row per candidate, as `curation.measure` makes them.
+        measurements: one row per candidate, as `measurements.measure` makes them.
         load: episode id -> (Episode, Signals), called for episodes that are looked at only.
         path: the selection file that *save* writes.
 

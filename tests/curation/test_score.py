@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lewm_core.curation import score
+from lewm_core.curation import measurements, score
 from lewm_core.curation.score import Criteria
 from lewm_core.signals.extraction import Signals
 from lewm_core.sources.episode import EpisodeInfo
@@ -31,7 +31,7 @@ TASK = "put the carrot on the plate"
 
 
 def measured(task=TASK, length=T, id="e", **changes) -> dict:
-    return score.measure(EpisodeInfo(id, task, length), dataclasses.replace(good_signals(), **changes), SIZE)
+    return measurements.measure(EpisodeInfo(id, task, length), dataclasses.replace(good_signals(), **changes), SIZE)
 
 
 def scored(criteria=None, **changes) -> pd.Series:
@@ -97,7 +97,7 @@ def test_length_part(length, value):
 
 def test_motion_is_a_path_length_over_visible_steps_at_the_reference_size():
     signals = good_signals()
-    assert score.path_lengths(signals) == pytest.approx(19 * 2, rel=1e-5)
+    assert measurements.path_lengths(signals) == pytest.approx(19 * 2, rel=1e-5)
     assert measured()["motion_95"] == pytest.approx(19 * 2 * 2, rel=1e-5)
     seen = signals.visible_fg.copy()
     seen[10:] = False
@@ -187,14 +187,14 @@ def test_the_score_of_many_at_once_is_that_of_each_alone_and_of_plain_words(tmp_
     rng = np.random.default_rng(4)
     found = [random_signals(rng) for _ in range(12)]
     infos = [EpisodeInfo(f"e{i}", TASK, int(rng.integers(10, 60))) for i in range(len(found))]
-    rows = [score.measure(info, signals, SIZE) for info, signals in zip(infos, found, strict=True)]
+    rows = [measurements.measure(info, signals, SIZE) for info, signals in zip(infos, found, strict=True)]
     criteria = [Criteria(), Criteria(min_length=20, min_motion=30.0, max_coverage=0.1, max_variation=0.4,
                                      motion_percentile=50.0, min_depth_range=3.0, weight_verb=0.0, weight_motion=5.0)]
-    score.add_measurements(tmp_path / "kept.csv", iter(rows[:7]), batch=5)
-    table = score.add_measurements(tmp_path / "kept.csv", iter(rows[7:]), batch=2)
+    measurements.add_measurements(tmp_path / "kept.csv", iter(rows[:7]), batch=5)
+    table = measurements.add_measurements(tmp_path / "kept.csv", iter(rows[7:]), batch=2)
     assert table.episode.tolist() == [info.id for info in infos]
     for c in criteria:
-        together = score.score(score.read_measurements(tmp_path / "kept.csv"), c)
+        together = score.score(measurements.read_measurements(tmp_path / "kept.csv"), c)
         for i, info in enumerate(infos):
             alone = score.score(pd.DataFrame([rows[i]]), c)
             pd.testing.assert_frame_equal(together.iloc[[i]].reset_index(drop=True), alone, check_exact=True,
@@ -204,11 +204,11 @@ def test_the_score_of_many_at_once_is_that_of_each_alone_and_of_plain_words(tmp_
 
 def test_measurements_survive_the_disk_number_for_number(tmp_path):
     path = tmp_path / "measurements.csv"
-    assert score.read_measurements(path).empty and score.add_measurements(path, []).empty and not path.exists()
+    assert measurements.read_measurements(path).empty and measurements.add_measurements(path, []).empty and not path.exists()
     rows = [measured(id="007", task="NA"), measured(id="b", task="", mask=None, tracks_fg=None),
             measured(id="c", mask=np.zeros((T, SIZE, SIZE), bool))]
-    kept = score.add_measurements(path, rows)
-    pd.testing.assert_frame_equal(score.read_measurements(path), kept, check_exact=True)
+    kept = measurements.add_measurements(path, rows)
+    pd.testing.assert_frame_equal(measurements.read_measurements(path), kept, check_exact=True)
     assert kept.task.tolist() == ["NA", "", TASK] and kept.episode[0] == "007" and np.isinf(kept.variation[2])
 
 

@@ -24,6 +24,7 @@ import pytest
 from nbclient import NotebookClient
 
 from lewm_core.curation import score, selection
+from lewm_core.curation.measurements import read_measurements
 from lewm_core.runner.execute import PRIVATE, to_html
 from lewm_core.signals import geometry
 from lewm_core.signals.backends import SIMULATOR
@@ -270,7 +271,8 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
 
 
 CURATION = f"""\
-from lewm_core.curation import score as curation
+from lewm_core.curation.measurements import add_measurements, measure
+from lewm_core.curation.score import Criteria
 from lewm_core.viz.curation_browser import curation_browser
 from lewm_core.curation.selection import Choice
 from lewm_core.signals.backends import SIMULATOR
@@ -282,8 +284,8 @@ infos = list(source.infos())
 loaded = {{info.id: source.load(info.id) for info in infos}}
 found = {{id: (episode, extract(episode, SIMULATOR)) for id, episode in loaded.items()}}
 path = "measurements.csv"
-table = curation.add_measurements(path, [curation.measure(info, found[info.id][1], 32) for info in infos])
-curation_browser(table, found.get, "selection.csv", curation.Criteria(min_length=1, max_length=60), Choice(6, 4, 2))
+table = add_measurements(path, [measure(info, found[info.id][1], 32) for info in infos])
+curation_browser(table, found.get, "selection.csv", Criteria(min_length=1, max_length=60), Choice(6, 4, 2))
 """
 
 
@@ -295,7 +297,7 @@ def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
         table = page.locator(".jp-OutputArea-output:has(button:text-is('save'))")
         lines = table.locator(".widget-hbox:visible:has(> .widget-checkbox)")
         expect(lines).to_have_count(6, timeout=60_000)
-        measured = score.read_measurements(tmp_path / "measurements.csv")
+        measured = read_measurements(tmp_path / "measurements.csv")
 
         def order(criteria: score.Criteria) -> list[str]:
             return selection.select(score.score(measured, criteria), selection.Choice(6, 4, 2)).episode.tolist()
