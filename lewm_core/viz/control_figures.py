@@ -1,7 +1,7 @@
 """Figures of the controls: is the sign flip real, and what is it made of?
 
-Each function takes tables and returns a Matplotlib figure. What the paper reports is a star. `split=None` takes the
-episode split where episodes were held out, else the window split.
+Functions from tables to Matplotlib figures. What the paper reports is a star. `split=None` takes the episode split
+where episodes were held out, else the window split.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullFormatter, PercentFormatter
 
-from lewm_core.conditions import condition, in_order
+from lewm_core.conditions import ALL, FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, condition, in_order
 from lewm_core.stats import paper
 from lewm_core.stats.scaling import Crossing
 from lewm_core.viz import draw, style
-from lewm_core.viz.style import OTHER_COLOURS, SPLIT, colour, rows_where
+from lewm_core.viz.style import SPLIT, colour, rows_where
 
-FAMILY = {"C": "#00785D", "C-rnd": "#D55E00", "C-ff": "#CC79A7"}  # regions: colours of families, not of conditions
-ROUTES = {"cls": "CLS\nhead", "patch": "patch\nhead", "pp": "patch\npredictor"}  # how a signal reaches the model
+REGIONS = {"": "in the mask", RANDOM: RANDOM, FULL_FRAME: FULL_FRAME}  # families of regions, by what a control varies
+REGION_COLOURS = {"in the mask": "#00785D", RANDOM: "#D55E00", FULL_FRAME: "#CC79A7"}
+ROUTES = {  # how a signal reaches the model, by what a control varies
+    "": "CLS\nhead", PATCH_HEAD: "patch\nhead", PATCH_PREDICTOR: "patch\npredictor",
+}
 NO_RUNS = "no condition but the baseline"
 
 
@@ -35,7 +37,7 @@ def effect_against_size(crossings: Mapping[str, Crossing], changes: pd.DataFrame
     """
     if not crossings:
         return style.empty_figure(NO_RUNS)
-    split = split or _first_split(changes)
+    split = split or style.first_split(changes)
     seeds = changes[(changes.metric == metric) & (changes.split == split) & changes.scale.isin(list(sizes))]
     names = in_order(crossings)
     fig, axes = style.new_figure(3.7 * len(names) + 0.8, 4.6, 1, len(names), sharey=True)
@@ -84,6 +86,7 @@ def _draw_crossing(ax: Axes, crossing: Crossing, name: str) -> None:
 
 
 def _crosses(crossing: Crossing) -> str:
+    """Where an effect crosses zero, in words."""
     if not 0 < crossing.size < np.inf:
         return "no crossing"
     return f"crosses 0 at {crossing.size:.0f}" + ("" if crossing.shown else ", within noise")
@@ -97,7 +100,7 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
     changes, summary: as from paired.paired_change and paired.summarise. arms: their scales to be drawn, from above.
     """
     style.need(changes, "effects by arm", ["condition", "scale", "seed", "split", "metric", "change"])
-    split = split or _first_split(changes)
+    split = split or style.first_split(changes)
     seeds, means = (rows_where(t, metric=metric, split=split) for t in (changes, summary))
     seeds, means = (t[t.scale.isin(list(arms))] for t in (seeds, means))
     if means.empty:
@@ -121,46 +124,47 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
     return fig
 
 
-def _first_split(table: pd.DataFrame) -> str:
-    return next(iter(style.splits_of(table)), "episode")
-
-
 @style.styled
 def area_families(table: pd.DataFrame, metric: str = "mse") -> Figure:
     """Effect against supervised area for families of regions: in the mask, as large at random, and so on.
 
-    table: columns family ("C", "C-rnd", "C-ff", …), condition, area (share of the frame, above 0), mean, low, high
-    (per cent, as from paired.summarise). A condition of the family "" (B) belongs to none and stands alone.
+    table: columns condition, area (share of the frame, above 0), mean, low, high (per cent, as from paired.summarise).
+    A condition that does not supervise a region (B) stands alone.
     """
-    style.need(table, "areas", ["family", "condition", "area", "mean", "low", "high"])
+    style.need(table, "areas", ["condition", "area", "mean", "low", "high"])
     if table.empty:
         return style.empty_figure("no condition that supervises depth")
-    families = [f for f in dict.fromkeys(table.family) if f]
+    series = table.condition.map(_region)
+    names = [name for name in dict.fromkeys(series) if name in REGION_COLOURS]
     fig, axes = style.new_figure(7.2, 4.8)
     ax, reported = axes[0, 0], paper.reported(2)
     draw.zero_line(ax)
-    for i, family in enumerate([*families, ""]):
-        rows = table[table.family == family].sort_values("area")
-        if rows.empty:
-            continue
-        shade = FAMILY.get(family, OTHER_COLOURS[i % 4]) if family else colour(rows.condition.iloc[0])
-        shift = 1.08 ** (i - (len(families) - 1) / 2) if family else 1
-        ax.plot(rows.area * shift, rows["mean"], color=shade, linewidth=1.3 if family else 0, marker="o", markersize=8,
-                label=family or ", ".join(rows.condition), gid=f"{family or 'alone'}/mean")
+    for name in [*names, *(n for n in dict.fromkeys(series) if n not in names)]:
+        rows = table[series == name].sort_values("area")
+        alone = name not in names
+        shade = colour(name) if alone else REGION_COLOURS[name]
+        shift = 1.0 if alone else 1.08 ** (names.index(name) - (len(names) - 1) / 2)
+        ax.plot(rows.area * shift, rows["mean"], color=shade, linewidth=0 if alone else 1.3, marker="o", markersize=8,
+                label=name, gid=f"{name}/mean")
         for row in rows.itertuples():
-            draw.effect(ax, row.area * shift, row, shade, row.condition)
-            draw.paper_star(ax, row.area * shift, reported, row.condition, row.condition)
-            if i == 0 or not family:  # the others stand beside their partners
-                ax.annotate(row.condition, (row.area * shift, np.nanmax([row.mean, row.high])), xytext=(0, 4),
-                            ha="center", textcoords="offset points", fontsize=8, color=shade, fontweight="bold")
-    ax.set_xscale("log")
-    ax.margins(x=0.1, y=0.14)
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set(xlabel="share of the frame that is supervised (log scale)",
-           ylabel=f"change in {style.metric_label(metric)} against A (%)")
-    draw.legend(fig, [*draw.labelled(ax), draw.paper_key(2)], 5)
+            x = row.area * shift
+            draw.effect(ax, x, row, shade, row.condition)
+            draw.paper_star(ax, x, reported, row.condition, row.condition)
+            if alone or name == names[0]:  # the others stand beside their partners
+                ax.annotate(row.condition, (x, np.nanmax([row.mean, row.high])), xytext=(0, 4), ha="center",
+                            textcoords="offset points", fontsize=8, color=shade, fontweight="bold")
+    draw.share_axis(ax)
+    ax.set_ylabel(f"change in {style.metric_label(metric)} against A (%)")
+    draw.legend(fig, [*draw.labelled(ax), draw.paper_key(2)], 3)
     return fig
+
+
+def _region(name: str) -> str:
+    """The family of regions that a condition supervises; its own name if it supervises none of them."""
+    known = ALL.get(name)
+    if known is None or known.family != "mask":
+        return name
+    return REGIONS.get(known.variant, name)
 
 
 @style.styled
@@ -202,12 +206,12 @@ def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame, split: str | Non
     """
     style.need(changes, "changes", ["condition", "scale", "split", "change"])
     style.need(summary, "summary", ["condition", "scale", "split", "mean", "low", "high", "n"])
-    split = split or _first_split(summary)
+    split = split or style.first_split(summary)
     means, seeds = (rows_where(t, split=split) for t in (summary, changes))
-    columns = _by_signal(means.condition)
+    columns = _by_family(means.condition)
     if not columns:
         return style.empty_figure("no condition that supervises depth or tracks by another route")
-    scales = style.scales_of(means)
+    scales, families = style.scales_of(means), dict.fromkeys(condition(name).family for name in columns)
     fig, axes = style.new_figure(4.6 * len(scales) + 0.8, 4.6, 1, len(scales), sharey=True)
     for ax, scale in zip(axes[0], scales, strict=True):
         draw.zero_line(ax)
@@ -216,30 +220,30 @@ def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame, split: str | Non
             for row in rows_where(means, condition=name, scale=scale).itertuples():
                 draw.effect(ax, x, row, colour(name), gid)
                 draw.seed_dots(ax, x - 0.14, rows_where(seeds, condition=name, scale=scale), colour(name), gid)
-        ax.set_xticks(list(columns.values()), [f"{name}\n{_route(name)}" for name in columns])
+        labels = [f"{name}\n{ROUTES.get(condition(name).variant, '')}" for name in columns]
+        ax.set_xticks(list(columns.values()), labels)
         ax.set_xlim(-0.6, max(columns.values()) + 0.6)
         ax.grid(axis="x", visible=False)
-        ax.set_title(f"{scale}: depth (B) and tracks (D) by route")
-    baselines = dict.fromkeys(condition(name).baseline for name in columns)
-    against = ", ".join(f"{b} for {'pp' if b == 'A-pp' else 'the others'}" for b in baselines)
-    axes[0, 0].set_ylabel(f"change in next-latent MSE against the baseline (%)\n{against}", fontsize=9)
+        ax.set_title(f"{scale}: {' and '.join(families)} by route")
+    against = []
+    for baseline in dict.fromkeys(condition(name).baseline for name in columns):
+        against.append(f"{baseline} for {condition(baseline).variant or 'the others'}")
+    axes[0, 0].set_ylabel(f"change in next-latent MSE against the baseline (%)\n{', '.join(against)}", fontsize=9)
     told = f"mean and 95 % interval ({draw.n_label(means.n)}), {SPLIT[split]}"
     draw.legend(fig, [draw.seed_key(), draw.mean_key(told)], 2)
     return fig
 
 
-def _by_signal(names: pd.Series) -> dict[str, float]:
-    """The place of each condition on the axis: first those with depth, then, after a gap, those with tracks."""
-    ordered = in_order(names)
-    groups = [[n for n in ordered if n.split("-")[0] == signal] for signal in ("B", "D")]
+def _by_family(names: pd.Series) -> dict[str, float]:
+    """The place of each condition on the axis, with a gap between one family (depth, tracks) and the next."""
+    groups: dict[str, list[str]] = {}
+    for name in in_order(names):
+        if condition(name).terms:  # a baseline supervises nothing
+            groups.setdefault(condition(name).family, []).append(name)
     places, x = {}, 0.0
-    for group in filter(None, groups):
+    for group in groups.values():
         for name in group:
             places[name] = x
             x += 1
         x += 0.5
     return places
-
-
-def _route(name: str) -> str:
-    return ROUTES[name.partition("-")[2] or "cls"]

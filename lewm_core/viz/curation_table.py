@@ -11,7 +11,7 @@ import pandas as pd
 from ipywidgets import Layout
 
 from lewm_core.curation.score import PARTS
-from lewm_core.viz.widgets import jpeg
+from lewm_core.viz.pixels import jpeg
 
 COLUMNS = {"rank": 50, "set": 44, "score": 84, **dict.fromkeys(PARTS, 70), "frames": 58}  # px; the task takes the rest
 WIDTH = {"keep": 48, "pilot": 48, "episode": 150}  # px of what can be clicked

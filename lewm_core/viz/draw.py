@@ -12,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from lewm_core.viz.style import rows_where
 
@@ -147,6 +147,15 @@ def sizes_axis(ax: Axes, ticks: Sequence[float]) -> None:
     ax.minorticks_off()
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.margins(x=0.1)
+
+
+def share_axis(ax: Axes) -> None:
+    """A logarithmic x axis of shares of the frame, in per cent."""
+    ax.set_xscale("log")
+    ax.margins(x=0.12, y=0.16)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("share of the frame that is supervised (log scale)")
 
 
 def log_axis(ax: Axes) -> None:

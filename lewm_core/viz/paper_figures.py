@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from lewm_core.conditions import CONDITIONS, in_order
 from lewm_core.stats import paper
@@ -20,7 +19,6 @@ from lewm_core.utils.errors import InputError
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import SPLIT, colour, rows_where, splits_of
 
-MASK_FAMILY = ("B", "C1", "C2", "C3", "C4")  # of Figure 2
 STATISTICS = ("n", "mean", "low", "high", "p", "p_holm")  # of paired.summarise
 
 
@@ -46,9 +44,10 @@ def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame 
 @style.styled
 def figure2(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame | None = None,
             scale: str = "pilot") -> Figure:
-    """Figure 2: the same for the mask family: full frame (B, C4) and inside the mask (C1, C2, C3). Args: as figure1."""
+    """Figure 2: the same for depth by region: full frame (B, C4) and inside the mask (C1, C2, C3). Args: as figure1."""
     fig, axes = style.new_figure(8, 5.2)
-    _changes_axis(axes[0, 0], changes, summary, MASK_FAMILY, scale, paper.reported(2, scale), skipped)
+    names = [name for name, condition in CONDITIONS.items() if condition.family in ("depth", "mask")]
+    _changes_axis(axes[0, 0], changes, summary, names, scale, paper.reported(2, scale), skipped)
     axes[0, 0].set_title(f"Where depth is supervised: change in {_metric(summary)} against A, {scale}")
     _legend(fig, summary[summary.scale == scale], 2)
     return fig
@@ -66,7 +65,7 @@ def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float], scal
     """
     if not areas:
         return style.empty_figure("no condition that supervises depth")
-    split = split or next(iter(splits_of(summary)), "episode")
+    split = split or style.first_split(summary)
     rows = rows_where(summary, scale=scale, split=split)
     names, reported = in_order(areas), paper.reported(2, scale)
     fig, axes = style.new_figure(7, 4.8)
@@ -80,10 +79,8 @@ def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float], scal
         draw.paper_star(ax, x, reported, name, name)
         ax.annotate(name, (x, 0), xycoords=("data", "axes fraction"), xytext=(0, 4 + 11 * (i % 2)),
                     textcoords="offset points", ha="center", color=colour(name), fontweight="bold")
-    ax.set_xscale("log")
-    ax.margins(x=0.12, y=0.16)
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    ax.set(xlabel="share of the frame that is supervised (log scale)", ylabel=f"change in {_metric(summary)} (%)")
+    draw.share_axis(ax)
+    ax.set_ylabel(f"change in {_metric(summary)} (%)")
     ax.set_title(f"Benefit against supervised area, {scale}, {SPLIT[split]}")
     _legend(fig, rows, 2, seeds=False)
     return fig

@@ -27,11 +27,11 @@ STYLE = {
     "legend.fontsize": 9, "legend.frameon": False, "figure.titlesize": 12, "figure.titleweight": "bold",
     "svg.fonttype": "none", "svg.hashsalt": "lewm",
 }
-COLOURS = {  # after Okabe and Ito; the C family is one hue from light to dark
-    "A": "#444444", "B": "#0072B2", "C1": "#7CCBB2", "C2": "#35A98B", "C3": "#00785D", "C4": "#004A39",
-    "D": "#D55E00", "D-fg": "#E69F00", "E": "#CC79A7", "F": "#56B4E9", "G": "#8A7A00",
+COLOURS = {  # of each family of conditions, in the order of the table; after Okabe and Ito, masks in one hue
+    "baseline": ("#444444",), "depth": ("#0072B2",), "mask": ("#7CCBB2", "#35A98B", "#00785D", "#004A39"),
+    "tracks": ("#D55E00", "#E69F00"), "depth + tracks": ("#CC79A7",), "centroid": ("#56B4E9",), "shape": ("#8A7A00",),
 }
-OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions that the table of the paper does not have
+OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions beyond these
 PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
 GREY = "0.55"
 SPLIT = {"episode": "episode split", "window": "window split (the paper's)"}
@@ -91,10 +91,19 @@ def add_caption(fig: Figure, text: str) -> Figure:
     return fig
 
 
-def colour(condition: str) -> str:
-    """The colour of a condition, the same in every figure; a control has that of the condition that it varies."""
-    varied = condition.partition("-")[0]
-    return COLOURS.get(condition) or COLOURS.get(varied) or OTHER_COLOURS[sum(map(ord, condition)) % len(OTHER_COLOURS)]
+def colour(name: str) -> str:
+    """The colour of a condition, the same in every figure: a shade of its family's. A control has that of the condition
+    that it varies; what no table of conditions has ("base"), or a family has no shade for, has one of OTHER_COLOURS."""
+    known = ALL.get(name)
+    if known is not None and known.control_of:
+        return colour(known.control_of)
+    if known is not None:
+        members = [c.name for c in ALL.values() if c.family == known.family and not c.control_of]
+        shades = COLOURS.get(known.family, ())
+        place = members.index(name)
+        if place < len(shades):
+            return shades[place]
+    return OTHER_COLOURS[sum(map(ord, name)) % len(OTHER_COLOURS)]
 
 
 def title(condition: str) -> str:
@@ -115,6 +124,11 @@ def metric_label(metric: str) -> str:
 def splits_of(table: pd.DataFrame) -> list[str]:
     """The kinds of validation split that a table has, the episode split first."""
     return [s for s in SPLIT if s in set(table.split)]
+
+
+def first_split(table: pd.DataFrame) -> str:
+    """The split that a figure of one split shows: the episode split where episodes were held out."""
+    return next(iter(splits_of(table)), "episode")
 
 
 def scales_of(table: pd.DataFrame) -> list[str]:

@@ -14,7 +14,8 @@ from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.signals.quality import MOVING
 from lewm_core.sources.episode import Episode, Source
 from lewm_core.utils.errors import InputError
-from lewm_core.viz.images import DARK, draw_mask, draw_tracks, enlarge
+from lewm_core.viz.images import DARK
+from lewm_core.viz.pixels import draw_mask, draw_tracks, enlarge
 
 GAP = 3  # px between pictures
 

@@ -11,15 +11,15 @@ import html
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import cv2
 import ipywidgets as widgets
 import numpy as np
 
+from lewm_core.conditions import DILATIONS
 from lewm_core.signals import geometry
 from lewm_core.signals.extraction import Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError, pick
-from lewm_core.viz import images as pictures
+from lewm_core.viz import images, pixels
 
 Packet = tuple[Episode, Signals]
 DISPLAY_SIZE = 448  # px, the least width at which frames are shown
@@ -27,17 +27,7 @@ ALL = "all columns"
 STATIC_FRAMES = 8  # pictures in the static stand-in
 QUERIES = {"uniform": ("tracks", "visible"), "foreground-biased": ("tracks_fg", "visible_fg")}
 REGIONS = {"object mask, full resolution": None,
-           "C1: tight, 56×56": 0, "C2: + 8 px, 56×56": 8, "C3: + 20 px, 56×56": 20}
-
-
-def png(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB as a PNG, compressed lightly for speed."""
-    return cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-
-
-def jpeg(image: np.ndarray, quality: int = 88) -> bytes:
-    """(H, W, 3) uint8 RGB as a JPEG, for pictures that stay in a notebook."""
-    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+           **{f"{name}: mask + {px} px, 56×56": px for name, px in DILATIONS.items()}}
 
 
 def static_slider_html(images: Sequence[bytes], labels: Sequence[str], alt: str = "picture") -> str:
@@ -63,7 +53,7 @@ def static_slider_html(images: Sequence[bytes], labels: Sequence[str], alt: str 
 
 
 def without_widget_state(notebook):
-    """`notebook` (an nbformat node) without saved widget state, so that its HTML export shows the static pictures.
+    """`notebook` (an nbformat node) without saved widget state, so that its HTML export shows the static images.
 
     With the state in it, an export asks the network for a widget manager and shows nothing offline.
     """
@@ -108,12 +98,12 @@ class Inspector(WithStandIn):
     def _refresh(self, change=None) -> None:
         with self._drawing:  # so that the last to draw has read the values last
             picture, text = self.draw(**self.values())
-            self.image.value, self.text.value = png(picture), html.escape(text)
+            self.image.value, self.text.value = pixels.png(picture), html.escape(text)
 
     def static_html(self) -> str:
         """The stand-in: a slider over pictures of the settings that `static` lists."""
         drawn = [self.draw(**{**self.values(), **setting}) for setting in self._static()]
-        return static_slider_html([jpeg(picture) for picture, _ in drawn], [text for _, text in drawn])
+        return static_slider_html([pixels.jpeg(picture) for picture, _ in drawn], [text for _, text in drawn])
 
 
 def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
@@ -134,11 +124,11 @@ def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
         text = f"{episode}, frame {frame} of {len(data.frames)}: {data.task}"
         if tracks is None or (on_object and signals.mask is None):
             reason = signals.missing[name if tracks is None else "mask"]
-            return pictures.enlarge(data.frames[frame], zoom), f"{text} · {reason}"
+            return pixels.enlarge(data.frames[frame], zoom), f"{text} · {reason}"
         mask = signals.mask[frame] if on_object else None
-        n = len(pictures.shown_points(tracks, visible, frame, mask))
+        n = len(pixels.shown_points(tracks, visible, frame, mask))
         where = " on the object" if on_object else ""
-        return (pictures.draw_tracks(data.frames[frame], tracks, visible, frame, trail, mask, zoom),
+        return (pixels.draw_tracks(data.frames[frame], tracks, visible, frame, trail, mask, zoom),
                 f"{text} · {n} of {tracks.shape[1]} points visible{where} ({queries} queries)")
 
     controls = _episode_and_frame(load, ids) | {
@@ -162,11 +152,11 @@ def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
         zoom = _zoom(data)
         text = f"{episode}, frame {frame} of {len(data.frames)}: {data.task}"
         if signals.mask is None:
-            return pictures.enlarge(data.frames[frame], zoom), f"{text} · {signals.missing['mask']}"
+            return pixels.enlarge(data.frames[frame], zoom), f"{text} · {signals.missing['mask']}"
         mask = signals.mask[frame]
         if REGIONS[region] is not None:
             mask = geometry.dilate(geometry.to_supervision(mask[None]), REGIONS[region])[0]
-        return (pictures.draw_mask(data.frames[frame], mask, opacity, zoom),
+        return (pixels.draw_mask(data.frames[frame], mask, opacity, zoom),
                 f"{text} · {region}: {mask.mean():.1%} of the frame")
 
     controls = _episode_and_frame(load, ids) | {
@@ -178,10 +168,10 @@ def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
                                               for region in (list(REGIONS)[0], list(REGIONS)[-1])])
 
 
-def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[pictures.RolloutColumn], Sequence[int]]]) -> Inspector:
+def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[images.RolloutColumn], Sequence[int]]]) -> Inspector:
     """Pick an episode, a rollout step and a column and see it beside the ground truth.
 
-    rollouts: episode id -> (columns, steps) as for pictures.rollout_strip, ground truth first; the same column names
+    rollouts: episode id -> (columns, steps) as for images.rollout_strip, ground truth first; the same column names
         for every episode.
     """
     if not rollouts:
@@ -194,7 +184,7 @@ def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[pictures.RolloutColumn
         i = min(step, len(steps)) - 1
         known = {c.name: c for c in columns}
         shown = columns if column == ALL else [columns[0], pick(known, column, f"column of {episode}")]
-        picture = pictures.rollout_row(shown, steps, i, 160 if column == ALL else 320)
+        picture = images.rollout_row(shown, steps, i, 160 if column == ALL else 320)
         return picture, f"{episode}, rollout step +{steps[i]}"
 
     controls = {

@@ -54,12 +54,12 @@ def test_effects_by_arm_draw_means_where_their_arms_stand(changes):
 
 
 def test_area_families_and_weight_curve_draw_their_means():
-    areas = pd.DataFrame([("C", "C1", 0.03, -7), ("C", "C2", 0.1, -5), ("C-rnd", "C1-rnd", 0.03, -3),
-                          ("", "B", 1.0, -9)], columns=["family", "condition", "area", "mean"])
+    areas = pd.DataFrame([("C1", 0.03, -7), ("C2", 0.1, -5), ("C1-rnd", 0.03, -3), ("B", 1.0, -9)],
+                         columns=["condition", "area", "mean"])
     fig = control_figures.area_families(areas.assign(low=areas["mean"] - 1, high=areas["mean"] + 1))
     found = artists(fig)
-    assert found["C/mean"].get_ydata().tolist() == [-7, -5] and found["alone/mean"].get_ydata().tolist() == [-9]
-    assert found["C2/paper"].get_ydata() == [paper.reported(2)["C2"]] and "C-rnd" in texts(fig)
+    assert found["in the mask/mean"].get_ydata().tolist() == [-7, -5] and found["B/mean"].get_ydata()[0] == -9
+    assert found["C2/paper"].get_ydata() == [paper.reported(2)["C2"]] and "random placement" in texts(fig)
     weights = pd.DataFrame([("B", "pilot", w, -w) for w in (1.0, 0.1, 0.01)],
                            columns=["condition", "scale", "weight", "mean"])
     fig = control_figures.weight_curve(weights.assign(low=-2, high=2), used=0.1)
@@ -79,6 +79,31 @@ def test_every_route_is_drawn_at_its_mean():
         assert drawn[f"{row.condition}/{row.scale}/mean"].get_ydata() == [row.mean]
         assert len(drawn[f"{row.condition}/{row.scale}/seeds"].get_offsets()) == 4
     assert [ax.get_title(loc="left").split(":")[0] for ax in fig.axes] == ["pilot", "full"]
+
+
+@pytest.mark.parametrize("rows", ["none", "one seed", "window split only"])
+def test_any_choice_is_drawn_or_said_not_to_be_run(changes, rows):
+    if rows == "none":
+        some = changes.iloc[:0]
+    elif rows == "one seed":
+        some = changes[changes.seed == 0]
+    else:
+        some = changes.assign(split="window")
+    summary = paired.summarise(some)
+    names = list(dict.fromkeys(some.condition))
+    split = "episode" if some.empty else some.split.iloc[0]
+    crossings = {c: scaling.crossing(some, SIZES, np.random.default_rng(0), c, split=split) for c in names}
+    areas = summary[summary.scale == "pilot"].assign(area=0.1)
+    weights = summary[summary.scale == "pilot"].assign(weight=0.1)
+    figures = [control_figures.effect_against_size(crossings, some, SIZES),
+               control_figures.effects_by_arm(some, summary, ["pilot", "full"]),
+               control_figures.area_families(areas), control_figures.weight_curve(weights),
+               control_figures.patch_effects(some, summary)]
+    for fig in figures:
+        assert ("not run: no condition" in texts(fig)) == (rows == "none")
+        assert not any(name.endswith("/interval") for name in artists(fig)) or rows != "one seed"
+    if rows == "window split only":
+        assert all("window split" in texts(fig) for fig in (figures[0], figures[1], figures[4]))
 
 
 @pytest.mark.parametrize("chart", [lambda t: control_figures.effects_by_arm(t, t, ["pilot"]),

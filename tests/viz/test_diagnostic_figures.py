@@ -61,6 +61,23 @@ def test_planning_draws_what_the_summary_says():
     assert "no task" in diagnostic_figures.planning(summarise(reach)).axes[3].get_title("left")
 
 
+@pytest.mark.parametrize(("chart", "columns"), [
+    (diagnostic_figures.probe_bars, "target tokens r2"),
+    (diagnostic_figures.capacity_curves, "series probe points error"),
+    (diagnostic_figures.rollout_distance, "step model distance"),
+    (diagnostic_figures.learning_curves, "condition seed step value"),
+    (diagnostic_figures.planning, "method metric kind factor step n value low high"),
+])
+def test_a_table_without_rows_is_said_not_to_be_run(chart, columns):
+    assert "not run: no" in texts(chart(pd.DataFrame(columns=columns.split())))
+
+
+def test_learning_curves_leave_out_conditions_that_were_not_run():
+    curves = pd.DataFrame({"condition": "A", "seed": 0, "step": [0, 5], "value": [2.0, 1.0]})
+    assert set(artists(diagnostic_figures.learning_curves(curves, conditions=["A", "B"]))) == {"A/mean"}
+    assert "not run" in texts(diagnostic_figures.learning_curves(curves, conditions=["B"]))
+
+
 @pytest.mark.parametrize("chart", [diagnostic_figures.probe_bars, diagnostic_figures.rollout_distance,
                                    diagnostic_figures.learning_curves, diagnostic_figures.capacity_curves,
                                    diagnostic_figures.planning])

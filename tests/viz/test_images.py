@@ -8,6 +8,7 @@ from lewm_core.signals.extraction import ARRAYS, Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import images as pictures
+from lewm_core.viz import pixels
 from tests.viz.drawn import texts
 
 
@@ -43,9 +44,9 @@ def test_packet_view_shows_rows_over_time_and_why_one_is_missing():
 
 def test_masked_depth_is_black_outside_the_mask():
     depth, inside = np.full((4, 4), 1.0), np.eye(4, dtype=bool)
-    image = pictures.draw_depth(depth, 0.5, 2.0, inside)
+    image = pixels.draw_depth(depth, 0.5, 2.0, inside)
     assert (image[~inside] == 0).all() and image[inside].any(-1).all()
-    near, far = pictures.draw_depth(np.array([[0.5, 2.0]]), 0.5, 2.0)[0].astype(int).sum(-1)
+    near, far = pixels.draw_depth(np.array([[0.5, 2.0]]), 0.5, 2.0)[0].astype(int).sum(-1)
     assert near > far
 
 

@@ -31,7 +31,7 @@ from lewm_core.signals.backends import SIMULATOR
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils.workspace import ROOT
-from lewm_core.viz import images, widgets
+from lewm_core.viz import images, pixels, widgets
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (the extra `dev`)")
 expect = sync_api.expect
@@ -48,8 +48,7 @@ CELLS = [
 from lewm_core.signals.backends import SIMULATOR
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
-from lewm_core.viz import images as pictures
-from lewm_core.viz import widgets
+from lewm_core.viz import images, widgets
 
 source = Tabletop(**{SOURCE})
 loaded = [source.load(info.id) for info in source.infos()]
@@ -58,8 +57,8 @@ episodes = {{e.id: (e, extract(e, SIMULATOR)) for e in loaded}}""",
     "widgets.inspect_masks(episodes)",
     """\
 first = loaded[0]
-columns = [pictures.RolloutColumn("ground truth", first.frames[1:4]),
-           pictures.RolloutColumn("persistence", first.frames[[0, 0, 0]])]
+columns = [images.RolloutColumn("ground truth", first.frames[1:4]),
+           images.RolloutColumn("persistence", first.frames[[0, 0, 0]])]
 widgets.inspect_rollout({first.id: (columns, [1, 2, 3])})""",
 ]
 
@@ -168,7 +167,7 @@ def decoded(png: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def pixels(image) -> np.ndarray:
+def pixels_of(image) -> np.ndarray:
     """(H, W, 3) uint8: the pixels of an <img> as the browser has decoded them."""
     url = image.evaluate("""async image => {
         await image.decode();
@@ -185,7 +184,7 @@ def drawn_tracks(packet: widgets.Packet, frame: int, queries: str = "foreground-
     episode, found = packet
     tracks, visible = (getattr(found, name) for name in widgets.QUERIES[queries])
     mask = found.mask[frame] if on_object else None
-    return images.draw_tracks(episode.frames[frame], tracks, visible, frame, trail, mask, ZOOM)
+    return pixels.draw_tracks(episode.frames[frame], tracks, visible, frame, trail, mask, ZOOM)
 
 
 def test_the_exported_page_works_offline(episodes, notebook, tmp_path):
@@ -210,7 +209,7 @@ def test_the_exported_page_works_offline(episodes, notebook, tmp_path):
         slider.focus()
         for t in times:
             expect(tracks.locator("figure:visible")).to_contain_text(f"frame {t} of {length}")
-            at = pixels(picture)
+            at = pixels_of(picture)
             assert np.abs(drawings - at).mean((1, 2, 3)).argmin() == t  # a JPEG is not exact
             assert picture.bounding_box()["width"] == at.shape[1] == widgets.DISPLAY_SIZE  # not rescaled
             page.keyboard.press("ArrowRight")
@@ -234,7 +233,7 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
         def shows(inspector, text: str, drawing: np.ndarray) -> None:
             expect(inspector.locator(".widget-html-content").last).to_contain_text(text)
             image = inspector.locator("img.widget-image")
-            until(lambda: np.array_equal(pixels(image), drawing))
+            until(lambda: np.array_equal(pixels_of(image), drawing))
             assert image.bounding_box()["width"] == drawing.shape[1]  # not rescaled
 
         def press(inspector, name: str, key: str, times: int = 1) -> None:
@@ -261,7 +260,7 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
         region = list(widgets.REGIONS)[-1]
         control(masks, "region").locator("select").select_option(label=region)
         mask = geometry.dilate(geometry.to_supervision(packet[1].mask[:1]), widgets.REGIONS[region])[0]
-        shows(masks, region, images.draw_mask(packet[0].frames[0], mask, 0.5, ZOOM))
+        shows(masks, region, pixels.draw_mask(packet[0].frames[0], mask, 0.5, ZOOM))
 
         frames = packet[0].frames
         columns = [images.RolloutColumn("ground truth", frames[1:4]),
@@ -318,7 +317,7 @@ def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
         first, last = order(moved)[0], order(moved)[-1]
         lines.first.locator("button").click()
         expect(table.locator("img.widget-image")).to_be_visible(timeout=30_000)
-        assert pixels(table.locator("img.widget-image")).std() > 20
+        assert pixels_of(table.locator("img.widget-image")).std() > 20
         lines.first.locator("input").nth(0).click()  # drop the best
         expect(table.get_by_text("dropped 1")).to_be_visible(timeout=30_000)
         lines.last.locator("input").nth(1).click()  # the last into the pilot

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lewm_core.conditions import CONDITIONS
+from lewm_core.conditions import CONDITIONS, Condition
 from lewm_core.stats import paired, paper
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import paper_figures, style
@@ -133,3 +133,45 @@ def test_study_table_holds_every_number(study):
                            "and statistic == 'low'").value
     assert value == row.low
     assert table[table.statistic == "skipped"].note.item() == REASON
+
+
+CHOICES = {"A": ["A"], "A and D": ["A", "D"], "masks and one's own": ["A", "B", "C3", "mine"], "all": [*CONDITIONS]}
+
+
+@pytest.mark.parametrize("splits", [["window"], ["episode", "window"]])
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("choice", CHOICES)
+def test_any_choice_is_drawn_and_the_rest_is_said_not_to_be_run(choice, seeds, splits):
+    """Conditions, seeds and splits (no episode is held out) as a reader may choose them."""
+    names = CHOICES[choice]
+    rng = np.random.default_rng(0)
+    rows = [(c, scale, s, split, "mse", 1 + 0.1 * rng.normal()) for c in names for scale in ("pilot", "full")
+            for s in range(seeds) for split in splits]
+    results = pd.DataFrame(rows, columns=style.COLUMNS)
+    changes = paired.paired_change(results, split=["episode", "window"])
+    summary = paired.summarise(changes)
+    areas = {c: 0.1 for c in ("B", "C3") if c in names}
+    auxiliary = [c for c in names if c != "A"]
+    figures = {"1": paper_figures.figure1(changes, summary), "2": paper_figures.figure2(changes, summary),
+               "3": paper_figures.figure3(changes, summary, conditions=auxiliary),
+               "bars": paper_figures.scale_bars(results), "area": paper_figures.benefit_against_area(summary, areas)}
+    drawn = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/mean")}
+    absent = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/absent")}
+    assert drawn == set(auxiliary) and absent == set(CONDITIONS) - set(names)
+    for fig in figures.values():
+        assert seeds > 1 or not any(name.endswith("/interval") for name in artists(fig))
+    assert ("not run: no condition" in texts(figures["3"])) == (not auxiliary)
+    assert ("not run: no condition" in texts(figures["area"])) == (not areas)
+    table = paper_figures.study_table(changes, summary, 1)
+    assert (table.statistic == "seed").sum() == len(changes)
+
+
+def test_a_row_added_to_the_conditions_is_a_bar_in_figure_1(study, monkeypatch):
+    monkeypatch.setitem(CONDITIONS, "H", Condition("H", "sounds of the scene", "sound"))
+    extra = study.results[study.results.condition == "B"].assign(condition="H")
+    changes = paired.paired_change(pd.concat([study.results, extra]))
+    fig = paper_figures.figure1(changes, paired.summarise(changes))
+    mean = artists(fig)["H/pilot/episode/mean"]
+    assert mean.get_color() in style.OTHER_COLOURS and ticks(fig.axes[0])[-1] == "H"
+    assert "sounds of the scene" in texts(fig)
+    assert "H/pilot/absent" in artists(paper_figures.figure1(study.changes, study.summary))

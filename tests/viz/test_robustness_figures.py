@@ -65,6 +65,26 @@ def test_survival_map_has_a_cell_per_claim_metric_and_split():
     assert "claim a" in texts(fig) and "claim c" not in texts(fig) and "base's space" in texts(fig)
 
 
+def test_what_was_not_run_is_said(changes):
+    """Only A, one seed, no held-out episodes, and no claim that can be tested."""
+    none = changes.iloc[:0]
+    single = changes[(changes.seed == 0) & (changes.metric == "mse") & (changes.split == "window")]
+    for part in (none, single):
+        fig = robustness_figures.power_chart(power.power_table(part), paired.summarise(part))
+        assert "not run: no condition has two seeds" in texts(fig)
+    assert "not run: no condition but the baseline" in texts(robustness_figures.metric_panels(paired.summarise(none)))
+    windows = artists(robustness_figures.metric_panels(paired.summarise(single)))
+    assert "B/mse/window/mean" in windows and "B/mse/window/interval" not in windows
+    table = pd.DataFrame([("A", "pilot", 0, "window", 4, 0.5)],
+                         columns=["condition", "scale", "seed", "split", "shared", "mse_over_static"])
+    sizes = pd.DataFrame(columns=["condition", "scale", "measure", "mean", "low", "high"])
+    assert "not run: no episode was held out" in texts(robustness_figures.leak_chart(table, sizes))
+    assert "not run: no window" in texts(robustness_figures.leak_chart(table.iloc[:0], sizes))
+    untested = pd.DataFrame([("a", "claim a", "mse", "episode", UNTESTABLE)],
+                            columns=["id", "claim", "metric", "split", "verdict"])
+    assert "not run: no claim" in texts(robustness_figures.survival_map(untested))
+
+
 @pytest.mark.parametrize("chart", [lambda t: robustness_figures.power_chart(t, t), robustness_figures.metric_panels,
                                    lambda t: robustness_figures.leak_chart(t, t), robustness_figures.survival_map])
 def test_charts_say_which_columns_they_need(chart):

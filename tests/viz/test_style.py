@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lewm_core.conditions import CONDITIONS
+from lewm_core.conditions import ALL, CONDITIONS, Condition
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import style
 from tests.viz.drawn import texts
@@ -27,10 +27,19 @@ def drawing():
     return style.add_caption(fig, "a caption")
 
 
-def test_colours_are_distinct_and_one_per_condition():
-    assert set(CONDITIONS) <= set(style.COLOURS)
-    assert len(set(style.COLOURS.values())) == len(style.COLOURS)
+def test_colours_are_distinct_and_a_control_has_that_of_what_it_varies():
+    shades = [style.colour(name) for name in CONDITIONS]
+    assert len(set(shades)) == len(shades) and not set(shades) & set(style.OTHER_COLOURS)
+    assert style.colour("C2-rnd") == style.colour("C2") and style.colour("A-pp") == style.colour("A")
     assert style.colour("mine") in style.OTHER_COLOURS
+
+
+@pytest.mark.parametrize("family", ["tracks", "sound"])
+def test_a_row_that_a_user_adds_has_a_colour_and_changes_no_other(family, monkeypatch):
+    before = {name: style.colour(name) for name in ALL}
+    monkeypatch.setitem(CONDITIONS, "H", Condition("H", "mine", family))
+    assert style.colour("H") in style.OTHER_COLOURS
+    assert {name: style.colour(name) for name in before} == before
 
 
 @pytest.fixture

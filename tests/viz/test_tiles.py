@@ -5,7 +5,7 @@ import pytest
 
 from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.sources.bridge_rlds import Bridge
-from lewm_core.viz import images, tiles
+from lewm_core.viz import pixels, tiles
 from tests.helpers import four_points as packet
 
 
@@ -33,7 +33,7 @@ def test_a_simulated_episode_has_one_camera():
 def test_the_signals_of_an_episode_are_drawn_where_they_are(missing):
     episode, signals = packet(missing=missing)
     tile = tiles.signals_tile(episode, signals)
-    plain = images.enlarge(episode.frames[-1], 4)
+    plain = pixels.enlarge(episode.frames[-1], 4)
     changed = (tile != plain).any(-1)
     assert changed[20 * 4: 32 * 4, 20 * 4: 32 * 4].all() == ("mask" not in missing)
     way = changed[38 * 4: 43 * 4, 4 * 4: 14 * 4]  # of point 2; the resting ones are not drawn

@@ -15,7 +15,7 @@ from nbconvert import HTMLExporter
 from lewm_core.signals import geometry
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import images as pictures
-from lewm_core.viz import widgets
+from lewm_core.viz import pixels, widgets
 from tests.helpers import four_points as packet
 
 SIZE, FRAMES = 56, 10
@@ -39,7 +39,7 @@ def test_moving_the_slider_shows_exactly_what_the_drawing_function_draws(episode
         for trail in (0, 4):
             inspector.controls["frame"].value = frame
             inspector.controls["trail"].value = trail
-            expected = pictures.draw_tracks(data.frames[frame], signals.tracks, signals.visible, frame, trail, zoom=8)
+            expected = pixels.draw_tracks(data.frames[frame], signals.tracks, signals.visible, frame, trail, zoom=8)
             assert np.array_equal(image(inspector), expected)
             seen.add(inspector.image.value)
     assert len(seen) == 5  # in frame 0 there is no trail yet
@@ -49,7 +49,7 @@ def test_a_point_is_drawn_at_its_pixel_and_nowhere_else():
     frame = np.zeros((SIZE, SIZE, 3), np.uint8)
     tracks = np.array([[[10.0, 40.0]]], np.float32)
     for zoom in (1, 8):
-        drawn = pictures.draw_tracks(frame, tracks, np.ones((1, 1), bool), 0, zoom=zoom).any(-1)
+        drawn = pixels.draw_tracks(frame, tracks, np.ones((1, 1), bool), 0, zoom=zoom).any(-1)
         rows, cols = np.nonzero(drawn)
         assert (cols.mean(), rows.mean()) == pytest.approx((10.5 * zoom - 0.5, 40.5 * zoom - 0.5), abs=0.15)
         assert len(rows) < 80
@@ -58,7 +58,7 @@ def test_a_point_is_drawn_at_its_pixel_and_nowhere_else():
 def test_half_pixels_are_respected():
     frame = np.zeros((SIZE, SIZE, 3), np.uint8)
     tracks = np.array([[[10.5, 39.75]]], np.float32)
-    weight = pictures.draw_tracks(frame, tracks, np.ones((1, 1), bool), 0, zoom=8).astype(float).sum(-1)
+    weight = pixels.draw_tracks(frame, tracks, np.ones((1, 1), bool), 0, zoom=8).astype(float).sum(-1)
     y, x = np.indices(weight.shape)
     assert (weight * x).sum() / weight.sum() == pytest.approx(11 * 8 - 0.5, abs=0.3)
     assert (weight * y).sum() / weight.sum() == pytest.approx(40.25 * 8 - 0.5, abs=0.3)
@@ -68,17 +68,17 @@ def test_the_trail_follows_the_track_and_breaks_where_the_point_was_lost():
     frame = np.zeros((SIZE, SIZE, 3), np.uint8)
     tracks = np.stack([np.array([[4.0 * t + 4, 20.0]], np.float32) for t in range(10)])
     visible = np.ones((10, 1), bool)
-    drawn = pictures.draw_tracks(frame, tracks, visible, 9, trail=5).any(-1)
+    drawn = pixels.draw_tracks(frame, tracks, visible, 9, trail=5).any(-1)
     columns = np.nonzero(drawn.any(0))[0]
     assert columns.min() == pytest.approx(tracks[4, 0, 0], abs=1) and drawn[20, 20:40].all()
     visible[6] = False
-    broken = pictures.draw_tracks(frame, tracks, visible, 9, trail=5).any(-1)
+    broken = pixels.draw_tracks(frame, tracks, visible, 9, trail=5).any(-1)
     assert not broken[:, 26:31].any() and broken[20, 33:40].all() and broken[20, 21:24].any()
 
 
 def test_on_object_hides_the_points_outside_the_mask(episodes):
     _, signals = episodes["e0"]
-    shown = pictures.shown_points
+    shown = pixels.shown_points
     assert shown(signals.tracks, signals.visible, 0).tolist() == [0, 1, 2, 3]
     assert shown(signals.tracks, signals.visible, 0, signals.mask[0]).tolist() == [0, 1]
     assert shown(signals.tracks, signals.visible, 5, signals.mask[5]).tolist() == [0]
@@ -133,9 +133,9 @@ def test_masks_show_the_region_that_the_loss_reads(episodes, region, px):
 def test_opacity_blends_linearly():
     frame, mask = np.full((8, 8, 3), 100, np.uint8), np.zeros((8, 8), bool)
     mask[1:7, 1:7] = True
-    blended = pictures.draw_mask(frame, mask, 0.25)[3, 3]
-    assert np.abs(blended - (75 + 0.25 * np.array(pictures.MASK_COLOUR))).max() <= 0.51
-    assert (pictures.draw_mask(frame, mask, 0.25)[0] == 100).all()
+    blended = pixels.draw_mask(frame, mask, 0.25)[3, 3]
+    assert np.abs(blended - (75 + 0.25 * np.array(pixels.MASK_COLOUR))).max() <= 0.51
+    assert (pixels.draw_mask(frame, mask, 0.25)[0] == 100).all()
 
 
 def test_inspect_rollout_shows_the_step_and_the_column():
@@ -150,8 +150,8 @@ def test_inspect_rollout_shows_the_step_and_the_column():
 
 
 def test_static_html_has_every_picture_and_needs_nothing_from_outside():
-    images = [widgets.png(np.full((4, 4, 3), i, np.uint8)) for i in range(3)]
-    images.append(widgets.jpeg(np.zeros((4, 4, 3), np.uint8)))
+    images = [pixels.png(np.full((4, 4, 3), i, np.uint8)) for i in range(3)]
+    images.append(pixels.jpeg(np.zeros((4, 4, 3), np.uint8)))
     text = widgets.static_slider_html(images, ["a", "b", "<c>", "d"])
     found = re.findall(r'src="data:image/(png|jpeg);base64,([^"]+)"', text)
     assert [kind for kind, _ in found] == ["png"] * 3 + ["jpeg"]
