@@ -8,12 +8,13 @@ those of their counterparts. `HEADS` is their table; a new head is a module and 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lewm_core.model import seeded
+from lewm_core.model import attend, seeded, sine_waves
 from lewm_core.signals.geometry import POINTS, SHAPE_COMPONENTS, SUPERVISION_SIZE
 from lewm_core.utils.errors import pick
 
@@ -75,10 +76,11 @@ class DepthPatchHead(nn.Module):
         super().__init__()
         doublings = max(1, math.ceil(math.log2(SUPERVISION_SIZE / grid)))
         widths = [max(4, dim >> i) for i in range(doublings + 1)]
-        layers = [layer for a, b in zip(widths, widths[1:], strict=False)
-                  for layer in (nn.GELU(), nn.ConvTranspose2d(a, b, 4, 2, 1))]
-        self.grow = nn.Sequential(*layers[1:], nn.GELU(), nn.Conv2d(widths[-1], 1, 1)).to(
-            memory_format=torch.channels_last)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.GELU(), nn.ConvTranspose2d(before, after, 4, 2, 1)]
+        layers += [nn.GELU(), nn.Conv2d(widths[-1], 1, 1)]
+        self.grow = nn.Sequential(*layers[1:]).to(memory_format=torch.channels_last)
 
     def forward(self, patches: Tensor) -> Tensor:
         tokens = patches.transpose(1, 2).unflatten(2, (math.isqrt(patches.shape[1]), -1))  # (M, D, h, w)
@@ -99,13 +101,15 @@ class TrackPatchHead(nn.Module):
         super().__init__()
         self.heads = heads
         self.place = nn.Linear(4 * FREQUENCIES, dim)
-        self.norm, self.to_kv, self.to_out = nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.to_kv = nn.Linear(dim, 2 * dim)
+        self.to_out = nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 96), nn.GELU(), nn.Linear(96, 3))
 
     def embed(self, points: Tensor) -> Tensor:
         """Positions (…, 2) -> (…, D) by sines and cosines of periods from twice the image's side to an eighth of it."""
-        phase = math.pi * points.unsqueeze(-1) * 2 ** (torch.arange(FREQUENCIES, device=points.device) * 4 / 7)
-        return self.place(torch.cat([phase.sin(), phase.cos()], -1).flatten(-2))
+        octaves = torch.arange(FREQUENCIES, device=points.device) * 4 / 7
+        return self.place(torch.cat(sine_waves(points, octaves), -1).flatten(-2))
 
     def forward(self, patches: Tensor, queries: Tensor) -> Tensor:
         side = math.isqrt(patches.shape[1])
@@ -113,8 +117,7 @@ class TrackPatchHead(nn.Module):
         centres = torch.cartesian_prod(centre, centre).flip(-1)  # (P, 2), x first, rows of the grid one after another
         key, value = self.to_kv(self.norm(patches)).chunk(2, -1)
         query = self.embed(queries)  # (M, N, D)
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key + self.embed(centres), value))
-        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        found = attend(query, key + self.embed(centres), value, self.heads)
         return self.mlp(query + self.to_out(found))
 
 

@@ -4,6 +4,7 @@ Paper section 3.2 and the public LeWM recipe. Dimensions: B windows, T frames, P
 size. Parameter names other than the ViT's are the public checkpoints' own; `checkpoint.py` maps the ViT's.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -41,6 +42,20 @@ def normalise(pixels: Tensor) -> Tensor:
     std = 255 * torch.tensor(IMAGE_STD, device=pixels.device).view(3, 1, 1)
     shift = -torch.tensor(IMAGE_MEAN, device=pixels.device).view(3, 1, 1) * 255 / std
     return torch.addcmul(shift, pixels.float(), 1 / std)  # one pass over the pixels
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, dropout: float = 0.0,
+           causal: bool = False) -> Tensor:
+    """Multi-head attention: query (M, N, W), key and value (M, S, W) -> (M, N, W), W split among `heads`."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))  # (M, heads, …, W / heads)
+    found = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
+    return found.transpose(1, 2).flatten(2)
+
+
+def sine_waves(points: Tensor, octaves: Tensor) -> tuple[Tensor, Tensor]:
+    """Sines and cosines (…, 2, F) of points (…, 2) in image sides; octave 0 has a period of two sides, 1 of one."""
+    phase = math.pi * points.unsqueeze(-1) * 2**octaves
+    return phase.sin(), phase.cos()
 
 
 class Encoder(VisionTransformer):
@@ -113,10 +128,9 @@ class Attention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(inner, d), nn.Dropout(config.dropout))
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.to_qkv(self.norm(x)).chunk(3, -1))
-        p = self.dropout if self.training else 0.0
-        x = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, heads, T, head_dim)
-        return self.to_out(x.transpose(1, 2).flatten(2))
+        query, key, value = self.to_qkv(self.norm(x)).chunk(3, -1)
+        dropout = self.dropout if self.training else 0.0
+        return self.to_out(attend(query, key, value, self.heads, dropout, causal=True))
 
 
 class FeedForward(nn.Module):

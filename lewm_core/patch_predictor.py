@@ -1,10 +1,9 @@
 """A LeWM whose predictor also reads patch tokens: the paper's own next step (section 7). Dimensions as in `model`."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lewm_core.model import LeWM, LeWMConfig, seeded
+from lewm_core.model import LeWM, LeWMConfig, attend, seeded
 from lewm_core.utils.errors import InputError
 
 
@@ -24,11 +23,10 @@ class PatchReader(nn.Module):
         self.gate = nn.Parameter(torch.zeros(d))
 
     def forward(self, emb: Tensor, patches: Tensor) -> Tensor:
-        query = self.to_q(self.norm_emb(emb)).unsqueeze(2)  # (B, T, 1, inner)
-        parts = (query, *self.to_kv(self.norm_patches(patches)).chunk(2, -1))
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(2, 3).flatten(0, 1) for t in parts)
-        found = F.scaled_dot_product_attention(q, k, v)  # (B·T, heads, 1, head_dim)
-        return emb + self.gate * self.to_out(found.flatten(1).view(*emb.shape[:2], -1))
+        query = self.to_q(self.norm_emb(emb)).flatten(0, 1).unsqueeze(1)  # (B·T, 1, inner)
+        key, value = self.to_kv(self.norm_patches(patches)).flatten(0, 1).chunk(2, -1)  # (B·T, P, inner)
+        found = attend(query, key, value, self.heads)
+        return emb + self.gate * self.to_out(found.view(*emb.shape[:2], -1))
 
 
 class PatchLeWM(LeWM):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lewm_core.dataset import Data, targets
 from lewm_core.diagnostics.tokens import episode_index
 from lewm_core.losses import normalise_depth
-from lewm_core.model import seeded
+from lewm_core.model import attend, seeded, sine_waves
 from lewm_core.utils.errors import InputError, pick
 
 SIGNALS = {"depth": ("depth",), "tracks": ("tracks", "visible"), "centroid": ("centroid", "centroid_valid"),
@@ -164,11 +164,11 @@ class AttentionProbe(nn.Module):
         self.out = nn.Sequential(nn.Linear(2 * WIDTH, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 2))
 
     def forward(self, tokens: Tensor, points: Tensor) -> Tensor:
-        phase = (points.unsqueeze(-1) * torch.pi * 2.0 ** torch.arange(WAVES)).flatten(2)
-        query = self.query(torch.cat([points, phase.sin(), phase.cos()], 2))  # (M, k, W)
+        sines, cosines = sine_waves(points, torch.arange(WAVES))
+        query = self.query(torch.cat([points, sines.flatten(2), cosines.flatten(2)], 2))  # (M, k, W)
         key_value = self.key_value(F.gelu(self.token(tokens) + self.place))
-        q, k, v = (t.unflatten(-1, (ATTENTION_HEADS, -1)).transpose(1, 2) for t in (query, *key_value.chunk(2, -1)))
-        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        key, value = key_value.chunk(2, -1)
+        found = attend(query, key, value, ATTENTION_HEADS)
         return self.out(torch.cat([found, query], 2)).flatten(1)
 
 
