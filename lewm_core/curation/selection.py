@@ -112,9 +112,6 @@ def _why_empty(candidates: pd.DataFrame | None) -> str:
     return f"none of {len(candidates)} episodes accepted: {listed}"
 
 
-# --------------------------------------------------------------------------------------------------------- on the disk
-
-
 @dataclass(frozen=True)
 class Record:
     """How a selection was made: the settings, the episodes a person dropped, and what was flagged by them."""
@@ -164,9 +161,11 @@ def chosen_by(path: str | Path) -> dict[str, object]:
     table, record = read_selection(path), read_record(path)
     if record is None:
         return {"pilot_by": "hand", "full_by": "hand"}
-    edited = [f for f in FLAGS if set(table["episode"][table[f]]) != set(getattr(record, f))]
-    return (asdict(record.choice) | {f"{flag}_by": "hand" for flag in edited}
-            | {"dropped": len(record.dropped), "criteria": asdict(record.criteria)})  # fmt: skip
+    chosen = asdict(record.choice)
+    for flag in FLAGS:
+        if set(table["episode"][table[flag]]) != set(getattr(record, flag)):  # edited
+            chosen[f"{flag}_by"] = "hand"
+    return chosen | {"dropped": len(record.dropped), "criteria": asdict(record.criteria)}
 
 
 def hand_picked(path: str | Path) -> list[str]:
@@ -192,26 +191,52 @@ def read_selection(path: str | Path) -> pd.DataFrame:
         raise InputError(path, "no such file", expected, "Run the curation notebook first.") from None
     except (ValueError, OSError) as error:  # pandas' parser and encoding errors are ValueErrors
         raise InputError(path, f"a file that is not CSV ({error})", expected, remedy) from None
+    problems = [*_columns_wrong(table), *_flags_wrong(table), *_numbers_wrong(table)]
+    if problems:
+        raise InputError(path, "; ".join(problems), expected, remedy)
+    return table
+
+
+def _columns_wrong(table: pd.DataFrame) -> list[str]:
+    """What is wrong with the columns and the episodes' names."""
     absent = [column for column in COLUMNS if column not in table]
     problems = [f"no column {', '.join(absent)}"] if absent else []
     if "episode" in table:
         repeated = table["episode"][table["episode"].duplicated()].unique()
         problems += [f"episode {episode!r} twice" for episode in repeated]
-        problems += ["a row without episode"] * bool((table["episode"] == "").any())
+        if (table["episode"] == "").any():
+            problems.append("a row without episode")
+    return problems
+
+
+def _flags_wrong(table: pd.DataFrame) -> list[str]:
+    """Turn the flags of a table of texts into bool, in place; what is wrong with them."""
+    problems = []
     for flag in [flag for flag in FLAGS if flag in table]:
         text = table[flag].str.strip().str.lower()
         table[flag] = text.isin(["yes", "true"])
         wrong = sorted(set(text[~text.isin(["yes", "no", "true", "false"])]))
-        problems += [f"{flag} is {', '.join(map(repr, wrong))}"] * bool(wrong)
-        problems += [f"no episode with {flag} yes"] * (not wrong and not table[flag].any())
-    numbers = [c for c in table if c in ("length", "rank", "score") or c.startswith("part_")]
-    for column in numbers:
-        values = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
-        bad = table[column][values.isna() & ~table[column].str.lower().isin(["", "nan"])]
-        if column in ("length", "rank"):
-            bad = table[column][~table[column].str.fullmatch(r"\s*[1-9]\d*\s*")]
-        problems += [f"{column} is {', '.join(map(repr, sorted(set(bad))[:5]))}"] * (not bad.empty)
-        table[column] = values if column not in ("length", "rank") or not bad.empty else values.astype("int64")
-    if problems:
-        raise InputError(path, "; ".join(problems), expected, remedy)
-    return table
+        if wrong:
+            problems.append(f"{flag} is {', '.join(map(repr, wrong))}")
+        elif not table[flag].any():
+            problems.append(f"no episode with {flag} yes")
+    return problems
+
+
+def _numbers_wrong(table: pd.DataFrame) -> list[str]:
+    """Turn the columns of numbers of a table of texts into numbers, in place; what is wrong with them."""
+    problems = []
+    for column in table:
+        whole = column in ("length", "rank")
+        if not (whole or column == "score" or column.startswith("part_")):
+            continue
+        text = table[column]
+        values = pd.to_numeric(text.replace("", "nan"), errors="coerce")
+        if whole:
+            bad = text[~text.str.fullmatch(r"\s*[1-9]\d*\s*")]
+        else:
+            bad = text[values.isna() & ~text.str.lower().isin(["", "nan"])]
+        if not bad.empty:
+            problems.append(f"{column} is {', '.join(map(repr, sorted(set(bad))[:5]))}")
+        table[column] = values.astype("int64") if whole and bad.empty else values
+    return problems

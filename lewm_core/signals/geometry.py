@@ -7,10 +7,12 @@ z forward). Depth is z along the optical axis, not ray length. Lengths come out 
 import cv2
 import numpy as np
 
+from lewm_core.sources.episode import IMAGE_SIZE
+
 SUPERVISION_SIZE = 56  # depth is supervised on a 56 x 56 grid (paper 3.3)
 GRID = 20  # query points along a side of the image (paper 3.3)
 POINTS = GRID**2  # query points of an episode, 400
-REFERENCE_SIZE = 224  # the image size at which the paper states its pixel distances
+REFERENCE_SIZE = IMAGE_SIZE  # px: the image size at which the paper states its pixel distances
 MIN_POINTS = 12  # fewer object pixels than this say nothing stable about a centroid or a shape
 SHAPE_COMPONENTS = ("cx", "cy", "cz", "e1", "e2", "e3", "r1", "r2", "zr", "np")
 

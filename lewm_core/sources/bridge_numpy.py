@@ -25,7 +25,7 @@ from lewm_core.sources.bridge_base import (
     size,
     with_last,
 )
-from lewm_core.sources.episode import ACTION_DIM
+from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
 from lewm_core.sources.safe_pickle import npy_count, npy_objects
 from lewm_core.utils.errors import InputError
 
@@ -46,7 +46,7 @@ class BridgeNumpy(Recordings):
 
     name = "bridge-numpy"
 
-    def __init__(self, path: str | Path, image_size: int = 224, camera: int = 0):
+    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int = 0):
         super().__init__(image_size, camera)
         self._root = Path(path).resolve()
         self._files = {as_id(f.parent.relative_to(self._root)): f for f in numpy_files(self._root)}

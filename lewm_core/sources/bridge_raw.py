@@ -28,7 +28,7 @@ from lewm_core.sources.bridge_base import (
     size,
     with_last,
 )
-from lewm_core.sources.episode import ACTION_DIM
+from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
 from lewm_core.sources.safe_pickle import load_pickle
 from lewm_core.utils.errors import InputError
 
@@ -52,7 +52,7 @@ class BridgeRaw(Recordings):
 
     name, squash = "bridge-raw", True
 
-    def __init__(self, path: str | Path, image_size: int = 224, camera: int = 0):
+    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int = 0):
         super().__init__(image_size, camera)
         self._root = Path(path).resolve()
         if next(trajectories(self._root), None) is None:

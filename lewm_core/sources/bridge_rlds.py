@@ -18,6 +18,7 @@ import numpy as np
 
 from lewm_core.sources import tfrecord
 from lewm_core.sources.bridge_base import OnError, Recordings, Stored, found_at, listed, number_in
+from lewm_core.sources.episode import IMAGE_SIZE
 from lewm_core.utils.errors import InputError
 
 _SHARD = r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})"
@@ -52,7 +53,7 @@ class Bridge(Recordings):
     _state = _Feature("steps/observation/state", "float_list", 7)
     _instruction = _Feature("steps/language_instruction", "bytes_list", 1)
 
-    def __init__(self, path: str | Path, image_size: int = 224, camera: int = 0):
+    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int = 0):
         super().__init__(image_size, camera)
         self._shards = _find_shards(Path(path), self.prefix, self.version)
         self._lengths = _declared_lengths(next(iter(self._shards.values())).parent, self.prefix)

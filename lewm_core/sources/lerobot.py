@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lewm_core.sources.episode import ACTION_DIM, Episode, EpisodeInfo, check_moves
+from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE, Episode, EpisodeInfo, check_moves
 from lewm_core.sources.pictures import centre, checked_size, decode, resize
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, ends_of
@@ -56,7 +56,7 @@ class LeRobot:
 
     name = "lerobot"
 
-    def __init__(self, path: str | Path, image_size: int = 224, camera: int | str = 0,
+    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int | str = 0,
                  state: str = "observation.state"):
         need("pyarrow")
         need("av")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lewm_core.curation.bad_episodes import ALLOWED, COLUMNS, BadEpisodes
-from lewm_core.runner.plan import _listing
+from lewm_core.runner.plan import listing
 from lewm_core.signals.pipeline import SourceSpec, packets
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils.errors import InputError
@@ -117,7 +117,7 @@ def test_a_limited_source_passes_errors_and_index_on(tmp_path):
 
 def test_a_run_s_listing_of_a_raw_release_names_picture_folders_only(tmp_path):
     folder = write_raw(trajectory_folder(tmp_path), recording(np.random.default_rng(2)), cameras=(0, 1))
-    before = _listing(str(tmp_path))
+    before = listing(str(tmp_path))
     assert "im_0.jpg" not in before and before.count("images") == 2 and "obs_dict.pkl" in before
     (folder / "images1" / "im_3.jpg").unlink()
-    assert _listing(str(tmp_path)) != before
+    assert listing(str(tmp_path)) != before

@@ -204,7 +204,8 @@ def test_the_score_of_many_at_once_is_that_of_each_alone_and_of_plain_words(tmp_
 
 def test_measurements_survive_the_disk_number_for_number(tmp_path):
     path = tmp_path / "measurements.csv"
-    assert measurements.read_measurements(path).empty and measurements.add_measurements(path, []).empty and not path.exists()
+    assert measurements.read_measurements(path).empty and measurements.add_measurements(path, []).empty
+    assert not path.exists()
     rows = [measured(id="007", task="NA"), measured(id="b", task="", mask=None, tracks_fg=None),
             measured(id="c", mask=np.zeros((T, SIZE, SIZE), bool))]
     kept = measurements.add_measurements(path, rows)

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import mujoco
 import numpy as np
 
-from lewm_core.sources.episode import Episode, EpisodeInfo, Truth
+from lewm_core.sources.episode import IMAGE_SIZE, Episode, EpisodeInfo, Truth
 from lewm_core.sources.tabletop.mjcf import build
 from lewm_core.sources.tabletop.objects import Surface
 from lewm_core.sources.tabletop.play import draw_play, play
@@ -117,7 +117,7 @@ class Tabletop:
 
     cameras = 1
 
-    def __init__(self, n_episodes: int, seed: int, image_size: int = 224, kind: str = "tabletop"):
+    def __init__(self, n_episodes: int, seed: int, image_size: int = IMAGE_SIZE, kind: str = "tabletop"):
         for name, value, least in (("n_episodes", n_episodes, 1), ("seed", seed, 0), ("image_size", image_size, 8)):
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
                 raise InputError(f"Tabletop {name}", repr(value), f"a whole number of at least {least}")
