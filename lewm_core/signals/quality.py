@@ -60,23 +60,44 @@ def compare(measured: Signals, truth: Signals) -> pd.DataFrame:
         relative = is_relative(measured.made_by.get("depth"))
         rows += _rows("depth", "", depth_metrics(measured.depth, truth.depth, relative))
     if measured.tracks is not None:
-        to_224 = REFERENCE_SIZE / truth.mask.shape[1]
-        error = np.linalg.norm(measured.tracks - truth.tracks, axis=-1)[1:] * to_224
-        found, seen = measured.visible[1:], truth.visible[1:]
-        moving = np.linalg.norm(truth.tracks - truth.tracks[0], axis=-1).max(0) * to_224 > MOVING
-        on_it, staying = at_pixels(truth.mask[:1], truth.tracks[:1])[0][0], seen.all(0)
-        for points, chosen in (("all", moving | True), ("moving", moving), ("object", on_it), ("staying", staying),
-                               ("moving, staying", moving & staying)):  # fmt: skip
-            rows += _rows("tracks", points, track_metrics(error[:, chosen], found[:, chosen], seen[:, chosen]))
+        rows += _track_rows(measured, truth)
     if measured.mask is not None:
         there = truth.mask.any((1, 2))
         iou = [_iou(*pair) for pair in zip(measured.mask[there], truth.mask[there], strict=True)]
-        rows += _rows("mask", "", {"iou": _over(np.mean, np.array(iou)), "stability": stability(measured.mask),
-                                   "stability_true": stability(truth.mask)})  # fmt: skip
+        rows += _rows("mask", "", {
+            "iou": _over(np.mean, np.array(iou)),
+            "stability": stability(measured.mask),
+            "stability_true": stability(truth.mask),
+        })
     table = pd.DataFrame(rows, columns=["signal", "points", "metric", "value"])
     table.insert(0, "made_by", table.signal.map(measured.made_by))
     table.insert(0, "episode", measured.episode)
     return table
+
+
+def track_errors(measured: Signals, truth: Signals) -> tuple[np.ndarray, np.ndarray]:
+    """Distance (T, N) of each tracked point from its true position, px at 224, and which points (N,) move (MOVING)."""
+    to_224 = REFERENCE_SIZE / truth.mask.shape[1]
+    error = np.linalg.norm(measured.tracks - truth.tracks, axis=-1) * to_224
+    moving = np.linalg.norm(truth.tracks - truth.tracks[0], axis=-1).max(0) * to_224 > MOVING
+    return error, moving
+
+
+def _track_rows(measured: Signals, truth: Signals) -> list[tuple[str, str, str, float]]:
+    error, moving = track_errors(measured, truth)
+    error, found, seen = error[1:], measured.visible[1:], truth.visible[1:]
+    staying = seen.all(0)
+    chosen = {
+        "all": np.ones_like(moving),
+        "moving": moving,
+        "object": at_pixels(truth.mask[:1], truth.tracks[:1])[0][0],
+        "staying": staying,
+        "moving, staying": moving & staying,
+    }
+    rows = []
+    for points, of in chosen.items():
+        rows += _rows("tracks", points, track_metrics(error[:, of], found[:, of], seen[:, of]))
+    return rows
 
 
 def summary(compared: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import pandas as pd
 from lewm_core.signals import quality
 from lewm_core.signals.backends import CLASSICAL, SIMULATOR, Backends, with_weights
 from lewm_core.signals.extraction import Signals, extract
-from lewm_core.signals.geometry import REFERENCE_SIZE
 from lewm_core.signals.weights import Settings
 from lewm_core.sources.tabletop.source import Tabletop
 
@@ -54,15 +53,13 @@ def run(n: int, size: int, seed: int, settings: Settings, cache: Path | None = N
             found = extract(episode, backends, cache, source.fingerprint, settings)
             numbers.append(quality.compare(found, truth))
             if found.tracks is not None:
-                points += track_errors(backends.tracks, found, truth)
+                points += _points(backends.tracks, found, truth)
     return Trial(source, good, candidates, pd.concat(numbers), pd.concat(points))
 
 
-def track_errors(backend: str, found: Signals, truth: Signals) -> list[pd.DataFrame]:
+def _points(backend: str, found: Signals, truth: Signals) -> list[pd.DataFrame]:
     """The rows of `Trial.points` of one episode: a table for all points and one for those that move."""
-    to_224 = REFERENCE_SIZE / truth.mask.shape[1]
-    error = np.linalg.norm(found.tracks - truth.tracks, axis=-1) * to_224
-    moving = np.linalg.norm(truth.tracks - truth.tracks[0], axis=-1).max(0) * to_224 > quality.MOVING
+    error, moving = quality.track_errors(found, truth)
     tables = []
     for label, chosen in (("all points", np.ones_like(moving)), ("moving points", moving)):
         tables.append(pd.DataFrame({
