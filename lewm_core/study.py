@@ -33,7 +33,7 @@ from lewm_core.stats import paper
 from lewm_core.utils import provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_csv
-from lewm_core.utils.workspace import Workspace, relative
+from lewm_core.utils.workspace import MEASURED, Workspace, relative
 from lewm_core.viz import style
 
 MADE_BY = {"pilot": "03_pilot_ablation", "full": "05_full_scale", "controls": "08_controls"}  # whose runs these are
@@ -162,6 +162,15 @@ class Study:
         """A finished run's model in eval mode, and the scale of its actions."""
         return sweep.load_model(results, self.workspace.runs, condition, seed)
 
+    def sizes(self, scale: str, results: pd.DataFrame) -> dict[str, float]:
+        """How large a scale is, and what its runs took: episodes, frames, training windows, optimizer steps, …"""
+        lengths, rows = self.data(scale)["ep_len"], results[results.scale == scale]
+        run, selection = self.record(rows["run"].iloc[0]), self.selection
+        return {"episodes": len(lengths), "frames": int(lengths.sum()),
+                "frames an episode": lengths.sum() / len(lengths), "training windows": run["windows"]["train"],
+                "optimizer steps": run["steps"], "seeds": rows.seed.nunique(),
+                "mean curation score": selection[selection[scale]].score.mean()}
+
     # What is kept and shown
 
     def about(self, scale: str | None = None, results: pd.DataFrame | None = None, **more: object) -> dict[str, object]:
@@ -196,12 +205,17 @@ class Study:
 
     def measured(self, name: str) -> pd.DataFrame:
         """A table that `keep` kept."""
-        return pd.read_csv(self.workspace.need(self.workspace.measured(name), MADE_BY["pilot"]))
+        return pd.read_csv(self.workspace.need(self.workspace.measured(name), MEASURED[name]))
 
 
 def say(*lines: str) -> None:
     """Show lines of Markdown."""
     display(Markdown("\n".join(lines)))
+
+
+def tell(*sentences: str) -> None:
+    """Show sentences as a list."""
+    display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
 
 
 def _seeds(results: pd.DataFrame) -> list[int] | dict[str, int]:

@@ -2,7 +2,7 @@
 sweep (section 4.2), measured. Areas are shares of the 56 × 56 map; regions are drawn, nested in area, many times.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -94,6 +94,20 @@ def frame_to_frame(depth: np.ndarray, inside: np.ndarray) -> dict[str, float]:
         return dict.fromkeys(("scale", "shift", "value"), np.nan)
     of_scale, of_shift, both = np.median([*steps, steps.sum(0)], axis=1) / np.nanmedian(scale)
     return {"scale": float(of_scale), "shift": float(of_shift), "value": float(both)}
+
+
+def instability(data: Data, regions: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """`frame_to_frame` of every episode, normalised over the regions of several conditions.
+
+    regions: condition -> (N, 56, 56) bool, as from `supervised`. Returns columns condition, episode (its number),
+    scale, shift, value; episodes in which it cannot be told have no row.
+    """
+    rows = []
+    for name, inside in regions.items():
+        for i in range(len(data["ep_len"])):
+            own = data.episode(i)
+            rows.append({"condition": name, "episode": i, **frame_to_frame(data["depth"][own], inside[own])})
+    return pd.DataFrame(rows, columns=["condition", "episode", "scale", "shift", "value"]).dropna()
 
 
 def gradient_noise(depth: np.ndarray, inputs: Tensor, head: Callable[[Tensor], Tensor], areas: Sequence[float],

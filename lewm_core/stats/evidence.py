@@ -15,8 +15,8 @@ from lewm_core.utils.workspace import MEASURED, SCALES, Workspace
 CONTROLS = "it needs the control runs, --study controls"
 WHERE = {"sizes": CONTROLS, "patches": CONTROLS, "gradients": CONTROLS, "facts": "notebook 05 counts them",
          "instability": "notebook 04 measures it", "on_object": "notebook 02 counts them",
-         "leak": "notebooks 03 and 06 measure it", "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it",
-         "parameters": "`diagnostics.design` counts them"}
+         "leak": "notebooks 03 and 05 measure it", "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it",
+         "floors": "notebook 06 measures them", "parameters": "`diagnostics.design` counts them"}
 FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
 CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
 
@@ -41,6 +41,7 @@ class Evidence:
     leak: `leakage.leak_summary`.
     gradients: scale, seed, head, step, cosine (of the head's gradient with the prediction's, on what both share).
     on_object: layout, episode, count (visible tracks on the object, per frame).
+    floors: condition, scale, seed, head, no motion, training mean: losses of the track heads (`capacity.head_floors`).
     instability: condition, episode, value (frame-to-frame change of the normalisation, in an episode).
     parameters: name -> number of parameters at the paper's size, of the model and of each head.
     """
@@ -57,6 +58,7 @@ class Evidence:
     gradients: pd.DataFrame | None = None
     on_object: pd.DataFrame | None = None
     instability: pd.DataFrame | None = None
+    floors: pd.DataFrame | None = None
     parameters: Mapping[str, int] | None = None
 
     def __len__(self) -> int:

@@ -8,7 +8,9 @@ from lewm_core.utils.errors import InputError, pick
 ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, figures/, runs/
 FIGURES = ROOT / "figures"  # the committed figures; a run has its own in a folder below
 SCALES = ("pilot", "full")
-MEASURED = ("instability", "facts", "gradients", "leak")
+MEASURED = {"leak": "03_pilot_ablation", "instability": "04_mask_sweep", "facts": "05_full_scale",
+            "probes": "06_cls_diagnostic", "capacity": "06_cls_diagnostic", "floors": "06_cls_diagnostic",
+            "gradients": "08_controls"}  # what the claims are judged by beside the results, and who writes it first
 BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
 
 
@@ -92,9 +94,10 @@ class Workspace:
     def measured(self, name: str) -> Path:
         """What the claims are judged by beside the results: the table of that name in `evidence.Evidence`.
 
-        name: leak (written by notebook 03, of the pilot), instability (04), facts or gradients (05, of the controls).
+        name: a key of MEASURED.
         """
-        return self.output / f"measured_{pick({n: n for n in MEASURED}, name, 'measurement')}.csv"
+        pick(MEASURED, name, "measurement")
+        return self.output / f"measured_{name}.csv"
 
     @property
     def runs(self) -> Path:

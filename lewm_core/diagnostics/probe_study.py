@@ -1,0 +1,76 @@
+"""What notebook 06 asks of frozen encoders (paper 4.4): what their tokens tell of each signal, and what they lack.
+
+features: (model, seed) -> the tokens of every frame, as `tokens.token_features` returns them; a model is "base" or a
+condition. held: seed -> episodes to score on; probes learn on all others.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lewm_core.dataset import Data
+from lewm_core.diagnostics.capacity import capacity_curve, token_sets
+from lewm_core.diagnostics.probes import SIGNALS, probe_table
+from lewm_core.diagnostics.tokens import with_first_frame
+
+Features = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
+Held = Mapping[int, np.ndarray]
+COMPARED = ("CLS", "patch")  # the tokens whose difference is the bottleneck
+PROBED = ["target", "tokens", "probe", "r2", "train_frames", "test_frames", "condition", "seed"]
+CURVE = ["series", "probe", "points", "error", "seed"]
+
+
+def unavailable(data: Data) -> dict[str, str]:
+    """The signals that a dataset lacks, each with the reason."""
+    reasons = {name: " ".join(dict.fromkeys(data.missing(columns).values())) for name, columns in SIGNALS.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def probe_models(features: Features, data: Data, held: Held) -> pd.DataFrame:
+    """Linear probes of all tokens of every model. Of A also an MLP on the two that are compared (it takes longer).
+
+    Columns: PROBED. Signals that the dataset lacks have no rows.
+    """
+    parts = [pd.DataFrame(columns=PROBED)]
+    for (name, seed), tokens in features.items():
+        tables = [probe_table(tokens, data, held[seed], probes=["linear"])]
+        if name == "A":
+            compared = {kind: tokens[kind] for kind in COMPARED}
+            tables.append(probe_table(compared, data, held[seed], probes=["mlp"], seed=seed))
+        parts.append(pd.concat(tables).assign(condition=name, seed=seed))
+    return _joined(parts)
+
+
+def probe_first_frame(features: Features, data: Data, held: Held) -> pd.DataFrame:
+    """Linear probes of the tracks from A's tokens, alone and beside those of the episode's first frame. As above."""
+    parts = [pd.DataFrame(columns=PROBED)]
+    for (name, seed), tokens in features.items():
+        if name != "A":
+            continue
+        sets = {}
+        for kind in COMPARED:
+            sets[kind] = tokens[kind]
+            sets[f"{kind} + first frame"] = with_first_frame(tokens[kind], data)
+        table = probe_table(sets, data, held[seed], signals=["tracks"], probes=["linear"])
+        parts.append(table.assign(condition=name, seed=seed))
+    return _joined(parts)
+
+
+def points_at_once(features: Features, data: Data, held: Held, counts: Sequence[int]) -> pd.DataFrame:
+    """The error on the same few points while more and more are regressed at once by an MLP, from CLS or patch tokens.
+
+    Of A's first seed, since it is slow. Columns: CURVE; no rows where the dataset has no tracks.
+    """
+    if "tracks" in unavailable(data):
+        return pd.DataFrame(columns=CURVE)
+    seed = min(seed for name, seed in features if name == "A")
+    sets = token_sets(features["A", seed])
+    compared = {kind: sets[kind] for kind in COMPARED}
+    return capacity_curve(compared, data, held[seed], counts, ["mlp"], seed).assign(seed=seed)
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of the same columns below one another; the first is empty and only says which."""
+    filled = [part for part in parts[1:] if len(part)]
+    return pd.concat(filled, ignore_index=True)[PROBED] if filled else parts[0]
