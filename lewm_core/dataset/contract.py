@@ -95,76 +95,97 @@ def validate(path: str | Path) -> list[str]:
 
 def _violations(f: h5py.File) -> list[str]:
     problems = [f"column {c.name} is missing" for c in COLUMNS.values() if c.required and c.name not in f]
-    index = {name: f[name][:] for name in ("ep_len", "ep_offset")
-             if isinstance(f.get(name), h5py.Dataset) and f[name].ndim == 1 and f[name].dtype.kind in "iu"}
-    rows = {"E": len(index["ep_len"]), "N": int(index["ep_len"].sum())} if "ep_len" in index else {}
+    length, offset = _index(f, "ep_len"), _index(f, "ep_offset")
+    rows: dict[str, int] = {}  # that a column has at least, by its axis; empty where ep_len is unusable
+    if length is not None:
+        rows = {"E": len(length), "N": int(length.sum())}
     sizes: dict[str, int] = {}
-    for column in (c for c in COLUMNS.values() if c.name in f):
-        problems += _check(f, column, rows.get(column.axis), sizes)
-    if "ep_len" in index:
-        length = index["ep_len"].astype(np.int64)
-        if not len(length):
-            problems.append("no episodes")
-        if (length < 1).any():
-            problems.append(f"ep_len has values below 1 (first at episode {int(np.argmax(length < 1))})")
-        offset = index.get("ep_offset", ())
-        if len(length) == len(offset) and not np.array_equal(offset, np.cumsum(length) - length):
-            problems.append("ep_offset is not the running sum of ep_len")
+    for column in COLUMNS.values():
+        if column.name in f:
+            problems += _check(f, column, rows.get(column.axis), sizes)
+    if length is not None:
+        problems += _check_index(length, offset)
     for column in COLUMNS.values():
         if column.name in f and column.finite in COLUMNS and column.finite not in f:
             problems.append(f"column {column.name} needs column {column.finite}")
     return problems
 
 
+def _index(f: h5py.File, name: str) -> np.ndarray | None:
+    """A column of whole numbers, one an episode; None where it is none."""
+    data = f.get(name)
+    if isinstance(data, h5py.Dataset) and data.ndim == 1 and data.dtype.kind in "iu":
+        return data[:].astype(np.int64)
+    return None
+
+
+def _check_index(length: np.ndarray, offset: np.ndarray | None) -> list[str]:
+    problems = []
+    if not len(length):
+        problems.append("no episodes")
+    if (length < 1).any():
+        problems.append(f"ep_len has values below 1 (first at episode {int(np.argmax(length < 1))})")
+    if offset is not None and len(length) == len(offset) and not np.array_equal(offset, np.cumsum(length) - length):
+        problems.append("ep_offset is not the running sum of ep_len")
+    return problems
+
+
 def _check(f: h5py.File, column: Column, rows: int | None, sizes: dict[str, int]) -> list[str]:
-    """Violations of one column; `rows` None: unknown, since ep_len is unusable."""
+    """Violations of one column. rows: None where unknown. sizes: of the axes that are equal by name, found so far."""
     data, name, problems = f[column.name], column.name, []
     if not isinstance(data, h5py.Dataset) or not data.shape:
         return [f"{name} is not an array"]
-    text = column.dtype == "str" and h5py.check_string_dtype(data.dtype) is None
-    if text or data.dtype.kind not in column.kind or (column.kind == "u" and data.dtype != column.dtype):
+    no_text = column.dtype == "str" and h5py.check_string_dtype(data.dtype) is None
+    no_flag = column.kind == "u" and data.dtype != column.dtype
+    if no_text or no_flag or data.dtype.kind not in column.kind:
         problems.append(f"{name} is {data.dtype}, not {column.dtype}")
-    if rows is not None and (len(data) < rows if column.axis == "N" else len(data) != rows):
-        wanted = f"fewer than the {rows} of the episodes" if column.axis == "N" else f"not {rows}"
-        problems.append(f"{name} has {len(data)} rows, {wanted}")
+    if rows is not None and column.axis == "N" and len(data) < rows:
+        problems.append(f"{name} has {len(data)} rows, fewer than the {rows} of the episodes")
+    if rows is not None and column.axis == "E" and len(data) != rows:
+        problems.append(f"{name} has {len(data)} rows, not {rows}")
     if data.ndim - 1 != len(column.shape):
-        wanted = ", ".join(str(s[0] if isinstance(s, tuple) else s) for s in (column.axis, *column.shape))
-        return [*problems, f"{name} has shape {data.shape}, not ({wanted})"]
+        axes = [size[0] if isinstance(size, tuple) else size for size in (column.axis, *column.shape)]
+        return [*problems, f"{name} has shape {data.shape}, not ({', '.join(map(str, axes))})"]
     for size, want in zip(data.shape[1:], column.shape, strict=True):
-        want = sizes.setdefault(want, size) if isinstance(want, str) else want
-        if size not in (want if isinstance(want, tuple) else (want,)):
-            wanted = " or ".join(map(str, want)) if isinstance(want, tuple) else want
-            problems.append(f"{name} has an axis of {size} where {wanted} was expected")
+        if isinstance(want, str):
+            want = sizes.setdefault(want, size)
+        allowed = want if isinstance(want, tuple) else (want,)
+        if size not in allowed:
+            problems.append(f"{name} has an axis of {size} where {' or '.join(map(str, allowed))} was expected")
     return problems + _values(f, column, len(data) if rows is None else min(rows, len(data)))
 
 
 def _values(f: h5py.File, column: Column, rows: int) -> list[str]:
     """Violations of a column's values in its first `rows` rows, read a few at a time: files may be of any size."""
-    data, name = f[column.name], column.name
+    data = f[column.name]
     if column.dtype == "uint8" and data.dtype.kind in "iu" and data.dtype != np.uint8:
         for start in range(0, rows, 64):
             values = data[start : min(start + 64, rows)]
             if values.min() < 0 or values.max() > 255:
-                return [f"{name} is {data.dtype} with values outside 0 to 255 (first in frames {start} and after)"]
+                return [f"{column.name} is {data.dtype} with values outside 0 to 255 (first in frames {start} and "
+                        "after)"]
     if column.finite is None or data.dtype.kind != "f":
         return []
-    marks = f.get(column.finite)
-    if column.finite not in ("all", "not inf") and not (
-            isinstance(marks, h5py.Dataset) and marks.dtype.kind in "biu" and len(marks) >= rows
-            and marks.shape[1:] == data.shape[1 : marks.ndim]):
+    return _finite(data, column, f.get(column.finite), rows)
+
+
+def _finite(data: h5py.Dataset, column: Column, marks: h5py.Dataset | None, rows: int) -> list[str]:
+    """Violations of `column.finite`; marks: the column that it names."""
+    marked = column.finite in COLUMNS
+    usable = (isinstance(marks, h5py.Dataset) and marks.dtype.kind in "biu" and len(marks) >= rows
+              and marks.shape[1:] == data.shape[1 : marks.ndim])
+    if marked and not usable:
         return []  # which rows count is unknown; that column's own violation is reported
+    says = {"not inf": "is infinite", "all": "is not finite"}.get(column.finite, "is not finite where marked valid")
     for start in range(0, rows, 256):
         stop = min(start + 256, rows)
         values = data[start:stop]
         bad = np.isinf(values) if column.finite == "not inf" else ~np.isfinite(values)
-        if marks is not None:
+        if marked:
             valid = marks[start:stop].astype(bool)
             bad &= valid.reshape(valid.shape + (1,) * (bad.ndim - valid.ndim))
         if bad.any():
-            frame = start + int(np.argwhere(bad)[0][0])
-            what = {"not inf": "is infinite", "all": "is not finite"}.get(
-                column.finite, "is not finite where marked valid")
-            return [f"{name} {what} (first at frame {frame})"]
+            return [f"{column.name} {says} (first at frame {start + int(np.argwhere(bad)[0][0])})"]
     return []
 
 
@@ -190,8 +211,9 @@ def outline(path: str | Path) -> Outline:
     """The outline of a file that keeps the contract (ask `validate` first)."""
     with h5py.File(path, "r") as f:
         shapes = {name: item.shape if isinstance(item, h5py.Dataset) else None for name, item in f.items()}
-        return Outline({name: shapes[name] for name in COLUMNS if name in shapes},
-                       {name: shape for name, shape in shapes.items() if name not in COLUMNS}, f["ep_len"][:], made(f))
+        columns = {name: shapes[name] for name in COLUMNS if name in shapes}
+        other = {name: shape for name, shape in shapes.items() if name not in COLUMNS}
+        return Outline(columns, other, f["ep_len"][:], made(f))
 
 
 def made(f: h5py.File) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lewm_core.dataset.contract import COLUMNS, Column, made, missing, validate
+from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, made, missing, validate
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
@@ -39,7 +39,10 @@ class Data:
     def numbers(self, ids: Sequence[str]) -> np.ndarray:
         """(n,) the numbers of the episodes called `ids`; InputError for one that is unknown or named twice."""
         known = {id: i for i, id in enumerate(self.columns.get("episode_id", ()))}
-        if wrong := [id for id in ids if id not in known] or [id for i, id in enumerate(ids) if id in ids[:i]]:
+        unknown = [id for id in ids if id not in known]
+        repeated = [id for i, id in enumerate(ids) if id in ids[:i]]
+        wrong = unknown or repeated
+        if wrong:
             raise InputError("episodes", f"{len(wrong)} that are unknown or named twice (first: {wrong[0]!r})",
                              f"names among the dataset's {len(known)}, each once")
         return np.array([known[id] for id in ids], np.int64)
@@ -65,8 +68,8 @@ class Data:
         if np.array_equal(chosen, np.arange(len(self["ep_len"]))):
             return self
         frames = np.concatenate([np.arange(len(self["action"]))[self.episode(i)] for i in chosen])
-        per_episode = {c.name for c in COLUMNS.values() if c.axis == "E" or c.dtype == "str"}
-        columns = {name: value[chosen if name in per_episode else frames] for name, value in self.columns.items()}
+        per_frame = {column.name for column in frame_columns()}
+        columns = {name: value[frames if name in per_frame else chosen] for name, value in self.columns.items()}
         columns["ep_offset"] = np.cumsum(columns["ep_len"]) - columns["ep_len"]
         digests = tuple(self.digests[i] for i in chosen) if self.digests else ()
         return replace(self, columns=columns, digests=digests)
@@ -136,8 +139,10 @@ def _column(data: h5py.Dataset, column: Column, length: np.ndarray, offset: np.n
 
 def _check_memory(path: str | Path, f: h5py.File, length: np.ndarray) -> None:
     """InputError if the frames of episodes of these lengths do not fit into the free memory."""
-    a_frame = {c.name: np.dtype(c.dtype).itemsize * int(np.prod(f[c.name].shape[1:])) for c in COLUMNS.values()
-               if c.axis == "N" and c.dtype != "str" and c.name in f}
+    a_frame = {}
+    for column in frame_columns():
+        if column.name in f:
+            a_frame[column.name] = np.dtype(column.dtype).itemsize * int(np.prod(f[column.name].shape[1:]))
     size = sum(a_frame.values()) + a_frame["pixels"] * (1 if f["pixels"].shape[-1] == 3 else 5)  # grey is tripled
     needed, free = np.cumsum(length) * size, usable_memory()
     if needed[-1] > free:

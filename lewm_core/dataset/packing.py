@@ -43,7 +43,7 @@ Packet = tuple[Episode, Signals]
 CHUNK_BYTES = 8192
 COMPRESSION = {"mask": {"compression": "gzip", "compression_opts": 1}}
 TEXT = {"episode_id", "task"}
-_PART = ("frames", "actions", "observations", "task", *ARRAYS)  # what a part holds besides its name, the episode's id
+_OF_EPISODE = ("frames", "actions", "observations", "task")  # what a part holds besides the signals
 
 
 def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> None:
@@ -54,38 +54,50 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
     its signals or their shapes.
     """
     with replacing(path) as temporary:
-        lengths, first = [], ""
-        made_by, missing, biased = {}, {}, False
         with h5py.File(temporary, "w") as f:
-            for episode, signals in items:
-                found = {column.name: column.of(episode, signals) for column in frame_columns()}
-                rows = {name: value for name, value in found.items() if value is not None}
-                if lengths and set(rows) != set(f) - TEXT:
-                    raise InputError(f"episode {episode.id}", f"columns {sorted(rows)}",
-                                     f"those of {first}, {sorted(set(f) - TEXT)}")
-                for name, value in rows.items():
-                    if name in f and f[name].shape[1:] != value.shape[1:]:
-                        raise InputError(f"episode {episode.id}", f"{name} of {value.shape[1:]} a frame",
-                                         f"{f[name].shape[1:]} as in {first}")
-                    _append(f, name, np.ascontiguousarray(value, dtype=COLUMNS[name].dtype))
-                for name, text in (("episode_id", episode.id), ("task", episode.task)):
-                    _append(f, name, np.full(len(episode.frames), text, object))
-                lengths.append(len(episode.frames))
-                first = first or episode.id
-                made_by |= signals.made_by
-                missing |= signals.missing
-                biased |= signals.biased
-            if not lengths:
+            made_by, missing, biased = _write_episodes(f, items)
+            if not len(f):
                 raise InputError(path, "no episodes to write", "at least one", "Check the selection.")
             if "tracks_fg" in f and not biased:  # all of them fell back to the uniform grid: that is condition D
                 del f["tracks_fg"], f["visible_fg"]
                 made_by.pop("tracks_fg", None)
                 missing["tracks_fg"] = NO_FOREGROUND
-            f["ep_len"] = np.array(lengths, np.int64)
-            f["ep_offset"] = np.cumsum([0, *lengths[:-1]], dtype=np.int64)
             f.attrs["made"] = json.dumps({**attributes, "made_by": made_by, "missing": missing}, sort_keys=True)
         if problems := validate(temporary):
             raise InputError(path, "; ".join(problems), "a dataset that keeps the contract", "Nothing was written.")
+
+
+def _write_episodes(f: h5py.File, items: Iterable[Packet]) -> tuple[dict[str, str], dict[str, str], bool]:
+    """Write all columns; returns what made each signal, why others are missing, and whether any queries are biased."""
+    lengths: list[int] = []
+    made_by, missing, biased, first = {}, {}, False, ""
+    for episode, signals in items:
+        first = first or episode.id
+        _write_episode(f, episode, signals, first)
+        lengths.append(len(episode.frames))
+        made_by |= signals.made_by
+        missing |= signals.missing
+        biased |= signals.biased
+    if lengths:
+        f["ep_len"] = np.array(lengths, np.int64)
+        f["ep_offset"] = np.cumsum([0, *lengths[:-1]], dtype=np.int64)
+    return made_by, missing, biased
+
+
+def _write_episode(f: h5py.File, episode: Episode, signals: Signals, first: str) -> None:
+    """Append an episode's rows. InputError where its columns or their shapes are not those of the `first` one."""
+    found = {column.name: column.of(episode, signals) for column in frame_columns()}
+    rows = {name: value for name, value in found.items() if value is not None}
+    if len(f) and set(rows) != set(f) - TEXT:
+        raise InputError(f"episode {episode.id}", f"columns {sorted(rows)}", f"those of {first}, "
+                         f"{sorted(set(f) - TEXT)}")
+    for name, value in rows.items():
+        if name in f and f[name].shape[1:] != value.shape[1:]:
+            raise InputError(f"episode {episode.id}", f"{name} of {value.shape[1:]} a frame",
+                             f"{f[name].shape[1:]} as in {first}")
+        _append(f, name, np.ascontiguousarray(value, dtype=COLUMNS[name].dtype))
+    for name, text in (("episode_id", episode.id), ("task", episode.task)):
+        _append(f, name, np.full(len(episode.frames), text, object))
 
 
 def _append(f: h5py.File, name: str, value: np.ndarray) -> None:
@@ -119,8 +131,9 @@ def pack(path: str | Path, ids: Iterable[str], read: Callable[[list[str]], Itera
                       "it had other settings or other code.", stacklevel=2)
         shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
-    for episode, signals in read([id for id in ids if not (folder / f"{id}.npz").exists()]):
-        arrays = {name: getattr(episode, name, getattr(signals, name, None)) for name in _PART}
+    left = [id for id in ids if not (folder / f"{id}.npz").exists()]
+    for episode, signals in read(left):
+        arrays = {name: getattr(episode, name) for name in _OF_EPISODE} | {n: getattr(signals, n) for n in ARRAYS}
         cache.write(folder / f"{episode.id}.npz", arrays, signals.made_by, signals.missing)
     try:
         write(path, _parts(folder, ids, read), **attributes)
@@ -132,9 +145,9 @@ def pack(path: str | Path, ids: Iterable[str], read: Callable[[list[str]], Itera
 
 def _parts(folder: Path, ids: list[str], read: Callable[[list[str]], Iterable[Packet]]) -> Iterator[Packet]:
     for id in ids:
-        stored = cache.read(folder / f"{id}.npz", _PART)
+        stored = cache.read(folder / f"{id}.npz", (*_OF_EPISODE, *ARRAYS))
         if stored is None:  # damaged: a part whose data did not reach the disk before a power cut
             yield from read([id])
             continue
-        frames, actions, observations, task = (stored.pop(name) for name in _PART[:4])
+        frames, actions, observations, task = (stored.pop(name) for name in _OF_EPISODE)
         yield Episode(id, frames, actions, observations, str(task)), Signals(episode=id, **stored)

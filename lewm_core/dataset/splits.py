@@ -53,8 +53,9 @@ def split(ep_len: np.ndarray, ep_offset: np.ndarray, rng: np.random.Generator, v
     if len(held):
         val["episode"] = window_starts(ep_len[held], ep_offset[held])
     train = np.sort(shuffled[n_val:])
-    if not len(train) or any(not len(starts) for starts in val.values()) or not val:
-        raise InputError("split", f"{len(train)} training windows and " + ", ".join(f"{len(v)} {k}" for k, v in
-                         val.items()) + f" validation windows from {len(ep_len)} episodes", "at least one of each",
+    if not len(train) or not val or any(not len(starts) for starts in val.values()):
+        held_out = ", ".join(f"{len(starts)} {name}" for name, starts in val.items())
+        raise InputError("split", f"{len(train)} training windows and {held_out} validation windows from {len(ep_len)} "
+                         "episodes", "at least one of each",
                          f"Episodes need {WINDOW} frames or more, and there must be two of them.")
     return Split(train, val)
