@@ -39,7 +39,7 @@ import pandas as pd
 from IPython.display import display
 
 from lewm_core.diagnostics import capacity, probe_study
-from lewm_core.diagnostics.tokens import held_out, token_features
+from lewm_core.diagnostics.probes import held_out, token_features
 from lewm_core.stats import findings_probes
 from lewm_core.study import Study, tell
 from lewm_core.viz import diagnostic_figures, style

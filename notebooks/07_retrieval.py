@@ -61,7 +61,7 @@ from lewm_core.curation.selection import read_selection
 from lewm_core.diagnostics import planning, retrieval
 from lewm_core.diagnostics.cem import CEM
 from lewm_core.diagnostics.decoder import DecoderRecipe, decode, quality, train_decoder
-from lewm_core.diagnostics.tokens import held_out
+from lewm_core.diagnostics.probes import held_out
 from lewm_core.experiments import base as bases
 from lewm_core.experiments.sweep import load_model, result
 from lewm_core.signals.pipeline import SourceSpec

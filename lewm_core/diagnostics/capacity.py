@@ -7,6 +7,7 @@ look at nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,18 +15,17 @@ import torch
 
 from lewm_core.conditions import condition
 from lewm_core.dataset import Data, targets
-from lewm_core.diagnostics.probes import (
+from lewm_core.diagnostics.probe_fits import (
     Problem,
     Target,
     attention_probe,
-    build_target,
     linear_probe,
     mlp_probe,
     pose,
     prepare,
     scaled,
 )
-from lewm_core.diagnostics.tokens import episode_index, held_out
+from lewm_core.diagnostics.probes import build_target, episode_index, held_out
 from lewm_core.losses import track_loss
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
@@ -35,10 +35,11 @@ PROBES = ("linear", "mlp", "attention")
 POINT_COUNTS = (1, 4, 16, 64, 100, 400)
 ANCHORS = 8  # points whose error is compared while more and more are regressed with them
 STATE, STATE_FIRST = "state", "state + first frame"
+CURVE = ["series", "probe", "points", "error"]
 
 
 def token_sets(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What `tokens.token_features` returns, as (N, T, D): CLS (T = 1), patch (T = P) and both (T = 1 + P)."""
+    """What `probes.token_features` returns, as (N, T, D): CLS (T = 1), patch (T = P) and both (T = 1 + P)."""
     cls = features["CLS"][:, None]
     patch = features["patch"].reshape(len(cls), -1, cls.shape[2])
     return {"CLS": cls, "patch": patch, "both": np.concatenate([cls, patch], 1)}
@@ -92,7 +93,7 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
     Args:
         features: name -> (N, T, D), T tokens of each frame, as `token_sets` and `states` return them. The linear and
             the MLP probe read them side by side, the attention probe as tokens.
-        test_episodes: scored on; the probes learn on all others.
+        test_episodes: scored on; the probes learn on all others. Without any there are no rows.
 
     Returns:
         Columns series (name of the features, or one of FLOORS, which look at nothing), probe ("" for these), points,
@@ -100,41 +101,86 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
         an anchor is visible. (What the probes are fitted by. By the mean distance 'no motion' would beat all of them,
         since most points stand still most of the time.)
     """
-    groups = episode_index(data)
-    train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
-    tracks = build_target("tracks", data, train_frames)
-    anchors, n_points = anchor_points(data, train_frames, ANCHORS), data["tracks"].shape[1]
-    if wrong := [k for k in counts if not 1 <= k <= n_points]:
+    chosen = [pick({name: name for name in PROBES}, name, "probe") for name in probes]
+    n_points = data["tracks"].shape[1]
+    wrong = [k for k in counts if not 1 <= k <= n_points]
+    if wrong:
         raise InputError("number of points", ", ".join(map(str, wrong)), f"1 to {n_points}")
-    rest = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(n_points), anchors))
-    start = np.nan_to_num(data["tracks"][data.first_frames()]) / data["pixels"].shape[1]  # (N, 400, 2), image sides
-    flat = {name: prepare(x.reshape(len(x), -1), train_frames) for name, x in features.items()}
-    tokens = {name: scaled(x, train_frames) for name, x in features.items()} if "attention" in probes else {}
-
-    def problem(x: np.ndarray, points: np.ndarray) -> Problem:
-        columns = (2 * points[:, None] + [0, 1]).ravel()
-        return pose(x, Target(tracks.values[:, columns], tracks.valid[:, columns]), groups, test_episodes)
-
-    def distances(posed: Problem, pred: np.ndarray) -> np.ndarray:
-        """Of the anchors only, which come first."""
-        off = np.linalg.norm((posed.y[posed.test] - pred).reshape(len(posed.test), -1, 2), axis=2)
-        return off[:, : len(anchors)][posed.valid[posed.test][:, ::2][:, : len(anchors)]]
-
-    run = {"linear": lambda p, name, points: linear_probe(p), "mlp": lambda p, name, points: mlp_probe(p, seed),
-           "attention": lambda p, name, points: attention_probe(p, tokens[name], start[:, points], seed)}
-    chosen = {probe: pick(run, probe, "probe") for probe in probes}
     rows = []
-    for k in counts:
-        deal = np.split(anchors, range(k, len(anchors), k))
-        heads = deal if len(deal) > 1 else [np.concatenate([anchors, rest])[:k]]
-        for name, x in flat.items():
-            posed = [(problem(x, points), points) for points in heads]
-            rows += [(name, probe, k, np.concatenate([distances(p, predict(p, name, points)) for p, points in posed]))
-                     for probe, predict in chosen.items()]
-        for name, guess in zip(FLOORS, (lambda p: p.mean, lambda p: np.zeros_like(p.mean)), strict=True):
-            rows.append((name, "", k, np.concatenate([distances(p, guess(p)) for p, _ in posed])))
-    return pd.DataFrame([(*row, (off**2).mean() ** 0.5) for *row, off in rows],
-                        columns=["series", "probe", "points", "error"])
+    if len(test_episodes):
+        bench = _Bench.of(features, data, test_episodes, "attention" in chosen, seed)
+        for k in counts:
+            rows += bench.errors(k, chosen)
+    return pd.DataFrame(rows, columns=CURVE)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What every point of the curve is measured with: features, tracks, the split, and the order of the points."""
+
+    flat: Mapping[str, np.ndarray]  # name -> (N, F), prepared for linear and MLP probe
+    tokens: Mapping[str, np.ndarray]  # name -> (N, T, D), scaled for the attention probe
+    tracks: Target  # displacements, px at 224
+    start: np.ndarray  # (N, 400, 2) each point's place in its episode's first frame, in image sides
+    groups: np.ndarray  # (N,) episode of each frame
+    test_episodes: Sequence[int]
+    anchors: np.ndarray
+    rest: np.ndarray  # the other points, in random order
+    seed: int
+
+    @classmethod
+    def of(cls, features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int], attention: bool,
+           seed: int) -> "_Bench":
+        groups = episode_index(data)
+        train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
+        anchors = anchor_points(data, train_frames, ANCHORS)
+        others = np.setdiff1d(np.arange(data["tracks"].shape[1]), anchors)
+        flat = {name: prepare(x.reshape(len(x), -1), train_frames) for name, x in features.items()}
+        tokens = {name: scaled(x, train_frames) for name, x in features.items()} if attention else {}
+        start = np.nan_to_num(data["tracks"][data.first_frames()]) / data["pixels"].shape[1]
+        return cls(flat, tokens, build_target("tracks", data, train_frames), start, groups, test_episodes, anchors,
+                   np.random.default_rng(seed).permutation(others), seed)
+
+    def heads(self, k: int) -> list[np.ndarray]:
+        """The points of each head that regresses `k` at once; together they hold all anchors."""
+        deal = np.split(self.anchors, range(k, len(self.anchors), k))
+        return deal if len(deal) > 1 else [np.concatenate([self.anchors, self.rest])[:k]]
+
+    def problem(self, x: np.ndarray, points: np.ndarray) -> Problem:
+        """The problem of recovering these points' displacements from features x (N, F)."""
+        columns = (2 * points[:, None] + [0, 1]).ravel()
+        target = Target(self.tracks.values[:, columns], self.tracks.valid[:, columns])
+        return pose(x, target, self.groups, self.test_episodes)
+
+    def predict(self, probe: str, problem: Problem, name: str, points: np.ndarray) -> np.ndarray:
+        """Predictions (n_test, 2k) of one probe."""
+        if probe == "linear":
+            return linear_probe(problem)
+        if probe == "mlp":
+            return mlp_probe(problem, self.seed)
+        return attention_probe(problem, self.tokens[name], self.start[:, points], self.seed)
+
+    def distances(self, problem: Problem, pred: np.ndarray) -> np.ndarray:
+        """Distances (px at 224) of the visible anchors, which come first, from their predictions."""
+        n = len(self.anchors)
+        off = np.linalg.norm((problem.y[problem.test] - pred).reshape(len(problem.test), -1, 2), axis=2)
+        return off[:, :n][problem.valid[problem.test][:, ::2][:, :n]]
+
+    def errors(self, k: int, probes: Sequence[str]) -> list[tuple]:
+        """Rows of the curve at `k` points: every probe of every set of features, and the floors."""
+        heads, rows = self.heads(k), []
+        for name, x in self.flat.items():
+            posed = [(self.problem(x, points), points) for points in heads]
+            for probe in probes:
+                off = [self.distances(p, self.predict(probe, p, name, points)) for p, points in posed]
+                rows.append((name, probe, k, _rms(off)))
+        mean = [self.distances(p, p.mean) for p, _ in posed]
+        still = [self.distances(p, np.zeros_like(p.mean)) for p, _ in posed]
+        return rows + [(FLOORS[0], "", k, _rms(mean)), (FLOORS[1], "", k, _rms(still))]
+
+
+def _rms(distances: Sequence[np.ndarray]) -> float:
+    return (np.concatenate(distances) ** 2).mean() ** 0.5
 
 
 def describe_curve(curve: pd.DataFrame) -> list[str]:
@@ -147,11 +193,12 @@ def describe_curve(curve: pd.DataFrame) -> list[str]:
     for (series, probe), rows in curve[curve.probe != ""].groupby(["series", "probe"], sort=False):
         error = rows.groupby("points").error.mean()
         few, many = error.index.min(), error.index.max()
-        recovers = error.min() < CLEAR * floor
-        at_best = f"{number(100 * (error.min() / floor - 1))} % against the training mean at best"
+        at_best = "never clearly better than the training mean"
+        if error.min() < CLEAR * floor:
+            at_best = f"{number(100 * (error.min() / floor - 1))} % against the training mean at best"
         lines.append(f"{series}, {probe}: {error[few]:.1f} px with {few} at once, {error[many]:.1f} px with {many}; "
-                     + (at_best if recovers else "never clearly better than the training mean"))
-    return lines
+                     f"{at_best}.")
+    return lines or ["Not run: there are no tracks, or no held-out episodes to judge by."]
 
 
 def head_floors(results: pd.DataFrame, data: Data) -> pd.DataFrame:
@@ -168,7 +215,8 @@ def head_floors(results: pd.DataFrame, data: Data) -> pd.DataFrame:
         moved, visible = truth["target"], truth["valid"]
         seen, test = visible[~unseen].unsqueeze(-1), torch.from_numpy(unseen)
         mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)
-        guesses = {FLOORS[1]: torch.zeros_like(moved[test]), FLOORS[0]: mean.expand_as(moved[test])}
-        rows.append({"condition": run.condition, "scale": run.scale, "seed": run.seed, "head": run.value}
-                    | {name: track_loss(guess, moved[test], visible[test]).item() for name, guess in guesses.items()})
-    return pd.DataFrame(rows)
+        losses = {name: track_loss(guess, moved[test], visible[test]).item()
+                  for name, guess in ((FLOORS[1], torch.zeros_like(moved[test])),
+                                      (FLOORS[0], mean.expand_as(moved[test])))}
+        rows.append({"condition": run.condition, "scale": run.scale, "seed": run.seed, "head": run.value} | losses)
+    return pd.DataFrame(rows, columns=["condition", "scale", "seed", "head", *FLOORS[::-1]])

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
-from lewm_core.diagnostics.probes import Target, linear_probe, pose, prepare
+from lewm_core.diagnostics.probe_fits import Target, linear_probe, pose, prepare
+from lewm_core.diagnostics.probes import episode_index
 from lewm_core.diagnostics.retrieval import Corpus, roll_out
-from lewm_core.diagnostics.tokens import episode_index
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.sweep import load_model, result
 from lewm_core.model import LeWM

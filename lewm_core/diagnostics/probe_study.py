@@ -1,6 +1,6 @@
 """What notebook 06 asks of frozen encoders (paper 4.4): what their tokens tell of each signal, and what they lack.
 
-features: (model, seed) -> the tokens of every frame, as `tokens.token_features` returns them; a model is "base" or a
+features: (model, seed) -> the tokens of every frame, as `probes.token_features` returns them; a model is "base" or a
 condition. held: seed -> episodes to score on; probes learn on all others.
 """
 
@@ -11,8 +11,7 @@ import pandas as pd
 
 from lewm_core.dataset import Data
 from lewm_core.diagnostics.capacity import capacity_curve, token_sets
-from lewm_core.diagnostics.probes import SIGNALS, probe_table
-from lewm_core.diagnostics.tokens import with_first_frame
+from lewm_core.diagnostics.probes import SIGNALS, probe_table, with_first_frame
 
 Features = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
 Held = Mapping[int, np.ndarray]

@@ -1,248 +1,121 @@
 """What a frame's tokens can tell a probe about the signals: the CLS bottleneck, measured (paper 4.4).
 
-A probe learns on some episodes and is scored on others. Its score is R² = 1 − squared error / squared error of the
-training mean, both summed over a target's dimensions: 1 is perfect, 0 is no better than a constant. Features are those
-of `tokens`; more than MAX_FEATURES are reduced to that many principal components.
+The tokens are those of a frozen encoder:
+
+- `CLS`: the token itself (D); `emb`: the projected latent that the predictor and the heads read (D).
+- `patch`: all patch tokens side by side (P·D), so that their places are kept. A mean over patches would throw away
+  exactly what the bottleneck is said to lose.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.decomposition import PCA
-from sklearn.model_selection import GroupKFold
-from torch import Tensor, nn
 
-from lewm_core.dataset import Data, targets
-from lewm_core.diagnostics.tokens import episode_index
+from lewm_core.config import Recipe
+from lewm_core.dataset import COLUMNS, Column, Data, targets
+from lewm_core.diagnostics.probe_fits import Target, linear_probe, mlp_probe, pose, prepare, r2
 from lewm_core.losses import normalise_depth
-from lewm_core.model import attend, seeded, sine_waves
+from lewm_core.model import LeWM, normalise
+from lewm_core.signals.geometry import REFERENCE_SIZE
+from lewm_core.train import split_of
 from lewm_core.utils.errors import InputError, pick
 
-SIGNALS = {"depth": ("depth",), "tracks": ("tracks", "visible"), "centroid": ("centroid", "centroid_valid"),
-           "shape": ("shape", "shape_valid")}  # probe target: the dataset columns it is made of
+TOKENS = ("CLS", "emb", "patch")
 PROBES = ("linear", "mlp")
-MAX_FEATURES = 512  # larger feature sets are reduced to this many principal components of the training frames
 DEPTH_SIDE = 14  # the 56 × 56 depth is averaged to this grid
-ALPHAS = tuple(10.0 ** np.arange(-1, 6))  # ridge penalties tried, for features of unit variance
-FOLDS = 3  # of training episodes, to choose the penalty
-HIDDEN = 136  # of the MLP probe: the paper's flat track head
-LR, DECAY = 3e-3, 1e-2  # of the probes that are trained
-MLP_STEPS, MLP_BATCH, MLP_CHECK = 100, 256, 5  # CHECK: steps between looks at the stopping set
-ATTENTION_STEPS, ATTENTION_BATCH, ATTENTION_CHECK = 200, 32, 40
-QUERIES = 3200  # points × frames that the attention probe sees in a step, at most
-WIDTH, ATTENTION_HEADS, WAVES = 64, 4, 4  # of the attention probe; WAVES: octaves of a position's sines and cosines
+TABLE = ["target", "tokens", "probe", "r2", "train_frames", "test_frames"]
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a probe is to recover: values (N, K) float32, and where they count, valid (N, K) bool."""
+def _columns(column: Column) -> tuple[str, ...]:
+    """The columns that a probe of this one needs: itself, and the one that marks where it counts, if there is one."""
+    return (column.name, column.finite) if column.finite in COLUMNS else (column.name,)
 
-    values: np.ndarray
-    valid: np.ndarray
+
+# Probe target -> the dataset columns it is made of. Foreground-biased points have no fixed place that a probe could
+# know, so their tracks are left out.
+SIGNALS = {c.name: _columns(c) for c in COLUMNS.values() if c.target is not None and c.name != "tracks_fg"}
+
+
+def held_out(data: Data, seed: int, recipe: Recipe | None = None) -> np.ndarray:
+    """The episodes (their numbers) that runs of this seed and recipe never saw in training; none if it holds out none.
+    """
+    split = split_of(data, recipe or Recipe(), seed)
+    starts = split.val.get("episode", np.zeros(0, int))
+    return np.unique(episode_index(data)[starts])
+
+
+def episode_index(data: Data) -> np.ndarray:
+    """(N,) the episode that each frame belongs to."""
+    return np.repeat(np.arange(len(data["ep_len"])), data["ep_len"])
+
+
+@torch.no_grad()
+def token_features(model: LeWM, data: Data, chunk: int = 256) -> dict[str, np.ndarray]:
+    """CLS (N, D), emb (N, D) and patch (N, P·D) float32 of every frame, in eval mode; the model's mode is kept."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in TOKENS}
+    for pixels in torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).split(chunk):
+        cls, patches = model.encode_tokens(normalise(pixels.to(device)).unsqueeze(1))
+        parts["CLS"].append(cls[:, 0].float().cpu())
+        parts["emb"].append(model.projector(cls)[:, 0].float().cpu())
+        parts["patch"].append(patches[:, 0].flatten(1).float().cpu())
+    model.train(training)
+    return {name: torch.cat(values).numpy() for name, values in parts.items()}
+
+
+def with_first_frame(features: np.ndarray, data: Data) -> np.ndarray:
+    """(N, 2F): each frame's features beside those of its episode's first frame, from which tracks are measured."""
+    return np.concatenate([features, features[data.first_frames()]], 1)
 
 
 def build_target(name: str, data: Data, train_frames: np.ndarray) -> Target:
     """One of SIGNALS as a probe's target; statistics come from `train_frames` only.
 
-    depth: each frame minus its median over its mean absolute deviation (what condition B's loss compares), averaged to
-    14 × 14. tracks: displacement of the uniform grid's visible points from the first frame, px at 224, x and y of each
-    point side by side. centroid, shape: standardised components.
+    A map (depth): each frame minus its median over its mean absolute deviation (what condition B's loss compares),
+    averaged to 14 × 14. A displacement (tracks): of the visible points from the first frame, px at 224, x and y of each
+    point side by side. A vector (centroid, shape): standardised components.
     """
-    pick(SIGNALS, name, "probe target")
-    if missing := data.missing(SIGNALS[name]):
+    columns = pick(SIGNALS, name, "probe target")
+    missing = data.missing(columns)
+    if missing:
         raise InputError(f"probe target {name}", "; ".join(missing.values()), "a dataset with that signal")
-    n = len(data["pixels"])
-    if name == "depth":
-        depth = normalise_depth(torch.from_numpy(data["depth"]))
+    kind = COLUMNS[name].target
+    if kind == "map":
+        depth = normalise_depth(torch.from_numpy(data[name]))
         values = F.adaptive_avg_pool2d(depth, DEPTH_SIDE).flatten(1).numpy()
         return Target(values, np.ones(values.shape, bool))
-    if name == "tracks":
-        values = 224 * np.nan_to_num(targets.displacements(data, "tracks"))
-        return Target(values.reshape(n, -1).astype(np.float32), np.repeat(data["visible"].astype(bool), 2, axis=1))
-    valid = data[SIGNALS[name][1]].astype(bool)
+    valid = data[columns[1]].astype(bool)
+    if kind == "displacement":
+        values = REFERENCE_SIZE * np.nan_to_num(targets.displacements(data, name))
+        return Target(values.reshape(len(values), -1).astype(np.float32), np.repeat(valid, 2, axis=1))
     values = targets.standardise(np.nan_to_num(data[name]), valid, train_frames)
     return Target(values, np.repeat(valid[:, None], values.shape[1], axis=1))
-
-
-def scaled(features: np.ndarray, train_frames: np.ndarray) -> np.ndarray:
-    """Features (N, …) to zero mean and unit deviation over `train_frames`, each by itself; constant ones only shift."""
-    train = features[train_frames]
-    std = train.std(0)
-    return ((features - train.mean(0)) / np.where(std < 1e-6, 1, std)).astype(np.float32)
-
-
-def prepare(features: np.ndarray, train_frames: np.ndarray) -> np.ndarray:
-    """Features (N, F) standardised and, beyond MAX_FEATURES, reduced by PCA; both fitted to `train_frames` only.
-
-    The components keep their relative variances, which matter to a ridge penalty; their total is one per feature.
-    """
-    x = scaled(features, train_frames)
-    if x.shape[1] > MAX_FEATURES:
-        components = min(MAX_FEATURES, len(train_frames) - 1)
-        x = PCA(components, svd_solver="randomized", random_state=0).fit(x[train_frames]).transform(x)
-        x /= x[train_frames].std()
-    return x.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One probe's data: prepared features x (N, F), targets y (N, K) without gaps, their training mean (K,), which
-    targets are real, valid (N, K), the frames to train and test on, and every frame's episode, groups (N,)."""
-
-    x: np.ndarray
-    y: np.ndarray
-    mean: np.ndarray
-    valid: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
-    groups: np.ndarray
-
-
-def pose(x: np.ndarray, target: Target, groups: np.ndarray, test_episodes: Sequence[int]) -> Problem:
-    """The problem of recovering `target` from prepared features x (N, F), split by episode.
-
-    Frames without any valid value are left out. A single invalid value among valid ones (a hidden point) is replaced
-    by its column's training mean to fit on, and left out of every score.
-    """
-    usable = target.valid.any(1)
-    testing = np.isin(groups, test_episodes)
-    train, test = np.flatnonzero(usable & ~testing), np.flatnonzero(usable & testing)
-    if not len(test) or len(np.unique(groups[train])) < 2:
-        raise InputError("probe", f"{len(np.unique(groups[train]))} training and {len(np.unique(groups[test]))} test "
-                         "episodes with a usable target", "at least two and one")
-    counts = target.valid[train].sum(0)
-    mean = (target.values[train] * target.valid[train]).sum(0) / np.maximum(counts, 1)
-    y = np.where(target.valid, target.values, mean).astype(np.float32)
-    return Problem(x, y, mean.astype(np.float32), target.valid, train, test, groups)
-
-
-def ridge_path(x: np.ndarray, y: np.ndarray, x_new: np.ndarray, alphas: Sequence[float]) -> Iterator[np.ndarray]:
-    """Ridge predictions for x_new under each penalty in turn, from one eigendecomposition; intercepts are free."""
-    x_mean, y_mean = x.mean(0), y.mean(0)
-    variance, axes = np.linalg.eigh((x - x_mean).T @ (x - x_mean))
-    along, new = axes.T @ ((x - x_mean).T @ (y - y_mean)), (x_new - x_mean) @ axes
-    for alpha in alphas:
-        yield y_mean + new @ (along / (np.maximum(variance, 0) + alpha)[:, None])
-
-
-def linear_probe(problem: Problem) -> np.ndarray:
-    """Predictions (n_test, K) of ridge regression; the penalty is chosen by cross-validation over training episodes."""
-    p = problem
-    x, y, groups = p.x[p.train], p.y[p.train], p.groups[p.train]
-    errors = np.zeros(len(ALPHAS))
-    for fit, held in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(x, groups=groups):
-        valid = p.valid[p.train][held]
-        errors += [(valid * (pred - y[held]) ** 2).sum() for pred in ridge_path(x[fit], y[fit], x[held], ALPHAS)]
-    return next(ridge_path(x, y, p.x[p.test], [ALPHAS[errors.argmin()]]))
-
-
-def mlp_probe(problem: Problem, seed: int = 0) -> np.ndarray:
-    """Predictions (n_test, K) of an MLP with one hidden layer. All randomness is from `seed`."""
-    with seeded(seed):
-        model = nn.Sequential(nn.Linear(problem.x.shape[1], HIDDEN), nn.GELU(),
-                              nn.Linear(HIDDEN, problem.y.shape[1]))
-    return _fit(model, model[2], (torch.from_numpy(problem.x),), problem, seed, MLP_STEPS, MLP_BATCH,
-                MLP_CHECK)
-
-
-class AttentionProbe(nn.Module):
-    """Tokens (M, T, D) and points (M, k, 2) in image sides -> (M, 2k): each point asks the tokens where it has gone.
-
-    A point's query is an embedding of its position; keys and values are the tokens, each with a learned place. What
-    it finds and the query go through an MLP of the other probe's width.
-    """
-
-    def __init__(self, tokens: int, dim: int):
-        super().__init__()
-        self.place = nn.Parameter(0.02 * torch.randn(tokens, WIDTH))
-        self.token, self.query = nn.Linear(dim, WIDTH), nn.Linear(2 + 4 * WAVES, WIDTH)
-        self.key_value = nn.Linear(WIDTH, 2 * WIDTH)
-        self.out = nn.Sequential(nn.Linear(2 * WIDTH, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 2))
-
-    def forward(self, tokens: Tensor, points: Tensor) -> Tensor:
-        sines, cosines = sine_waves(points, torch.arange(WAVES))
-        query = self.query(torch.cat([points, sines.flatten(2), cosines.flatten(2)], 2))  # (M, k, W)
-        key_value = self.key_value(F.gelu(self.token(tokens) + self.place))
-        key, value = key_value.chunk(2, -1)
-        found = attend(query, key, value, ATTENTION_HEADS)
-        return self.out(torch.cat([found, query], 2)).flatten(1)
-
-
-def attention_probe(problem: Problem, tokens: np.ndarray, points: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Predictions (n_test, 2k) of a cross-attention probe, of x and y of k points side by side.
-
-    tokens: (N, T, D), as `scaled` returns them; points: (N, k, 2), where each point was in its episode's first frame,
-    in image sides. All randomness is from `seed`.
-    """
-    with seeded(seed):
-        model = AttentionProbe(*tokens.shape[1:])
-    frames = min(ATTENTION_BATCH, max(1, QUERIES // points.shape[1]))
-    inputs = (torch.from_numpy(tokens), torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)))
-    return _fit(model, model.out[2], inputs, problem, seed, ATTENTION_STEPS, frames, ATTENTION_CHECK)
-
-
-def _fit(model: nn.Module, last: nn.Linear, inputs: tuple[Tensor, ...], problem: Problem, seed: int, steps: int,
-         batch: int, check: int) -> np.ndarray:
-    """Predictions (n_test, K) of `model`, stopped where held-out training episodes are best.
-
-    It starts at the training mean (`last` is its last layer) and sees targets in units of their overall deviation.
-    """
-    p = problem
-    episodes = np.random.default_rng(seed).permutation(np.unique(p.groups[p.train]))
-    stopping = np.isin(p.groups[p.train], episodes[: max(1, len(episodes) // 5)])
-    scale = max(float((p.y[p.train] - p.mean).std()), 1e-8)
-    y, weight = torch.from_numpy((p.y - p.mean) / scale), torch.from_numpy(p.valid).float()
-    fit, stop, test = (torch.from_numpy(rows) for rows in (p.train[~stopping], p.train[stopping], p.test))
-    nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
-    optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=DECAY, fused=True)
-
-    def squared(rows: Tensor) -> Tensor:
-        return (model(*(x[rows] for x in inputs)) - y[rows]).square() * weight[rows]
-
-    generator = torch.Generator().manual_seed(seed)
-    best, answer = torch.inf, None
-    for step in range(steps):
-        if step % check == 0:
-            with torch.no_grad():
-                error = squared(stop).sum().item()
-                if error < best:
-                    best, answer = error, model(*(x[test] for x in inputs))
-        rows = fit[torch.randint(len(fit), (min(batch, len(fit)),), generator=generator)]
-        loss = squared(rows).sum() / weight[rows].sum().clamp(min=1)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return answer.numpy() * scale + p.mean
-
-
-def r2(problem: Problem, pred: np.ndarray) -> float:
-    """1 − squared error / squared error of the training mean, over the valid test values; NaN if those never vary."""
-    p = problem
-    valid, truth = p.valid[p.test], p.y[p.test]
-    floor = (valid * (truth - p.mean) ** 2).sum()
-    return float(1 - (valid * (truth - pred) ** 2).sum() / floor) if floor > 0 else float("nan")
 
 
 def probe_table(features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int],
                 signals: Sequence[str] = tuple(SIGNALS), probes: Sequence[str] = PROBES, seed: int = 0) -> pd.DataFrame:
     """Probe every signal that the dataset has from every set of features.
 
-    features: name -> (N, F). Returns columns target, tokens, probe, r2, train_frames, test_frames; signals that the
-    dataset lacks have no rows (`data.missing` says why).
+    features: name -> (N, F). test_episodes: scored on; the probes learn on all others. Returns the columns of TABLE.
+    Signals that the dataset lacks have no rows (`data.missing` says why), and there are none without test episodes.
     """
-    run = {"linear": linear_probe, "mlp": lambda problem: mlp_probe(problem, seed)}
-    groups, rows = episode_index(data), []
-    train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
-    prepared = {tokens: prepare(values, train_frames) for tokens, values in features.items()}
-    for signal in (s for s in signals if not data.missing(pick(SIGNALS, s, "probe target"))):
-        target = build_target(signal, data, train_frames)
-        for tokens, x in prepared.items():
-            problem = pose(x, target, groups, test_episodes)
-            for name in probes:
-                rows.append((signal, tokens, name, r2(problem, pick(run, name, "probe")(problem)), len(problem.train),
-                             len(problem.test)))
-    return pd.DataFrame(rows, columns=["target", "tokens", "probe", "r2", "train_frames", "test_frames"])
+    known = {"linear": linear_probe, "mlp": lambda problem: mlp_probe(problem, seed)}
+    chosen = {name: pick(known, name, "probe") for name in probes}
+    there = [name for name in signals if not data.missing(pick(SIGNALS, name, "probe target"))]
+    rows = []
+    if len(test_episodes):
+        groups = episode_index(data)
+        train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
+        prepared = {tokens: prepare(values, train_frames) for tokens, values in features.items()}
+        for signal in there:
+            target = build_target(signal, data, train_frames)
+            for tokens, x in prepared.items():
+                problem = pose(x, target, groups, test_episodes)
+                for name, probe in chosen.items():
+                    rows.append((signal, tokens, name, r2(problem, probe(problem)), len(problem.train),
+                                 len(problem.test)))
+    return pd.DataFrame(rows, columns=TABLE)

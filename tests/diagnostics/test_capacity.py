@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lewm_core.dataset import Data
-from lewm_core.diagnostics import capacity, probes
+from lewm_core.diagnostics import capacity, probe_fits
 from lewm_core.diagnostics.capacity import (
     STATE,
     STATE_FIRST,
@@ -72,6 +72,8 @@ def test_the_same_points_are_compared_for_every_count(monkeypatch):
     assert "against the training mean at best" in said[0]
     blind = table.assign(error=error["training mean", ""][1])
     assert "never clearly better than the training mean" in capacity.describe_curve(blind)[0]
+    none = capacity_curve(features, data, [], (1, 400))
+    assert none.empty and "no held-out episodes" in capacity.describe_curve(none)[0]
     assert (error["time", "mlp"] < 0.5 * mean).all() and (error["time", "linear"] < 0.1 * mean).all()
     for wrong, words in (({"counts": (401,)}, "1 to 400"), ({"probes": ["forest"]}, "linear, mlp, attention")):
         with pytest.raises(InputError, match=words):
@@ -93,7 +95,7 @@ def test_a_planted_bottleneck_is_found(data):
 
 def test_the_attention_probe_asks_the_token_at_a_points_place(data, monkeypatch):
     """All points of two cells; the token at a point's place says where it goes. Elsewhere stands noise."""
-    monkeypatch.setattr(probes, "ATTENTION_STEPS", 300)
+    monkeypatch.setattr(probe_fits, "ATTENTION_STEPS", 300)
     rng = np.random.default_rng(2)
     chosen = np.flatnonzero(np.isin(data["cell"], [0, 15]))[::2]
     few = only(data, chosen)
