@@ -97,6 +97,9 @@ def _has_token() -> bool:
 
 def _reason(error: Exception) -> str:
     """An error of the HTTP library in one line."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server answers {response.status_code} {response.reason_phrase}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -89,8 +89,9 @@ def test_every_layout_gives_the_same_model(source, tmp_path, layout):
 
 @pytest.mark.parametrize("path, value", [
     ("encoder.image_size", 64), ("encoder.patch_size", 16), ("encoder.hidden_size", 96),
-    ("encoder.num_hidden_layers", 3), ("encoder.intermediate_size", 60), ("predictor.input_dim", 48), ("predictor.num_frames", 4),
-    ("predictor.depth", 3), ("predictor.heads", 4), ("predictor.mlp_dim", 60), ("predictor.dim_head", 32),
+    ("encoder.num_hidden_layers", 3), ("encoder.intermediate_size", 60), ("predictor.input_dim", 48),
+    ("predictor.num_frames", 4), ("predictor.depth", 3), ("predictor.heads", 4), ("predictor.mlp_dim", 60),
+    ("predictor.dim_head", 32),
     ("projector.hidden_dim", 60), ("action_encoder.input_dim", 7), ("action_encoder.smoothed_dim", 7),
     ("action_encoder.mlp_scale", 4),
 ])

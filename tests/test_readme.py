@@ -1,0 +1,122 @@
+"""The README's commands, as they stand: run_all.sh is planned, python -m lewm_core runs on small stand-ins.
+
+Names in the README stand for: my.h5, a dataset; DIR, a folder that the download fills; RUN, a finished run; NEW, a
+path that is free; quentinll/lewm-cube, a small LeWM on a hub that is a server on this machine.
+"""
+
+import io
+import json
+import re
+import shlex
+import threading
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+
+from lewm_core import conditions
+from lewm_core.losses import Term
+from lewm_core.runner import cli, commands, download, plan
+from tests.checkpoints.test_hub import Hub, whole_lewm
+from tests.helpers import write_squares
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = dict.fromkeys(re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL))
+LINES = [line.partition("  #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+SPANS = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE)]
+COMMANDS = list(dict.fromkeys(line for line in (*LINES, *SPANS) if line))
+RUN_ALL = [c.removeprefix("./run_all.sh").strip() for c in COMMANDS if c.startswith("./run_all.sh")]
+PYTHON = [c.removeprefix("python -m lewm_core").strip() for c in COMMANDS if c.startswith("python -m lewm_core ")]
+OPTIONS = [c for c in COMMANDS if re.match(r"--(set|study|base|profile)\b", c) and not re.search("…|name=value", c)]
+WORDS = ("test", "lab", "publish")
+SELECTION = "episode,task,length,full,pilot\ntabletop-000001,push,20,yes,yes\n"
+
+
+class Repositories(dict):
+    """Any repository has any file; lewm-cube is a whole one."""
+
+    def get(self, name: str) -> dict[str, bytes]:
+        return self["quentinll/lewm-cube"] if name == "quentinll/lewm-cube" else AnyFile()
+
+
+class AnyFile(dict):
+    def __bool__(self) -> bool:
+        return True
+
+    def get(self, name: str) -> bytes:
+        return f"stand-in for {name}".encode()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the files that the README names, and the address of the hub."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_squares(folder / "my.h5")
+    repositories = Repositories({"quentinll/lewm-cube": whole_lewm(folder / "made")})
+    (folder / "DIR").mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, repositories, []))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def reader(place, monkeypatch):
+    """The reader's folder as the current one, no network but the hub's stand-in, and the row of one's own."""
+    folder, url = place
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hf"))
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    monkeypatch.setattr(download, "BRIDGE", f"{url}/bridge/release/resolve/main/")
+    monkeypatch.setattr(download, "CODE", ())
+    monkeypatch.setenv("no_proxy", "*")
+    (row,) = [text for kind, text in BLOCKS if kind == "python" and text.startswith("Condition(")]
+    (own,) = eval(row, {"Condition": conditions.Condition, "Term": Term})
+    monkeypatch.setitem(conditions.CONDITIONS, own.name, own)
+    return folder
+
+
+def test_there_is_something_to_test():
+    assert len(RUN_ALL) > 6 and len(PYTHON) > 4 and len(OPTIONS) > 4
+
+
+@pytest.mark.parametrize("command", [*RUN_ALL, *OPTIONS])
+def test_run_all_would_do_it(reader, command):
+    arguments = shlex.split(command)
+    if arguments[:1] == ["--help"]:
+        with pytest.raises(SystemExit) as leave:
+            cli.parser().parse_args(arguments)
+        assert leave.value.code == 0
+    elif arguments and arguments[0] in WORDS:
+        assert f"\n{arguments[0]})\n" in (ROOT / "run_all.sh").read_text()
+        assert f"./run_all.sh {arguments[0]}" in cli.EPILOG
+    else:
+        output = reader / "out-of-the-study"
+        output.mkdir(exist_ok=True)
+        (output / "selection.csv").write_text(SELECTION)  # a person ticked the pilot
+        made = plan.make_plan(cli.parser().parse_args([*arguments, "--output", str(output)]))
+        assert len(made.chosen) == len(made.notebooks)
+
+
+def test_the_commands_work_one_after_another(reader, monkeypatch, capsys):
+    """In the order of the README, since a later one reads what an earlier one wrote."""
+    for command in PYTHON:
+        monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # the download's question
+        arguments = shlex.split(command.replace("RUN", "out/A"))
+        assert commands.main(arguments) == 0, capsys.readouterr().err
+    assert len(json.loads((reader / "DIR/checksums.json").read_text())) > 10
+    assert (reader / "NEW/config.json").is_file()
+
+
+def test_files_that_are_named_exist():
+    named = re.findall(r"`((?:lewm_core|tests|notebooks|figures)/[\w./-]+\.\w+)`", README)
+    links = re.findall(r"\]\(([\w./-]+)\)", README)
+    assert [name for name in (*named, *links) if not (ROOT / name).exists()] == []
