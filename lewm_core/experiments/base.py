@@ -8,7 +8,7 @@ with the package; for any other model it is trained on first use and kept. `pyth
 shipped one, bit for bit on the same machine.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -64,8 +64,9 @@ class Base:
     def name(self) -> str:
         """Its title; an action encoder that has to start anew is part of it, so that every figure says so."""
         own = self.config.action_dim if self.path else self.action_dim
-        return self.title + ("" if own == self.action_dim else
-                             f" (action encoder {checkpoint.reinitialised(own, self.action_dim)})")
+        if own == self.action_dim:
+            return self.title
+        return f"{self.title} (action encoder {checkpoint.reinitialised(own, self.action_dim)})"
 
     def load(self, seed: int) -> tuple[LeWM, ActionScale | None]:
         """The model, for actions of that size, and the action scale its weights were trained with.
@@ -81,7 +82,9 @@ class Base:
     @property
     def config(self) -> LeWMConfig:
         """The sizes of the model that the runs start from, with the actions it was trained on."""
-        return pick(MODELS, self.model, "model") if self.path is None else checkpoint.read_config(self.path)
+        if self.path is None:
+            return pick(MODELS, self.model, "model")
+        return checkpoint.read_config(self.path)
 
 
 def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: None) -> Base:
@@ -96,9 +99,12 @@ def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: N
     if name not in BASES:
         return of_checkpoint(name)
     shipped = SHIPPED / f"{model}.safetensors"
-    path = shipped if name == "tabletop" and shipped.is_file() else cache / f"base_{model}.safetensors"
-    if not path.is_file() or (path != shipped and not is_current(path, model)):
-        pretrain(model, path, on_step)
+    if name == "tabletop" and shipped.is_file():
+        path = shipped
+    else:
+        path = cache / f"base_{model}.safetensors"
+        if not is_current(path, model):
+            pretrain(model, path, on_step)
     return Base("tabletop play", model, path, file_digest(path))
 
 
@@ -115,11 +121,14 @@ def of_checkpoint(name: str) -> Base:
 
 
 def is_current(path: Path, model: str) -> bool:
-    """Whether the weights at `path` were made by the recipe that would make them now."""
+    """Whether there are weights at `path`, made by the recipe that would make them now."""
+    if not path.is_file():
+        return False
     try:
-        return checkpoint.load(path)[1].get("recipe_digest") == recipe_digest(model)
+        _, metadata = checkpoint.load(path)
     except InputError:  # damaged, or of another version
         return False
+    return metadata.get("recipe_digest") == recipe_digest(model)
 
 
 def recipe_digest(model: str) -> str:
@@ -138,15 +147,10 @@ def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dic
     """Train `model` from scratch on play episodes and write it to `path`; returns the metadata written with it."""
     recipe, source = PRETRAINING[model], play(model)
     nothing = Backends(None, None, None)
-
-    def episodes() -> Iterator:
-        for info in source.infos():
-            episode = source.load(info.id)
-            yield episode, extract(episode, nothing)
-
+    episodes = (source.load(info.id) for info in source.infos())
     data_path = path.with_name(f"{path.stem}_play.h5")
     try:
-        dataset.write(data_path, episodes(), source=source.name)
+        dataset.write(data_path, ((episode, extract(episode, nothing)) for episode in episodes), source=source.name)
         data = dataset.load(data_path)
     finally:
         data_path.unlink(missing_ok=True)

@@ -126,12 +126,19 @@ class Pool:
         for seed in range(self.sizes.seeds[place]):
             episodes = training_set(self.table, selection, self.sizes.episodes[place], seed)
             fingerprint = self.data.fingerprint_of([*episodes, *test])
-            for c in conditions:  # without heads the loss weight means nothing: one run serves every weight
-                own = {k: v for k, v in changes.items() if k != "head_weight" or condition(c).terms}
-                if selection == "best" and c in MAIN:
-                    own |= {"n_evals": self.sizes.n_evals, "grad_probes": self.sizes.grad_probes}
-                yield Control(study, selection, Run(c, name, seed, str(self.path), fingerprint, self.base,
-                                                    replace(self.recipe, **own), episodes, test))
+            for c in conditions:
+                recipe = replace(self.recipe, **self._changes(c, selection, changes))
+                run = Run(c, name, seed, str(self.path), fingerprint, self.base, recipe, episodes, test)
+                yield Control(study, selection, run)
+
+    def _changes(self, name: str, selection: str, changes: dict[str, object]) -> dict[str, object]:
+        """What of the recipe is different for runs of the condition `name`."""
+        own = dict(changes)
+        if not condition(name).terms:  # the loss weight means nothing: one run serves every weight
+            own.pop("head_weight", None)
+        if selection == "best" and name in MAIN:
+            own |= {"n_evals": self.sizes.n_evals, "grad_probes": self.sizes.grad_probes}
+        return own
 
     def ends(self, study: str, name: str, conditions: Sequence[str], **changes: object) -> Iterator[Control]:
         """The same at the pilot's and at the full set's size."""
@@ -140,15 +147,16 @@ class Pool:
 
     def steps(self, place: int) -> int:
         """The optimizer steps that the recipe takes on the best episodes[place]."""
-        (run, *_) = (c.run for c in self.arm("", "", ["A"], place))
+        run = next(self.arm("", "", ["A"], place)).run
         return steps_of(split_of(run.choose(self.data), self.recipe, run.seed, run.test), self.recipe)
 
 
 def scale(pool: Pool) -> Iterator[Control]:
     sizes = pool.sizes.episodes
     for place, n in enumerate(sizes):
-        for selection in ("best", "random") if n in (sizes[0], sizes[-1]) else ("random",):
-            yield from pool.arm("scale", f"{selection} {n}", MAIN, place, selection)
+        if n in (sizes[0], sizes[-1]):
+            yield from pool.arm("scale", f"best {n}", MAIN, place, "best")
+        yield from pool.arm("scale", f"random {n}", MAIN, place, "random")
 
 
 def steps(pool: Pool) -> Iterator[Control]:
@@ -213,9 +221,9 @@ def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
     arm, so that the statistics pair runs within it. A run has its rows in every study that it belongs to."""
     found = []
     for c in controls:
-        more = {"study": c.study, "arm": c.run.scale, "selection": c.selection, "episodes": len(c.run.episodes),
-                "steps": sweep.result(folder, c.run.key)["steps"], "head_weight": c.run.recipe.head_weight}
-        found += [more | row for row in sweep.rows(c.run, folder)]
+        place = {"study": c.study, "arm": c.run.scale, "selection": c.selection, "episodes": len(c.run.episodes),
+                 "steps": sweep.result(folder, c.run.key)["steps"], "head_weight": c.run.recipe.head_weight}
+        found += [place | row for row in sweep.rows(c.run, folder)]
     return pd.DataFrame(found)
 
 
