@@ -55,8 +55,13 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
 
 def check_target(folder: Path, overwrite: bool = False) -> None:
     """InputError unless an export may be written to `folder`."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        strange = [p.name for p in folder.iterdir() if p.name not in FILES] if folder.is_dir() else [folder.name]
-        if strange or not overwrite:
-            raise InputError(folder, ", ".join(sorted(strange)) or "an export", "a new or empty folder",
-                             "" if strange else "Ask for it to be overwritten, or choose another folder.")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(folder, "a file", "a new or empty folder")
+    there = sorted(p.name for p in folder.iterdir())
+    if strange := [name for name in there if name not in FILES]:
+        raise InputError(folder, ", ".join(strange), "a new or empty folder")
+    if there and not overwrite:
+        raise InputError(folder, "an export", "a new or empty folder",
+                         "Ask for it to be overwritten, or choose another folder.")

@@ -11,11 +11,14 @@ from typing import Any
 
 from lewm_core.config import MODELS
 from lewm_core.runner.notebook import Notebook
+from lewm_core.signals.geometry import POINTS
 from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.provenance import SIMULATED
 from lewm_core.utils.workspace import SCALES, Workspace
 
 LEAST = {  # parameter -> the smallest number that works
-    "n_candidates": 0, "n_shown": 0, "camera": 0, "jobs": 0, "min_length": 1, "image_size": 1,
+    "n_candidates": 0, "n_shown": 0, "camera": 0, "jobs": 0, "min_length": 1, "image_size": 1, "seed": 0,
+    "full_seed": 0, "n_quality": 1, "quality_size": 1, "widget_episodes": 1,
     "epochs": 1, "directions": 1, "lr": 0.0, "val_episodes": 0.0, "max_bad_share": 0.0,
     "pilot_seeds": 1, "full_seeds": 1, "probe_seeds": 1,
     "rollout_seed": 0, "rollout_steps": 1, "rollout_stride": 1, "decoder_steps": 1,
@@ -38,8 +41,9 @@ def check(settings: Settings, place: Workspace, given: Collection[str]) -> None:
     given: the parameters that this run gives a value; the others have the notebooks' defaults.
     """
     problems = [problem for rule in RULES for problem in rule(settings)]
-    if {"conditions", "full_conditions"} & set(given):  # the table of conditions comes with torch, which takes seconds
-        problems += unknown_conditions(settings)
+    for names_, rule in RULES_IF_GIVEN:
+        if names_ & set(given):
+            problems += rule(settings)
     if settings.get("pilot_by") == "hand":
         problems += caught(_ticks, place)
     if len(problems) == 1:
@@ -139,6 +143,24 @@ def names(settings: Settings) -> Iterator[InputError]:
         yield InputError("parameter rollout_seed", f"{seed} with {scale}_seeds {runs}", f"0 to {runs - 1}")
 
 
+def points(settings: Settings) -> Iterator[InputError]:
+    counts = settings.get("point_counts")
+    if counts is not None and not (counts and all(1 <= count <= POINTS for count in counts)):
+        yield InputError("parameter point_counts", repr(counts), f"numbers from 1 to {POINTS}")
+
+
+def source(settings: Settings) -> list[InputError]:
+    """Unknown backends, and a simulator that is to make no episodes."""
+    from lewm_core.signals.backends import Backends
+
+    backends = [settings.get(f"{signal}_backend") or None for signal in ("depth", "tracks", "mask")]
+    problems = caught(Backends, *backends)
+    if settings.get("data") in SIMULATED and settings.get("n_candidates") == 0:
+        problems.append(InputError("parameter n_candidates", f"0 with data {settings['data']}",
+                                   "at least 1, since a simulator has no last episode"))
+    return problems
+
+
 def controls(settings: Settings) -> list[InputError]:
     """The controls need sizes for the profile, and that many candidates."""
     if not settings.get("controls"):
@@ -157,7 +179,12 @@ def controls(settings: Settings) -> list[InputError]:
 
 
 RULES: tuple[Callable[[Settings], Any], ...] = (
-    numbers, shares, conditions, selection, criteria, names, controls)
+    numbers, shares, conditions, selection, criteria, names, points, controls)
+# Parameter names, and a rule on them whose imports take a second or more: it is asked only if one of them is given.
+RULES_IF_GIVEN: tuple[tuple[frozenset[str], Callable[[Settings], Any]], ...] = (
+    (frozenset({"conditions", "full_conditions"}), unknown_conditions),
+    (frozenset({"n_candidates", "depth_backend", "tracks_backend", "mask_backend"}), source),
+)
 
 
 def check_frames(settings: Settings, base: Any = None) -> None:
@@ -169,16 +196,18 @@ def check_frames(settings: Settings, base: Any = None) -> None:
     if size is None or (base is None and model is None):
         return
     config = base.config if base else MODELS[model]
-    if size % config.patch_size == 0:
+    if base is None and size == config.image_size:
+        return
+    from lewm_core.diagnostics.decoder import DecoderRecipe
+
+    step = math.lcm(config.patch_size, DecoderRecipe.grid)  # notebook 07's decoder must tile them, too
+    if size % step == 0:
         return
     named = f"--base {base.name}" if base else f"model {model}"
+    near = max(step, size // step * step)
     remedy = f"Add --set image_size={config.image_size} (what it was trained on)"
-    if base:
-        from lewm_core.diagnostics.decoder import DecoderRecipe
-
-        step = math.lcm(config.patch_size, DecoderRecipe.grid)  # notebook 07's decoder must tile them, too
-        near = max(step, size // step * step)
-        if near < config.image_size:
-            remedy += f" or --set image_size={near} (its positions are interpolated)"
-    raise InputError(named, f"patches of {config.patch_size} px, which do not tile frames of {size} px",
-                     f"an image_size that {config.patch_size} divides", remedy + ".")
+    if near < config.image_size:
+        remedy += f" or --set image_size={near} (its positions are interpolated)"
+    tiles = f"patches of {config.patch_size} px and a decoder of {DecoderRecipe.grid} a side"
+    raise InputError(named, f"{tiles}, which do not tile frames of {size} px", f"an image_size that {step} divides",
+                     remedy + ".")

@@ -33,13 +33,15 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    p.add_argument("--profile", default="quick", help="smoke, quick (default) or paper: a file in notebooks/profiles")
+    p.add_argument("--profile", default="quick",
+                   help="a file in notebooks/profiles, such as smoke, quick (default) or paper")
     some = p.add_mutually_exclusive_group()
     some.add_argument("--only", action="append", default=[], metavar="NN[,NN]", help="only these notebooks")
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
     p.add_argument("--data", default="tabletop", choices=SOURCES, help="where episodes come from")
     p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for any other --data than tabletop")
-    p.add_argument("--weights", metavar="DIR", help="folder of the extraction backends' weights")
+    p.add_argument("--weights", metavar="DIR",
+                   help="folder of the extraction backends' weights, as python -m lewm_core download fills it")
     base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"
     p.add_argument("--base", metavar="NAME", help=base)
     p.add_argument("--study", default="main", choices=["main", "controls"],

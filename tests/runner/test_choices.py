@@ -32,6 +32,9 @@ def make(tmp_path, *settings: str, options: tuple[str, ...] = ()) -> plan.Plan:
     (["model=huge"], ["'huge'", "paper, small, nano"]), (["rollout_scale=medium"], ["'medium'", "pilot, full"]),
     (["rollout_seed=3"], ["rollout_seed", "full_seeds 3", "0 to 2"]),
     (["image_size=70"], ["patches of 16 px", "frames of 70 px", "image_size=64"]),
+    (["point_counts=[]"], ["point_counts", "1 to 400"]), (["depth_backend=magic"], ["'magic'", "depth-anything-v2"]),
+    (["n_candidates=0"], ["n_candidates", "no last episode"]), (["seed=-1"], ["parameter seed", "at least 0"]),
+    (["min_length=50"], ["lengths 50 to 40"]),
 ])
 def test_what_cannot_work_is_refused(tmp_path, settings, sentences):
     with pytest.raises(InputError) as error:
@@ -58,7 +61,7 @@ def test_all_that_is_wrong_stands_in_one_error(tmp_path):
 @pytest.mark.parametrize("settings", [
     ["conditions=[A]", "full_conditions=[A]"], ["conditions=[A, D]"], ["conditions=[A, B, C3]"], ["val_episodes=0"],
     ["pilot_seeds=1", "full_seeds=1", "probe_seeds=1"], ["n_pilot=1", "val_episodes=0"], ["plan_tasks=0"],
-    ["image_size=128", "n_candidates=0"],
+    ["image_size=128"],
 ])
 def test_what_only_leaves_something_out_is_accepted(tmp_path, settings):
     assert make(tmp_path, *settings).chosen
