@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 
 from lewm_core.dataset import WINDOW, Data, Split, windows
-from lewm_core.diagnostics.metrics import Scale, finished, predicted
+from lewm_core.dataset.frames import ActionScale
+from lewm_core.diagnostics.metrics import finished, predicted
 from lewm_core.diagnostics.retrieval import Corpus
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
@@ -25,9 +26,9 @@ def shared_frames(starts: np.ndarray, train: np.ndarray) -> np.ndarray:
     return np.isin(windows(starts), windows(train)).sum(1)
 
 
-def window_errors(model: LeWM, action_scale: Scale, data: Data, emb: torch.Tensor, split: Split) -> pd.DataFrame:
-    """One row per held-out window of one model: split, start, shared (`shared_frames`), mse and static (the MSE of
-    copying the last latent), both over the window's predicted frames, in the model's own space."""
+def window_errors(model: LeWM, action_scale: ActionScale, data: Data, emb: torch.Tensor, split: Split) -> pd.DataFrame:
+    """One row per held-out window of one model: split, start, shared (`shared_frames`), mse and static (that of
+    persistence, which copies the last latent), both over the window's predicted frames, in the model's own space."""
     parts = []
     for name, starts in split.val.items():
         pred_emb = predicted(model, action_scale, data, emb, starts)
@@ -63,28 +64,34 @@ def leak_summary(table: pd.DataFrame) -> pd.DataFrame:
 
     seen_window, seen_episode: share (per cent) of a held-out window's frames that were trained on. gap: how much higher
     the MSE is on unseen episodes than on held-out windows of training episodes, in the same model, per cent.
-    gap_static: the same of MSE over static MSE, which allows for windows that move more. leak: gap beyond the
-    base's on the same windows, 100 · ((1 + gap) / (1 + gap of the base) − 1), since the base saw neither.
+    gap_static: the same of MSE over persistence's, which allows for windows that move more. leak: gap beyond the
+    base's on the same windows, 100 · ((1 + gap) / (1 + gap of the base) − 1), since the base saw neither. Where one
+    split only was held out, what needs the other is left out.
     Columns condition, scale, n, measure, mean, low, high (95 % over seeds), p.
     """
-    missing = {"window", "episode"} - set(table.split)
-    if missing:
-        raise InputError("leak table", f"no windows of split {', '.join(sorted(missing))}", "both splits of each run",
-                         "Run with val_windows and val_episodes above 0.")
-    wide = table.groupby(["condition", "scale", "seed", "split"], sort=False)[["mse", "static", "shared"]].mean()
-    wide = wide.unstack("split")
-    seen, mse, static = 100 * wide["shared"] / WINDOW, wide["mse"], wide["static"]
-    gap = mse["episode"] / mse["window"]
-    measures = pd.DataFrame({"seen_window": seen["window"], "seen_episode": seen["episode"], "gap": 100 * (gap - 1),
-                             "gap_static": 100 * (gap / (static["episode"] / static["window"]) - 1)})
-    if "base" in gap.index:
-        measures["leak"] = 100 * (gap / gap.loc["base"].reindex(gap.index.droplevel("condition")).to_numpy() - 1)
     rows = []
-    for (condition, scale), group in measures.groupby(["condition", "scale"], sort=False):
-        for name in measures.columns if condition != "base" else measures.columns.drop("leak"):
+    for (condition, scale), group in _measures(table).groupby(["condition", "scale"], sort=False):
+        for name in group.columns if condition != "base" else group.columns.drop("leak", errors="ignore"):
             values = group[name].to_numpy(float)
             rows.append((condition, scale, len(values), name, values.mean(), *interval(values), t_p(values)))
     return pd.DataFrame(rows, columns=["condition", "scale", "n", "measure", "mean", "low", "high", "p"])
+
+
+def _measures(table: pd.DataFrame) -> pd.DataFrame:
+    """The measures of `leak_summary` as columns, a row per condition, scale and seed."""
+    means = table.groupby(["condition", "scale", "seed", "split"], sort=False)[["mse", "static", "shared"]].mean()
+    wide = means.unstack("split")
+    splits = [split for split in ("window", "episode") if split in set(table.split)]
+    found = pd.DataFrame({f"seen_{split}": 100 * wide["shared"][split] / WINDOW for split in splits})
+    if len(splits) < 2:
+        return found
+    gap = wide["mse"]["episode"] / wide["mse"]["window"]
+    found["gap"] = 100 * (gap - 1)
+    found["gap_static"] = 100 * (gap / (wide["static"]["episode"] / wide["static"]["window"]) - 1)
+    if "base" in gap.index:
+        of_base = gap.loc["base"].reindex(gap.index.droplevel("condition")).to_numpy()
+        found["leak"] = 100 * (gap / of_base - 1)
+    return found
 
 
 def error_by_shared(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +99,7 @@ def error_by_shared(table: pd.DataFrame) -> pd.DataFrame:
     windows, mse, mse_over_static.
 
     In a split by window those that share fewer than four lie at the ends of episodes or beside other held-out ones,
-    where less may move; so the static MSE of the same windows is divided out in the last column.
+    where less may move; so persistence's MSE on the same windows is divided out in the last column.
     """
     keys = ["condition", "scale", "seed", "split", "shared"]
     grouped = table.groupby(keys, sort=True)
@@ -103,16 +110,25 @@ def error_by_shared(table: pd.DataFrame) -> pd.DataFrame:
 
 def describe_leak(summary: pd.DataFrame, condition: str = "A") -> list[str]:
     """Sentences about `leak_summary`, one per scale."""
-    def value(row: pd.Series, n: int) -> str:
-        return f"{number(row['mean'])} %" + (f" [{number(row.low)}, {number(row.high)}]" if n > 1 else "")
-
     lines = []
     for scale, rows in summary[summary.condition == condition].groupby("scale", sort=False):
-        of, n = rows.set_index("measure"), int(rows.n.iloc[0])
-        lines.append(
-            f"{scale}, n = {n}: of the frames in windows held out at random {of.loc['seen_window', 'mean']:.0f} % were "
-            f"trained on, of those in held-out episodes {of.loc['seen_episode', 'mean']:.0f} %. The MSE on unseen "
-            f"episodes differs by {value(of.loc['gap'], n)} from that on held-out windows of training episodes"
-            + (f"; beyond what the base shows on the same windows, by {value(of.loc['leak'], n)}" if "leak" in of.index
-               else "") + ".")
-    return lines
+        of = {row.measure: row for row in rows.itertuples()}
+        if "seen_window" not in of:
+            lines.append(f"{scale}: no windows of training episodes were held out, so nothing can leak.")
+            continue
+        line = (f"{scale}, n = {of['seen_window'].n}: of the frames in windows held out at random "
+                f"{of['seen_window'].mean:.0f} % were trained on")
+        if "gap" not in of:
+            lines.append(line + ". No episodes were held out to compare with.")
+            continue
+        line += (f", of those in held-out episodes {of['seen_episode'].mean:.0f} %. The MSE on unseen episodes differs "
+                 f"by {_percent(of['gap'])} from that on held-out windows of training episodes")
+        if "leak" in of:
+            line += f"; beyond what the base shows on the same windows, by {_percent(of['leak'])}"
+        lines.append(line + ".")
+    return lines or [f"Not run: the leak of {condition} was not measured."]
+
+
+def _percent(row: tuple) -> str:
+    """Mean and interval of a row of `leak_summary`."""
+    return f"{number(row.mean)} %" + (f" [{number(row.low)}, {number(row.high)}]" if np.isfinite(row.low) else "")

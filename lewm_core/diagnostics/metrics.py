@@ -4,7 +4,7 @@ MSE is measured in each model's own latent space, and the encoder is trained: a 
 flattening its latents. The yardstick compares all conditions in one space, that of the frozen base encoder.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
+from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics.probe_fits import Target, linear_probe, pose, prepare
 from lewm_core.diagnostics.probes import episode_index
 from lewm_core.diagnostics.retrieval import Corpus, roll_out
@@ -28,7 +29,11 @@ HORIZONS = (1, 5, 10)  # rollout steps
 ERRORS = ("mse", "mse_over_variance", "mse_over_static", "yardstick",
           *(f"rollout_{h}" for h in HORIZONS))  # the metrics of a results table for which lower is better
 SPECTRUM = ("latent_variance", "latent_variance_least", "latent_variance_most", "effective_rank")
-Scale = Callable[[np.ndarray], np.ndarray]  # a model's own: raw actions to standardised ones
+
+
+def recorded(results: pd.DataFrame) -> list[str]:
+    """The metrics of a results table that say how good models are (ERRORS) and what their latents are like."""
+    return [name for name in (*ERRORS, "target_variance", *SPECTRUM) if name in set(results.metric)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Finished:
     seed: int
     run: str
     model: LeWM
-    action_scale: Scale
+    action_scale: ActionScale
     emb: Tensor
     split: Split
 
@@ -78,7 +83,7 @@ def spectrum(emb: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def predicted(model: LeWM, action_scale: Scale, data: Data, emb: Tensor, starts: np.ndarray) -> Tensor:
+def predicted(model: LeWM, action_scale: ActionScale, data: Data, emb: Tensor, starts: np.ndarray) -> Tensor:
     """pred_emb (n, H, D) on the CPU for the windows at `starts`: [:, t] predicts frame start + t + 1. Eval mode."""
     model.eval()
     device, index = next(model.parameters()).device, windows(starts)[:, : model.config.history]
@@ -88,12 +93,13 @@ def predicted(model: LeWM, action_scale: Scale, data: Data, emb: Tensor, starts:
 
 def rollout_errors(run: Finished, data: Data, starts: np.ndarray, episode_ends: np.ndarray,
                    horizons: Sequence[int] = HORIZONS) -> dict[str, float]:
-    """rollout_h: squared error of the latent h steps after the context, over that of the static prediction.
+    """rollout_h: squared error of the latent h steps after the context, over that of persistence.
 
     Each horizon uses those of `starts` (n,) whose episode, which ends before `episode_ends` (n,), has room for it;
     a horizon for which none has, or in which nothing moves, is left out.
     """
-    history, device, out = run.model.config.history, next(run.model.parameters()).device, {}
+    history, device = run.model.config.history, next(run.model.parameters()).device
+    out = {}
     for h in horizons:
         fit = starts[starts + history + h <= episode_ends]
         if not len(fit):
@@ -101,23 +107,24 @@ def rollout_errors(run: Finished, data: Data, starts: np.ndarray, episode_ends: 
         context = run.emb[torch.from_numpy(fit[:, None] + np.arange(history))]
         true = run.emb[torch.from_numpy(fit + history + h - 1)]
         ahead = roll_out(run.model, run.action_scale, data, context.to(device), fit, h)[:, -1].cpu()
-        static = (context[:, -1] - true).square().mean().item()
-        if static > 0:
-            out[f"rollout_{h}"] = (ahead - true).square().mean().item() / static
+        persistence = (context[:, -1] - true).square().mean().item()
+        if persistence > 0:
+            out[f"rollout_{h}"] = (ahead - true).square().mean().item() / persistence
     return out
 
 
 def yardstick(run: Finished, data: Data, base_emb: Tensor) -> dict[str, dict[str, float]]:
-    """Of each held-out split: the error of the run's predictions in the base encoder's space, over the static one's.
+    """Of each held-out split: the error of the run's predictions in the base encoder's space, over persistence's.
 
     The base's next latent is predicted as its last one plus a ridge map of the change that the run predicts,
     pred_emb − emb. The map is fitted to training windows, its penalty chosen by cross-validation over their episodes.
-    base_emb: (N, D) of every frame. The static prediction copies the base's last latent: 1 is no better than that,
-    0 perfect. (A map of pred_emb itself would have to place scenes that it has never seen: between held-out
-    episodes and the quick profile's 13 it errs by several times what a step moves, whatever the run predicts.)
+    base_emb: (N, D) of every frame. Persistence copies the base's last latent: 1 is no better than that, 0 perfect.
+    (A map of pred_emb itself would have to place scenes that it has never seen: between held-out episodes and the quick
+    profile's 13 it errs by several times what a step moves, whatever the run predicts.)
     yardstick_map is the same of the run's true change, emb of the next frame − emb: what the map alone loses.
     """
-    groups, out = episode_index(data), {name: {} for name in run.split.val}
+    groups = episode_index(data)
+    out: dict[str, dict[str, float]] = {name: {} for name in run.split.val}
     for name, val in run.split.val.items():
         starts = np.concatenate([run.split.train, val])
         pred_emb = predicted(run.model, run.action_scale, data, run.emb, starts)
@@ -125,13 +132,14 @@ def yardstick(run: Finished, data: Data, base_emb: Tensor) -> dict[str, dict[str
         true = (base_emb[last + 1] - base_emb[last]).numpy()
         held = np.arange(len(last)) >= len(run.split.train) * pred_emb.shape[1]
         # A held-out window counts as an episode of its own here, so that it is not fitted, whatever it overlaps.
-        owner, static = np.where(held, -1, groups[last]), (true[held] ** 2).mean()
-        if not static > 0:
+        owner = np.where(held, -1, groups[last])
+        persistence = (true[held] ** 2).mean()
+        if not persistence > 0:
             continue
         for metric, emb in (("yardstick", pred_emb.flatten(0, 1)), ("yardstick_map", run.emb[last + 1])):
             change = prepare((emb - run.emb[last]).numpy(), np.flatnonzero(~held))
             problem = pose(change, Target(true, np.ones(true.shape, bool)), owner, [-1])
-            out[name][metric] = float(((linear_probe(problem) - true[held]) ** 2).mean() / static)
+            out[name][metric] = float(((linear_probe(problem) - true[held]) ** 2).mean() / persistence)
     return out
 
 

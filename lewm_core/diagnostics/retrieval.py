@@ -1,7 +1,7 @@
 """Rollouts made visible without a pixel decoder: predicted latents looked up among real frames (paper 4.5, Figure 4).
 
 Each model predicts in its own latent space, so distances are comparable between models only as ratios: `relative`
-divides by the spread of that model's own corpus, and the static prediction (the last context frame's latent,
+divides by the spread of that model's own corpus, and persistence (the last context frame's latent,
 frozen) is computed once in each model's space.
 """
 
@@ -18,10 +18,10 @@ from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError, pick
 
-STATIC = "static"
+STATIC = "static"  # persistence, in tables
 SCOPES = {"global": "every frame of the corpus", "episode": "frames of the same episode"}
 CHUNK = 4096  # corpus frames compared at once
-BEATS_STATIC = 1.0  # mean distance over the static prediction's, below which a model beats it
+BEATS_STATIC = 1.0  # mean distance over persistence's, below which a model beats it
 TIGHT_TIE = 1.05  # worst over best model, at most this: they tie
 LARGE_GAP = 1.25  # worst over best model, at least this: a large gap
 
@@ -85,12 +85,11 @@ def rollout_from(model: LeWM, action_scale: Callable[[np.ndarray], np.ndarray], 
     return roll_out(model, action_scale, data, context, np.array([at]), steps)[0].cpu()
 
 
-def retrieve(corpus: Corpus, emb: Tensor, scope: str = "global", episode: int | None = None,
-             exclude: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def retrieve(corpus: Corpus, emb: Tensor, scope: str = "global",
+             episode: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The L2-nearest real frame of each latent emb (S, D): frame ids (S,) in the corpus and distances (S,).
 
-    scope: a key of SCOPES; `episode` says which one for "episode". exclude: frame ids that must not be found.
-    Of equally near frames the first is taken.
+    scope: a key of SCOPES; `episode` says which one for "episode". Of equally near frames the first is taken.
     """
     pick(SCOPES, scope, "retrieval scope")
     allowed = np.ones(len(corpus.emb), bool)
@@ -98,11 +97,7 @@ def retrieve(corpus: Corpus, emb: Tensor, scope: str = "global", episode: int | 
         if episode is None or episode not in corpus.episode:
             raise InputError("retrieval", f"episode {episode}", f"one of 0 to {corpus.episode.max()}")
         allowed = corpus.episode == episode
-    if exclude is not None:
-        allowed[exclude] = False
     ids = torch.from_numpy(np.flatnonzero(allowed))
-    if not len(ids):
-        raise InputError("retrieval", "no frame left to find", "at least one", "Exclude fewer frames.")
     best = torch.full((len(emb),), torch.inf)
     found = torch.zeros(len(emb), dtype=torch.long)
     for part in ids.split(CHUNK):
@@ -123,8 +118,8 @@ class World:
 
 
 def rollout_table(worlds: Mapping[str, World], data: Data, episode: int, start: int = 0, steps: int = 10,
-                  history: int = 3, scope: str = "global", exclude: np.ndarray | None = None) -> pd.DataFrame:
-    """One rollout under several models: a row per step and model, and per step and model for its static prediction.
+                  history: int = 3, scope: str = "global") -> pd.DataFrame:
+    """One rollout under several models: a row per step and model, and per step and model for persistence.
 
     Columns: episode, start, step (1 …), space (the model in whose latent space the row lives), model (the same, or
     "static"), true_frame, distance (L2 to the true frame's latent), relative (the same over the corpus's spread),
@@ -135,10 +130,10 @@ def rollout_table(worlds: Mapping[str, World], data: Data, episode: int, start: 
     true = first + np.arange(steps)
     for name, world in worlds.items():
         emb = rollout_from(world.model, world.action_scale, data, episode, start, steps, history)
-        static = emb[history - 1].expand(steps, -1)
-        for label, pred_emb in ((name, emb[history:]), (STATIC, static)):
+        persistence = emb[history - 1].expand(steps, -1)
+        for label, pred_emb in ((name, emb[history:]), (STATIC, persistence)):
             distance = (pred_emb - world.corpus.emb[true]).norm(dim=1).numpy()
-            frame, nearest = retrieve(world.corpus, pred_emb, scope, episode, exclude)
+            frame, nearest = retrieve(world.corpus, pred_emb, scope, episode)
             tables.append(pd.DataFrame({
                 "episode": episode, "start": start, "step": np.arange(1, steps + 1), "space": name, "model": label,
                 "true_frame": true, "distance": distance, "relative": distance / world.corpus.spread, "scope": scope,
@@ -171,19 +166,20 @@ def stability(table: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
 
 
 def over_static(table: pd.DataFrame) -> pd.DataFrame:
-    """Per rollout and model, the mean distance to the truth over that of the static prediction in the same space.
+    """Per rollout and model, the mean distance to the truth over that of persistence in the same space.
 
-    Columns episode, start, model, ratio: below 1 the model beats the static prediction. NaN where nothing moves.
+    Columns episode, start, model, ratio: below 1 the model beats persistence. NaN where nothing moves.
     """
     mean = table.groupby(["episode", "start", "space", "model"], sort=False).distance.mean().unstack("model")
-    rows = [{"episode": episode, "start": start, "model": space,
-             "ratio": row[space] / row[STATIC] if row[STATIC] > 0 else np.nan}
-            for (episode, start, space), row in mean.iterrows()]
-    return pd.DataFrame(rows)
+    rows = []
+    for (episode, start, space), row in mean.iterrows():
+        ratio = row[space] / row[STATIC] if row[STATIC] > 0 else np.nan
+        rows.append({"episode": episode, "start": start, "model": space, "ratio": ratio})
+    return pd.DataFrame(rows, columns=["episode", "start", "model", "ratio"])
 
 
 def tags(ratios: Mapping[str, float]) -> list[str]:
-    """The dashboard's labels of one rollout, from each model's distance over the static prediction's.
+    """The dashboard's labels of one rollout, from each model's distance over persistence's.
 
     static-dominates: every model is above BEATS_STATIC; models-beat-static: every one is below. tight-tie,
     large-model-gap: the worst model over the best is at most TIGHT_TIE, at least LARGE_GAP. best:<condition>. Nothing
@@ -199,9 +195,9 @@ def tags(ratios: Mapping[str, float]) -> list[str]:
     if (values < BEATS_STATIC).all():
         out.append("models-beat-static")
     if len(values) > 1:
-        gap = values.max() / values.min() if values.min() > 0 else np.inf if values.max() > 0 else 1.0
-        if gap <= TIGHT_TIE:
+        worst, best = values.max(), values.min()
+        if worst <= TIGHT_TIE * best:
             out.append("tight-tie")
-        if gap >= LARGE_GAP:
+        if worst >= LARGE_GAP * best and worst > 0:
             out.append("large-model-gap")
     return [*out, f"best:{min(ratios, key=ratios.get)}"]

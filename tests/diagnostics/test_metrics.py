@@ -224,8 +224,18 @@ def test_no_leak_is_found_where_none_was_planted(data):
     of = summary[summary.condition == "A"].set_index("measure")
     assert of.loc["seen_window", "mean"] > 90, "the frames are seen; the model makes nothing of it"
     assert of.loc["leak", "low"] < 0 < of.loc["leak", "high"] and abs(of.loc["leak", "mean"]) < 10
-    with pytest.raises(InputError, match="window"):
-        leakage.leak_summary(leaks(data, plant=False, seeds=1).query("split == 'episode'"))
+
+
+def test_a_leak_is_measured_as_far_as_the_splits_go(data):
+    table = leaks(data, plant=True, seeds=1)
+    for part, measures, words in (("window", ["seen_window"], "No episodes were held out"),
+                                   ("episode", ["seen_episode"], "nothing can leak")):
+        found = leakage.leak_summary(table[table.split == part])
+        assert found.measure[found.condition == "A"].tolist() == measures
+        assert words in leakage.describe_leak(found)[0]
+    assert "was not measured" in leakage.describe_leak(found[:0])[0]
+    (line,) = leakage.describe_leak(leakage.leak_summary(table))
+    assert line.startswith("pilot, n = 1:") and "[" not in line
 
 
 def test_leak_table_of_finished_runs(study):
