@@ -67,7 +67,7 @@ from lewm_core.stats import findings_curation, paper
 from lewm_core.study import Study, say
 from lewm_core.utils.workspace import relative
 from lewm_core.viz import curation_figures, data_figures, tables
-from lewm_core.viz.curation_browser import curation_browser
+from lewm_core.viz.curation_browser import CurationBrowser
 
 study = Study(output, figures, profile, data)
 spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth_backend, tracks_backend, mask_backend,
@@ -122,7 +122,7 @@ display(found.selection.head(8).round(2))
 # the best episodes stand here as a table.
 
 # %%
-curation_browser(found.measurements, lambda id: packet(spec, id, study.workspace.signals), path, rules, choice)
+CurationBrowser(found.measurements, lambda id: packet(spec, id, study.workspace.signals), path, rules, choice)
 
 # %% [markdown]
 # ## Tasks and cameras

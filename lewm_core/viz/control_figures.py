@@ -16,7 +16,7 @@ from lewm_core.conditions import ALL, FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, R
 from lewm_core.stats import paper
 from lewm_core.stats.scaling import Crossing
 from lewm_core.viz import draw, style
-from lewm_core.viz.style import SPLIT, colour, rows_where
+from lewm_core.viz.style import colour, rows_where
 
 REGIONS = {"": "in the mask", RANDOM: RANDOM, FULL_FRAME: FULL_FRAME}  # families of regions, by what a control varies
 REGION_COLOURS = {"in the mask": "#00785D", RANDOM: "#D55E00", FULL_FRAME: "#CC79A7"}
@@ -38,11 +38,12 @@ def effect_against_size(crossings: Mapping[str, Crossing], changes: pd.DataFrame
     if not crossings:
         return style.empty_figure(NO_RUNS)
     split = split or style.first_split(changes)
-    seeds = changes[(changes.metric == metric) & (changes.split == split) & changes.scale.isin(list(sizes))]
+    seeds = rows_where(changes[changes.scale.isin(list(sizes))], metric=metric, split=split)
     names = in_order(crossings)
     fig, axes = style.new_figure(3.7 * len(names) + 0.8, 4.6, 1, len(names), sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
-        crossing, shade = crossings[name], colour(name)
+        crossing = crossings[name]
+        shade = colour(name)
         draw.zero_line(ax)
         ax.fill_between(crossing.band["size"], crossing.band.low, crossing.band.high, color=shade, alpha=0.14,
                         linewidth=0, gid=f"{name}/band")
@@ -59,8 +60,8 @@ def effect_against_size(crossings: Mapping[str, Crossing], changes: pd.DataFrame
         ax.set_title(f"{style.name_and_title(name)}\n{_crosses(crossing)}", fontsize=10)
         ax.set_xlabel("episodes (log scale)")
     axes[0, 0].set_ylabel(f"change in {style.metric_label(metric)} against A (%)")
-    n = draw.n_label(k for crossing in crossings.values() for k in crossing.n)
-    entries = [draw.mean_key(f"mean and 95 % interval ({n}), {SPLIT[split]}"), draw.seed_key(),
+    numbers = [n for crossing in crossings.values() for n in crossing.n]
+    entries = [draw.mean_key(numbers, split), draw.seed_key(),
                (Patch(color="0.3", alpha=0.14), "95 % band between sizes"),
                draw.line_key("95 % interval of the crossing", color="0.25", linewidth=4, alpha=0.35),
                draw.paper_key(3)]
@@ -70,7 +71,8 @@ def effect_against_size(crossings: Mapping[str, Crossing], changes: pd.DataFrame
 
 def _draw_crossing(ax: Axes, crossing: Crossing, name: str) -> None:
     """Where the effect crosses zero, with its interval, low in the panel so that it does not hide the means."""
-    smallest, largest = crossing.sizes[0], crossing.sizes[-1]
+    smallest = crossing.sizes[0]
+    largest = crossing.sizes[-1]
     low, high = np.clip([crossing.low, crossing.high], smallest, largest)
     if not np.isfinite([low, high]).all():
         return
@@ -101,8 +103,8 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
     """
     style.need(changes, "effects by arm", ["condition", "scale", "seed", "split", "metric", "change"])
     split = split or style.first_split(changes)
-    seeds, means = (rows_where(t, metric=metric, split=split) for t in (changes, summary))
-    seeds, means = (t[t.scale.isin(list(arms))] for t in (seeds, means))
+    seeds = rows_where(changes[changes.scale.isin(list(arms))], metric=metric, split=split)
+    means = rows_where(summary[summary.scale.isin(list(arms))], metric=metric, split=split)
     if means.empty:
         return style.empty_figure(NO_RUNS)
     names = in_order(means.condition)
@@ -111,7 +113,8 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
     for ax, name in zip(axes[0], names, strict=True):
         draw.zero_line(ax, sideways=True)
         for row in rows_where(means, condition=name).itertuples():
-            y, gid = list(arms).index(row.scale), f"{name}/{row.scale}"
+            y = list(arms).index(row.scale)
+            gid = f"{name}/{row.scale}"
             draw.effect(ax, y, row, colour(name), gid, sideways=True)
             own = rows_where(seeds, condition=name, scale=row.scale)
             draw.seed_dots(ax, y + 0.22, own, colour(name), gid, sideways=True)
@@ -119,8 +122,7 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
         ax.set_title(style.name_and_title(name), fontsize=10)
         ax.set_xlabel("change against A (%)")
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-    told = f"{style.metric_label(metric)}: mean and 95 % interval ({draw.n_label(means.n)}), {SPLIT[split]}"
-    draw.legend(fig, [draw.mean_key(told), draw.seed_key()], 2)
+    draw.legend(fig, [draw.mean_key(means.n, split, of=style.metric_label(metric)), draw.seed_key()], 2)
     return fig
 
 
@@ -137,7 +139,8 @@ def area_families(table: pd.DataFrame, metric: str = "mse") -> Figure:
     series = table.condition.map(_region)
     names = [name for name in dict.fromkeys(series) if name in REGION_COLOURS]
     fig, axes = style.new_figure(7.2, 4.8)
-    ax, reported = axes[0, 0], paper.reported(2)
+    ax = axes[0, 0]
+    reported = paper.reported(2)
     draw.zero_line(ax)
     for name in [*names, *(n for n in dict.fromkeys(series) if n not in names)]:
         rows = table[series == name].sort_values("area")
@@ -168,37 +171,6 @@ def _region(name: str) -> str:
 
 
 @style.styled
-def weight_curve(table: pd.DataFrame, metric: str = "mse", used: float | None = None) -> Figure:
-    """Effect against the weight of the auxiliary loss, a panel per scale, a line per condition.
-
-    table: columns condition, scale, weight (above 0), mean, low, high (per cent, as from paired.summarise). used: the
-    weight of all other runs (the paper's), drawn as a vertical line.
-    """
-    style.need(table, "weights", ["condition", "scale", "weight", "mean", "low", "high"])
-    if table.empty:
-        return style.empty_figure(NO_RUNS)
-    scales, names = style.scales_of(table), in_order(table.condition)
-    fig, axes = style.new_figure(4.4 * len(scales) + 0.8, 4.4, 1, len(scales), sharey=True)
-    for ax, scale in zip(axes[0], scales, strict=True):
-        draw.zero_line(ax)
-        if used is not None:
-            ax.axvline(used, color="0.6", linewidth=1, linestyle="--", label=f"weight of the other runs ({used:g})")
-        for i, name in enumerate(names):
-            rows = rows_where(table, condition=name, scale=scale).sort_values("weight")
-            shift = 1.05 ** (i - (len(names) - 1) / 2)
-            ax.plot(rows.weight * shift, rows["mean"], color=colour(name), marker="o", markersize=8, linewidth=1.5,
-                    label=name, gid=f"{name}/{scale}/mean")
-            for row in rows.itertuples():
-                draw.effect(ax, row.weight * shift, row, colour(name), f"{name}/{scale}/{row.weight:g}")
-        draw.sizes_axis(ax, sorted(set(table.weight)))
-        ax.set_xlabel("weight of the auxiliary loss (log scale)")
-        ax.set_title(scale)
-    axes[0, 0].set_ylabel(f"change in {style.metric_label(metric)} against A (%)")
-    draw.legend(fig, draw.labelled(*axes[0]), 6)
-    return fig
-
-
-@style.styled
 def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame, split: str | None = None) -> Figure:
     """Does a signal help more by another route? CLS head, patch head, patch-aware predictor; pilot beside full scale.
 
@@ -207,11 +179,13 @@ def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame, split: str | Non
     style.need(changes, "changes", ["condition", "scale", "split", "change"])
     style.need(summary, "summary", ["condition", "scale", "split", "mean", "low", "high", "n"])
     split = split or style.first_split(summary)
-    means, seeds = (rows_where(t, split=split) for t in (summary, changes))
+    means = rows_where(summary, split=split)
+    seeds = rows_where(changes, split=split)
     columns = _by_family(means.condition)
     if not columns:
         return style.empty_figure("no condition that supervises depth or tracks by another route")
-    scales, families = style.scales_of(means), dict.fromkeys(condition(name).family for name in columns)
+    scales = style.scales_of(means)
+    families = dict.fromkeys(condition(name).family for name in columns)
     fig, axes = style.new_figure(4.6 * len(scales) + 0.8, 4.6, 1, len(scales), sharey=True)
     for ax, scale in zip(axes[0], scales, strict=True):
         draw.zero_line(ax)
@@ -229,8 +203,7 @@ def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame, split: str | Non
     for baseline in dict.fromkeys(condition(name).baseline for name in columns):
         against.append(f"{baseline} for {condition(baseline).variant or 'the others'}")
     axes[0, 0].set_ylabel(f"change in next-latent MSE against the baseline (%)\n{', '.join(against)}", fontsize=9)
-    told = f"mean and 95 % interval ({draw.n_label(means.n)}), {SPLIT[split]}"
-    draw.legend(fig, [draw.seed_key(), draw.mean_key(told)], 2)
+    draw.legend(fig, [draw.seed_key(), draw.mean_key(means.n, split)], 2)
     return fig
 
 
@@ -240,7 +213,8 @@ def _by_family(names: pd.Series) -> dict[str, float]:
     for name in in_order(names):
         if condition(name).terms:  # a baseline supervises nothing
             groups.setdefault(condition(name).family, []).append(name)
-    places, x = {}, 0.0
+    places = {}
+    x = 0.0
     for group in groups.values():
         for name in group:
             places[name] = x

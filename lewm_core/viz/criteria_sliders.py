@@ -1,6 +1,6 @@
-"""Sliders for the weights and the main limits of `Criteria`, for the curation browser."""
+"""The controls of the curation browser: sliders for the weights and limits of `Criteria`, menus for `Choice`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import ipywidgets as widgets
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.curation.score import PARTS, Criteria
+from lewm_core.curation.selection import FULL_BY, PILOT_BY, Choice
 
 SLIDERS = {  # control -> the field, or the least and the greatest, that it sets; its ends (widened if need be) and step
     **{f"weight_{part}": ((f"weight_{part}",), 0.0, 5.0, 0.1) for part in PARTS},
@@ -18,7 +19,8 @@ SLIDERS = {  # control -> the field, or the least and the greatest, that it sets
     "depth range": (("min_depth_range",), 1.05, 10.0, 0.05),
 }
 SIGNAL = {"motion": "motion", "coverage": "variation", "stability": "variation", "depth": "depth"}  # what a part needs
-STYLE, LAYOUT = {"description_width": "84px"}, {"width": "310px"}
+STYLE = {"description_width": "84px"}
+LAYOUT = {"width": "310px"}
 
 
 def sliders(criteria: Criteria, without: Collection[str] = ()) -> dict[str, widgets.Widget]:
@@ -26,11 +28,27 @@ def sliders(criteria: Criteria, without: Collection[str] = ()) -> dict[str, widg
     found = {}
     for name, (fields, low, high, step) in SLIDERS.items():
         values = [getattr(criteria, field) for field in fields]
-        kinds = (widgets.FloatSlider, widgets.FloatRangeSlider, widgets.IntRangeSlider)
-        kind = kinds[len(fields) - 1 + isinstance(low, int)]
-        found[name] = kind(value=_value(values), min=min(low, *values), max=max(high, *values), step=step, style=STYLE,
-                           layout=LAYOUT, description=name.removeprefix("weight_"), tooltip=", ".join(fields),
-                           disabled=name.removeprefix("weight_") in without and name.startswith("weight_"))
+        part = name.removeprefix("weight_")
+        found[name] = _kind(fields, low)(
+            value=_value(values), min=min(low, *values), max=max(high, *values), step=step, style=STYLE, layout=LAYOUT,
+            description=part, tooltip=", ".join(fields), disabled=name.startswith("weight_") and part in without)
+    return found
+
+
+def _kind(fields: Sequence[str], low: float) -> type[widgets.Widget]:
+    """One handle for one field, two for its least and greatest; whole numbers where its ends are."""
+    if len(fields) == 1:
+        return widgets.FloatSlider
+    return widgets.IntRangeSlider if isinstance(low, int) else widgets.FloatRangeSlider
+
+
+def choices(choice: Choice) -> dict[str, widgets.Widget]:
+    """A menu by name for how the full set and the pilot are chosen, set to `choice`."""
+    found = {}
+    for name, known in (("full_by", FULL_BY), ("pilot_by", PILOT_BY)):
+        options = [(f"{key}: {words}", key) for key, words in known.items()]
+        found[name] = widgets.Dropdown(options=options, value=getattr(choice, name), style=STYLE, layout=LAYOUT,
+                                       description=name.replace("_", " "))
     return found
 
 

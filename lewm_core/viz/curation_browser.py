@@ -1,7 +1,7 @@
 """The curation browser of notebook 01: weights and limits rank a table live, a person looks, ticks, drops and saves.
 
-It ranks and flags with `curation.score` and `selection.select`, as the notebook does, from the table of measurements;
-signals are read only for an episode that is clicked. One page of the table exists at a time, whatever its length.
+It ranks and flags as the notebook does, from the table of measurements; signals are read only for an episode that is
+clicked. One page of the table exists at a time, whatever its length.
 """
 
 import html
@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -16,18 +17,17 @@ import pandas as pd
 
 from lewm_core.curation import score, selection
 from lewm_core.curation.score import PARTS, Criteria
-from lewm_core.curation.selection import FLAGS, FULL_BY, PILOT_BY, Choice
+from lewm_core.curation.selection import FLAGS, Choice
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import criteria_sliders, images, tiles
-from lewm_core.viz.curation_table import Row, cells, heads, static_table
+from lewm_core.viz.curation_table import Pager, Row, cells, heads, static_table
 from lewm_core.viz.widgets import Packet, WithStandIn
 
 PAGE = 12  # rows of the table at a time
 STATIC_ROWS = 8  # of the stand-in
 
 
-def curation_browser(measurements: pd.DataFrame, load: Callable[[str], Packet], path: str | Path,
-                     criteria: Criteria | None = None, choice: Choice | None = None) -> "CurationBrowser":
+class CurationBrowser(WithStandIn):
     """Rank, look, tick, drop, save.
 
     Where `path` is a selection already, the browser opens as it was saved: its weights and limits, its dropped
@@ -38,28 +38,26 @@ def curation_browser(measurements: pd.DataFrame, load: Callable[[str], Packet], 
         load: episode id -> (Episode, Signals), called for episodes that are looked at only.
         path: the selection file that *save* writes.
 
+    What it shows is always a function of `controls`, `choice`, `ticks` (the pilot by hand) and `dropped`. `scores` are
+    of all episodes, by the controls' criteria; `order` holds the rows of those that the metadata do not reject, the
+    best first; `chosen` is what *save* writes, None where full set and pilot cannot be chosen, as the line below says.
+
     Raises:
         InputError: no measurements, or a file at `path` that is no selection.
     """
-    return CurationBrowser(measurements, load, Path(path), criteria or Criteria(), choice or Choice())
 
-
-class CurationBrowser(WithStandIn):
-    """What it shows is always a function of `controls`, `choice`, `ticks` (the pilot by hand) and `dropped`.
-
-    scores: of all episodes, by the controls' criteria. order: the rows of those that the metadata do not reject, the
-    best first. chosen: what *save* writes; None where full set and pilot cannot be chosen, as the line below says.
-    """
-
-    def __init__(self, measurements: pd.DataFrame, load: Callable[[str], Packet], path: Path, criteria: Criteria,
-                 choice: Choice):
+    def __init__(self, measurements: pd.DataFrame, load: Callable[[str], Packet], path: str | Path,
+                 criteria: Criteria | None = None, choice: Choice | None = None):
         if measurements.empty:
-            raise InputError("curation_browser", "no measured episode", "at least one")
+            raise InputError("curation browser", "no measured episode", "at least one")
         self.measurements = measurements.sort_values("episode").reset_index(drop=True)
-        self.load, self.path, self.start, self.choice = load, path, criteria, choice
+        self.load = load
+        self.path = Path(path)
+        self.start = criteria or Criteria()
+        self.choice = choice or Choice()
         self.dropped: set[str] = set()
         self.ticks: set[str] = set()
-        notice = self._open() if path.exists() else ""
+        notice = self._open() if self.path.exists() else ""
         self._mine = threading.RLock()  # JupyterLab delivers the values of two controls in two threads of the kernel
         self._setting = False
         self._build()
@@ -68,47 +66,49 @@ class CurationBrowser(WithStandIn):
 
     def _open(self) -> str:
         """Take over what the selection file says, and return what a person should know of it."""
-        by = selection.chosen_by(self.path)
-        if record := selection.read_record(self.path):
-            self.start, self.choice, self.dropped = record.criteria, record.choice, set(record.dropped)
-        if by["pilot_by"] == "hand":
-            self.ticks, self.choice = set(selection.hand_picked(self.path)), replace(self.choice, pilot_by="hand")
-        return "Saving here replaces the full set, which was edited by hand." if by["full_by"] == "hand" else ""
+        chosen_by = selection.chosen_by(self.path)
+        record = selection.read_record(self.path)
+        if record:
+            self.start = record.criteria
+            self.choice = record.choice
+            self.dropped = set(record.dropped)
+        if chosen_by["pilot_by"] == "hand":
+            self.ticks = set(selection.hand_picked(self.path))
+            self.choice = replace(self.choice, pilot_by="hand")
+        if chosen_by["full_by"] == "hand":
+            return "Saving here replaces the full set, which was edited by hand."
+        return ""
 
     def _build(self) -> None:
-        self.controls = criteria_sliders.sliders(self.start, criteria_sliders.parts_without_signal(self.measurements))
-        for name, known in (("full_by", FULL_BY), ("pilot_by", PILOT_BY)):
-            self.controls[name] = widgets.Dropdown(
-                options=[(f"{key}: {words}", key) for key, words in known.items()], value=getattr(self.choice, name),
-                description=name.replace("_", " "), style=criteria_sliders.STYLE, layout=criteria_sliders.LAYOUT)
+        """All widgets: the controls at the left, the table beside them, the episode that is shown below."""
+        panel = self._panel()
+        self.rows = [Row(self._mine, self.keep, self.tick, self.show) for _ in range(PAGE)]
+        self.pager = Pager(PAGE, self._show_page)
+        self.counts = widgets.HTML()
+        self.status = widgets.HTML()
+        lines = [heads(), *(row.box for row in self.rows), self.pager.box, self.counts, self.status]
+        table = widgets.VBox(lines, layout={"flex": "1 1 900px"})
+        layout = {"max_width": "100%", "align_self": "flex-start", "display": "none"}
+        self.image = widgets.Image(format="png", layout=layout)
+        super().__init__([widgets.HBox([panel, table], layout={"flex_flow": "row wrap"}), self.image])
+
+    def _panel(self) -> widgets.Widget:
+        """The controls: weights, limits, how the sets are chosen, reset and save."""
+        without = criteria_sliders.parts_without_signal(self.measurements)
+        sliders = criteria_sliders.sliders(self.start, without)
+        choices = criteria_sliders.choices(self.choice)
+        self.controls = {**sliders, **choices}
         for control in self.controls.values():
             control.observe(self._on_control, "value")
         self.reset_button = widgets.Button(description="reset", tooltip="the weights and limits that it opened with")
         self.save_button = widgets.Button(description="save", button_style="primary", tooltip=f"write {self.path.name}")
         self.reset_button.on_click(lambda _: self.reset())
         self.save_button.on_click(lambda _: self.save())
-        controls, n = list(self.controls.values()), len(PARTS)
-        groups = {"weights": controls[:n], "limits": controls[n:-2], "sets": controls[-2:]}
-        panel = widgets.VBox([widget for name, group in groups.items()
-                              for widget in (widgets.HTML(f"<b>{name}</b>"), *group)]
-                             + [widgets.HBox([self.reset_button, self.save_button])])
-
-        self.rows = [Row(self._mine, self.keep, self.tick, self.show) for _ in range(PAGE)]
-        self.page = widgets.BoundedIntText(1, 1, 1, description="page", layout={"width": "150px"},
-                                           style={"description_width": "40px"})
-        self.page.observe(lambda _: self._show_page(), "value")
-        back, on = (widgets.Button(icon=f"chevron-{side}", layout={"width": "40px"}, tooltip=words)
-                    for side, words in (("left", "page before"), ("right", "next page")))
-        back.on_click(lambda _: setattr(self.page, "value", self.page.value - 1))
-        on.on_click(lambda _: setattr(self.page, "value", self.page.value + 1))
-        self.position, self.counts, self.status = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        table = widgets.VBox([heads(), *(row.box for row in self.rows), widgets.HBox([back, self.page, on,
-                              self.position]), self.counts, self.status], layout={"flex": "1 1 900px"})
-        self.image = widgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start",
-                                                         "display": "none"})
-        super().__init__([widgets.HBox([panel, table], layout={"flex_flow": "row wrap"}), self.image])
-
-    # -------------------------------------------------------------------------------------------- what a person can do
+        weights = list(sliders.values())[:len(PARTS)]
+        limits = list(sliders.values())[len(PARTS):]
+        return widgets.VBox([widgets.HTML("<b>weights</b>"), *weights, widgets.HTML("<b>limits</b>"), *limits,
+                             widgets.HTML("<b>sets</b>"), *choices.values(),
+                             widgets.HBox([self.reset_button, self.save_button])])
 
     @property
     def criteria(self) -> Criteria:
@@ -118,8 +118,10 @@ class CurationBrowser(WithStandIn):
     def keep(self, episode: str, kept: bool) -> None:
         """Drop an episode from both sets, or take it back."""
         with self._mine:
-            (self.dropped.discard if kept else self.dropped.add)(episode)
-            if not kept:
+            if kept:
+                self.dropped.discard(episode)
+            else:
+                self.dropped.add(episode)
                 self.ticks.discard(episode)
             self._flag()
 
@@ -127,7 +129,10 @@ class CurationBrowser(WithStandIn):
         """Take an episode into the pilot or out of it; from then on the pilot is picked by hand."""
         with self._mine:
             self._choose(pilot_by="hand")
-            (self.ticks.add if wanted else self.ticks.discard)(episode)
+            if wanted:
+                self.ticks.add(episode)
+            else:
+                self.ticks.discard(episode)
             self._flag()
 
     def show(self, episode: str) -> None:
@@ -137,7 +142,8 @@ class CurationBrowser(WithStandIn):
                 figure = images.packet_view(*self.load(episode))
             except InputError as error:
                 return self._say(str(error), wrong=True)
-            self.image.value, self.image.layout.display = figure._repr_png_(), None
+            self.image.value = figure._repr_png_()
+            self.image.layout.display = None
 
     def reset(self) -> None:
         """Back to the weights and limits that it opened with."""
@@ -156,8 +162,6 @@ class CurationBrowser(WithStandIn):
                 return self._say(f"Not saved: {error}", wrong=True)
             self._say(f"Saved as {self.path.name}. Notebook 01 leaves it as it is now; those after it use it.")
 
-    # --------------------------------------------------------------------------------------------- what follows from it
-
     def _on_control(self, change) -> None:
         with self._mine:
             if self._setting:
@@ -172,7 +176,8 @@ class CurationBrowser(WithStandIn):
         """Change how the sets are chosen. A pilot by hand begins with the one that stood there."""
         if by.get("pilot_by", self.choice.pilot_by) != self.choice.pilot_by:
             self.ticks = self.flagged("pilot") if by["pilot_by"] == "hand" else set()
-        self.choice, self._setting = replace(self.choice, **by), True
+        self.choice = replace(self.choice, **by)
+        self._setting = True
         for name, value in by.items():
             self.controls[name].value = value
         self._setting = False
@@ -191,7 +196,8 @@ class CurationBrowser(WithStandIn):
             self._flag()
 
     def _flag(self) -> None:
-        self.chosen, best = None, self.scores.iloc[self.order[: self.choice.n_top]]
+        self.chosen = None
+        best = self.scores.iloc[self.order[: self.choice.n_top]]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a full set smaller than asked for: the counts say it
@@ -217,26 +223,27 @@ class CurationBrowser(WithStandIn):
 
     def _show_page(self) -> None:
         with self._mine:
-            self.page.max = max(1, -(-len(self.order) // PAGE))
-            first = (self.page.value - 1) * PAGE
-            shown, full, pilot = self.scores.iloc[self.order[first: first + PAGE]], *map(self.flagged, FLAGS)
-            for i, row in enumerate(self.rows):
-                if i < len(shown):
-                    data = shown.iloc[i]
-                    id = data["episode"]
-                    row.fill(data, first + i + 1, id not in self.dropped, id in full, id in pilot)
-                else:
+            places = self.pager.fit(len(self.order))
+            full = self.flagged("full")
+            pilot = self.flagged("pilot")
+            for place, row in zip_longest(places, self.rows):
+                if place is None:
                     row.clear()
-            self.position.value = f"{first + bool(len(shown))}–{first + len(shown)} of {len(self.order)}"
+                    continue
+                data = self.scores.iloc[self.order[place]]
+                episode = data["episode"]
+                row.fill(data, place + 1, episode not in self.dropped, episode in full, episode in pilot)
 
     def static_html(self) -> str:
         """The best episodes as a table with a picture of each, for pages without a kernel."""
-        lines, sets = [], {flag: self.flagged(flag) for flag in FLAGS}
+        lines = []
+        sets = {flag: self.flagged(flag) for flag in FLAGS}
         for rank, (_, data) in enumerate(self.scores.iloc[self.order[:STATIC_ROWS]].iterrows(), 1):
             try:
                 picture = tiles.signals_tile(*self.load(data["episode"]))
             except InputError as error:
                 picture = error.found
-            lines.append((picture, cells(data, rank, ", ".join(f for f in FLAGS if data["episode"] in sets[f]))))
+            chosen_for = ", ".join(flag for flag in FLAGS if data["episode"] in sets[flag])
+            lines.append((picture, cells(data, rank, chosen_for)))
         return static_table(lines, f"The best {len(lines)} of {len(self.order)} episodes. Where a kernel runs, this is "
                             "a browser: it ranks anew, shows any episode with its signals, and saves your ticks.")

@@ -26,7 +26,8 @@ def all_cameras(spec: SourceSpec, shown: pd.DataFrame) -> tuple[Figure, pd.DataF
     views = tiles.cameras(spec, CAMERA_SIZE)
     if len(views) < 2 or shown.empty:
         return empty_figure("the source has one camera, or no episode is to be shown"), pd.DataFrame(), []
-    pictures, lacking = [], []
+    pictures = []
+    lacking = []
     for id in shown.episode:
         picture, absent = tiles.camera_tile(views, id, CAMERA_SIZE)
         pictures.append(picture)
@@ -43,7 +44,8 @@ def taken_and_not(curated: Curated, spec: SourceSpec, cache: Path) -> tuple[Figu
 
     cache: where opened episodes are kept.
     """
-    table, scored = curated.table, curated.scored
+    table = curated.table
+    scored = curated.scored
     rejected = table[~table.accepted].groupby("reason").head(2).head(BEST)
     sheet = pd.concat([scored.nlargest(BEST, "score"), scored[~scored.selected].nsmallest(BEST, "score"), rejected])
     pictures = [_middle_frame(spec, id, cache) for id in sheet.episode]

@@ -15,7 +15,9 @@ from lewm_core.viz.pixels import jpeg
 
 COLUMNS = {"rank": 50, "set": 44, "score": 84, **dict.fromkeys(PARTS, 70), "frames": 58}  # px; the task takes the rest
 WIDTH = {"keep": 48, "pilot": 48, "episode": 150}  # px of what can be clicked
-BLUE, GREEN, GREY = "#0072B2", "#35A98B", "rgba(128,128,128,.18)"
+BLUE = "#0072B2"
+GREEN = "#35A98B"
+GREY = "rgba(128,128,128,.18)"
 
 
 def cells(data: pd.Series, rank: int, sets: str) -> dict[str, str]:
@@ -67,7 +69,9 @@ class Row:
 
     def __init__(self, lock: threading.RLock, keep: Callable[[str, bool], None], tick: Callable[[str, bool], None],
                  show: Callable[[str], None]):
-        self._lock, self._filling, self.episode = lock, False, ""
+        self._lock = lock
+        self._filling = False
+        self.episode = ""
         self.keep, self.pilot = (widgets.Checkbox(indent=False, layout=_fixed(name), tooltip=name)
                                  for name in ("keep", "pilot"))
         self.button = widgets.Button(layout=_fixed("episode"), tooltip="show the episode with its signals")
@@ -84,27 +88,65 @@ class Row:
 
     def fill(self, data: pd.Series, rank: int, kept: bool, full: bool, pilot: bool) -> None:
         """Show an episode: a row of `curation.score`'s table, its rank, and what it is chosen for."""
-        self._filling, self.episode = True, data["episode"]
-        self.keep.value, self.pilot.value, self.pilot.disabled = kept, pilot, not kept
+        self._filling = True
+        self.episode = data["episode"]
+        self.keep.value = kept
+        self.pilot.value = pilot
+        self.pilot.disabled = not kept
         self._filling = False
         self.button.description = self.episode
         self.cells.value = _line(cells(data, rank, "full" if full else ""), faint=not kept)
         self.box.layout.visibility = "visible"
 
     def clear(self) -> None:
-        self.episode, self.box.layout.visibility = "", "hidden"
+        """Show nothing, but keep its place."""
+        self.episode = ""
+        self.box.layout.visibility = "hidden"
+
+
+class Pager:
+    """Which page of a table is shown: a number between two arrows, and which lines it holds.
+
+    turned: called when another page is chosen.
+    """
+
+    def __init__(self, lines: int, turned: Callable[[], None]):
+        self.lines = lines
+        self.number = widgets.BoundedIntText(1, 1, 1, description="page", layout={"width": "150px"},
+                                             style={"description_width": "40px"})
+        self.number.observe(lambda _: turned(), "value")
+        self.position = widgets.HTML()
+        back = self._arrow("left", "page before", -1)
+        on = self._arrow("right", "next page", 1)
+        self.box = widgets.HBox([back, self.number, on, self.position])
+
+    def _arrow(self, side: str, words: str, step: int) -> widgets.Button:
+        button = widgets.Button(icon=f"chevron-{side}", layout={"width": "40px"}, tooltip=words)
+        button.on_click(lambda _: setattr(self.number, "value", self.number.value + step))
+        return button
+
+    def fit(self, total: int) -> range:
+        """The lines on the page, of `total` in all; the last page if there are no longer so many."""
+        self.number.max = max(1, -(-total // self.lines))
+        start = (self.number.value - 1) * self.lines
+        shown = range(start, min(start + self.lines, total))
+        self.position.value = f"{start + bool(shown)}–{start + len(shown)} of {total}"
+        return shown
 
 
 def static_table(lines: Iterable[tuple[np.ndarray | str, dict[str, str]]], words: str) -> str:
     """The table as HTML that needs nothing else: per line a picture (uint8 RGB, or why there is none) and `cells`."""
-    columns, rows = ["episode", *COLUMNS, "task"], []
+    columns = ["episode", *COLUMNS, "task"]
+    rows = [_html_row("th", ["", *columns])]
     for picture, texts in lines:
         if isinstance(picture, str):
             shown = html.escape(picture)
         else:
             data = base64.b64encode(jpeg(picture)).decode()
             shown = f'<img alt="{texts["episode"]}" width="112" src="data:image/jpeg;base64,{data}">'
-        rows.append("".join(f'<td style="text-align:left">{text}</td>' for text in [shown, *map(texts.get, columns)]))
-    head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("", *columns))
-    body = "".join(f"<tr>{row}</tr>" for row in (head, *rows))
-    return f'<div class="curation-table"><table>{body}</table><p>{html.escape(words)}</p></div>'
+        rows.append(_html_row("td", [shown, *(texts[column] for column in columns)]))
+    return f'<div class="curation-table"><table>{"".join(rows)}</table><p>{html.escape(words)}</p></div>'
+
+
+def _html_row(tag: str, cells_of_row: Iterable[str]) -> str:
+    return "<tr>" + "".join(f'<{tag} style="text-align:left">{cell}</{tag}>' for cell in cells_of_row) + "</tr>"

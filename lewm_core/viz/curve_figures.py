@@ -1,7 +1,6 @@
-"""Figures of curves with repeats: gradients along training, and any quantity over steps or areas.
+"""Figures of curves: gradients along training, the effect over the loss's weight, any quantity over steps or areas.
 
-Each function takes a table and returns a Matplotlib figure. A thin line is a repeat (a seed, an episode), a thick one
-their mean.
+Functions from a table to a Matplotlib figure. A thin line is a repeat (a seed, an episode), a thick one their mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from lewm_core.conditions import in_order
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import colour, rows_where
 
@@ -33,7 +33,8 @@ def gradient_cosines(table: pd.DataFrame) -> Figure:
     if table.empty:
         return style.empty_figure("no condition with a head")
     table = table.assign(condition=table.get("condition", ""), seed=table.get("seed", 0))
-    scales, quantities = style.scales_of(table), [q for q in GRADIENTS if q in table]
+    scales = style.scales_of(table)
+    quantities = [q for q in GRADIENTS if q in table]
     fig, axes = style.new_figure(4.3 * len(scales) + 0.8, 1.4 + 2.3 * len(quantities), len(quantities), len(scales),
                                  sharex="col", sharey="row")
     lines = list(table[["condition", "head"]].drop_duplicates().itertuples(index=False))
@@ -60,6 +61,38 @@ def gradient_cosines(table: pd.DataFrame) -> Figure:
 
 
 @style.styled
+def weight_curve(table: pd.DataFrame, metric: str = "mse", used: float | None = None) -> Figure:
+    """Effect against the weight of the auxiliary loss, a panel per scale, a line per condition.
+
+    table: columns condition, scale, weight (above 0), mean, low, high (per cent, as from paired.summarise). used: the
+    weight of all other runs (the paper's), drawn as a vertical line.
+    """
+    style.need(table, "weights", ["condition", "scale", "weight", "mean", "low", "high"])
+    if table.empty:
+        return style.empty_figure("no condition but the baseline")
+    scales = style.scales_of(table)
+    names = in_order(table.condition)
+    fig, axes = style.new_figure(4.4 * len(scales) + 0.8, 4.4, 1, len(scales), sharey=True)
+    for ax, scale in zip(axes[0], scales, strict=True):
+        draw.zero_line(ax)
+        if used is not None:
+            ax.axvline(used, color="0.6", linewidth=1, linestyle="--", label=f"weight of the other runs ({used:g})")
+        for i, name in enumerate(names):
+            rows = rows_where(table, condition=name, scale=scale).sort_values("weight")
+            shift = 1.05 ** (i - (len(names) - 1) / 2)
+            ax.plot(rows.weight * shift, rows["mean"], color=colour(name), marker="o", markersize=8, linewidth=1.5,
+                    label=name, gid=f"{name}/{scale}/mean")
+            for row in rows.itertuples():
+                draw.effect(ax, row.weight * shift, row, colour(name), f"{name}/{scale}/{row.weight:g}")
+        draw.sizes_axis(ax, sorted(set(table.weight)))
+        ax.set_xlabel("weight of the auxiliary loss (log scale)")
+        ax.set_title(scale)
+    axes[0, 0].set_ylabel(f"change in {style.metric_label(metric)} against A (%)")
+    draw.legend(fig, draw.labelled(*axes[0]), 6)
+    return fig
+
+
+@style.styled
 def curves_by_panel(table: pd.DataFrame, xlabel: str, log: bool = False, marks: Mapping[str, float] | None = None,
                     order: Sequence[str] = ()) -> Figure:
     """A quantity over x for several series: their mean thick, each repeat (seed, episode) thin; a panel per quantity.
@@ -72,7 +105,8 @@ def curves_by_panel(table: pd.DataFrame, xlabel: str, log: bool = False, marks: 
     table = table[np.isfinite(table.value.astype(float)) & ((table.value > 0) | (not log))]
     if table.empty:
         return style.empty_figure("nothing was measured")
-    panels, names = list(dict.fromkeys(table.panel)), list(dict.fromkeys([*order, *table.series]))
+    panels = list(dict.fromkeys(table.panel))
+    names = list(dict.fromkeys([*order, *table.series]))
     shades = sns.color_palette("colorblind")
     fig, axes = style.new_figure(3.6 * len(panels) + 0.8, 4.4, 1, len(panels))
     for ax, panel in zip(axes[0], panels, strict=True):

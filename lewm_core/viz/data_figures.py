@@ -84,7 +84,8 @@ def _distances(ax: Axes, rows: pd.DataFrame, backend: str, shade) -> None:
 
 def _visibility(ax: Axes, rows: pd.DataFrame, places: np.ndarray, width: float, shade) -> None:
     """Accuracy, precision and recall of what a backend says of the visibility; a dash where there is none."""
-    said, true = rows.visible.to_numpy(bool), rows.visible_true.to_numpy(bool)
+    said = rows.visible.to_numpy(bool)
+    true = rows.visible_true.to_numpy(bool)
     both = (said & true).sum()
     values = [np.mean(said == true), both / said.sum() if said.any() else np.nan,
               both / true.sum() if true.any() else np.nan]

@@ -96,7 +96,8 @@ def capacity_curves(table: pd.DataFrame) -> Figure:
             if rows.empty:
                 continue
             shade, line = SERIES.get(name) or (sns.color_palette("colorblind")[i % 10], "-")
-            mean, floor = rows.groupby("points").error.mean(), name in FLOORS
+            mean = rows.groupby("points").error.mean()
+            floor = name in FLOORS
             ax.plot(mean.index, mean, color=shade, linestyle=line, linewidth=1.6 if floor else 2,
                     marker=None if floor else "o", markersize=5, label=name, gid=f"{name}/{probe}/mean")
             if rows.groupby("points").size().max() > 1 and not floor:
@@ -184,9 +185,11 @@ def planning(summary: pd.DataFrame) -> Figure:
 def _goals_reached(ax: Axes, success: pd.DataFrame, looks: dict[str, tuple]) -> None:
     """The share of goals that each method reached, by kind of task, with its interval."""
     for kind, (words, marker, shift) in KINDS.items():
-        rows, hollow = success[success.kind == kind], kind != "all"
+        rows = success[success.kind == kind]
+        hollow = kind != "all"
         for row in rows.rename(columns={"value": "mean"}).itertuples():
-            x, shade = list(looks).index(row.method) + shift, looks[row.method][1]
+            x = list(looks).index(row.method) + shift
+            shade = looks[row.method][1]
             draw.effect(ax, x, row, shade, f"{row.method}/{kind}", hollow=hollow, marker=marker)
         if len(rows):
             ax.plot([], [], marker, color="0.3", markerfacecolor="white" if hollow else "0.3", markersize=7,

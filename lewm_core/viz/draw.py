@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
-from lewm_core.viz.style import rows_where
+from lewm_core.viz.style import SPLIT, rows_where
 
 PAPER = {"marker": "*", "color": "black", "markersize": 11, "markerfacecolor": "white", "linestyle": "none"}
 THIN = {"color": "0.4", "linewidth": 1}  # the line that effects are read against
@@ -44,7 +44,8 @@ def effect(ax: Axes, at: float, row: pd.Series | tuple, shade: str, gid: str, *,
     """
     mean = row["mean"] if isinstance(row, pd.Series) else row.mean
     if np.isfinite(row.low):
-        values, places = [row.low, row.high], [at, at]
+        values = [row.low, row.high]
+        places = [at, at]
         ax.plot(*_turned(places, values, sideways), color=shade, linewidth=1.4 if hollow else 2.4,
                 solid_capstyle="butt", zorder=2, gid=f"{gid}/interval")
     ax.plot(*_turned([at], [mean], sideways), marker=marker, markersize=6 if hollow else 8, color=shade,
@@ -104,11 +105,20 @@ def seed_key() -> Entry:
     return key("one seed", markersize=4)
 
 
-def mean_key(label: str, hollow: bool = False) -> Entry:
-    """A legend's entry for the marks of `effect`."""
-    if hollow:
-        return key(label, linestyle="-", markerfacecolor="white", markersize=6)
-    return key(label, linestyle="-")
+def mean_key(numbers: Iterable[int], split: str = "", of: str = "") -> Entry:
+    """A legend's entry for the marks of `effect`: what they are, of how many seeds, judged by which split."""
+    label = f"mean and 95 % interval ({n_label(numbers)})"
+    if of:
+        label = f"{of}: {label}"
+    return key(f"{label}, {SPLIT[split]}" if split else label, linestyle="-")
+
+
+def split_keys(numbers: Iterable[int], splits: Sequence[str]) -> list[Entry]:
+    """A legend's entries for `effect` by split: the first is filled, the second hollow."""
+    entries = [mean_key(numbers, splits[0] if splits else "")]
+    for split in splits[1:]:
+        entries.append(key(SPLIT[split], linestyle="-", markerfacecolor="white", markersize=6))
+    return entries
 
 
 def paper_key(figure: int) -> Entry:

@@ -20,8 +20,10 @@ from lewm_core.viz.style import colour, new_figure, styled
 SHOWN = ("depth", "tracks", "mask")  # signals of the packet view
 FRAME_SECONDS = 0.2  # 5 Hz
 DARK = (24, 24, 24)
-ACCEPTED, REJECTED = "#0072B2", "0.6"
-TRUTH, NEUTRAL = "#2E8B57", "#999999"  # frames around the ground truth, and around what is of no condition
+ACCEPTED = "#0072B2"  # colours of frames around images
+REJECTED = "0.6"
+TRUTH = "#2E8B57"
+NEUTRAL = "#999999"  # around what is of no condition
 
 
 @styled
@@ -97,10 +99,15 @@ def _packet_rows(episode: Episode, signals: Signals, trail: int) -> list[_Row]:
     """The rows of the packet view, from above."""
     zoom = max(1, round(REFERENCE_SIZE / episode.frames.shape[1]))
     why = {name: _why(signals, name) for name in SHOWN}
-    tracks, visible, label = signals.tracks, signals.visible, "tracks"
+    tracks = signals.tracks
+    visible = signals.visible
+    label = "tracks"
     if signals.biased:
-        tracks, visible, label = signals.tracks_fg, signals.visible_fg, "tracks\n(foreground-\nbiased)"
-    near, far = 0.0, 1.0
+        tracks = signals.tracks_fg
+        visible = signals.visible_fg
+        label = "tracks\n(foreground-\nbiased)"
+    near = 0.0
+    far = 1.0
     if signals.depth is not None:
         near, far = np.percentile(signals.depth[np.isfinite(signals.depth)], [1, 99])
 
@@ -180,10 +187,13 @@ def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: 
 def rollout_row(columns: Sequence[RolloutColumn], steps: Sequence[int], i: int, size: int = 160) -> np.ndarray:
     """One step of the rollout as one image: the columns side by side with name, image and note, on a dark ground."""
     _check_columns(columns, steps)
-    gap, head, foot = 6, 22, 34
+    gap = 6
+    head = 22
+    foot = 34
     sheet = Image.new("RGB", (len(columns) * (size + gap) + gap, head + size + foot), DARK)
     draw = ImageDraw.Draw(sheet)
-    font, small = ImageFont.load_default(12), ImageFont.load_default(11)
+    font = ImageFont.load_default(12)
+    small = ImageFont.load_default(11)
     for k, column in enumerate(columns):
         x = gap + k * (size + gap)
         draw.text((x, 4), column.name, fill="white", font=font)

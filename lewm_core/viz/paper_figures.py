@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from lewm_core.conditions import CONDITIONS, in_order
 from lewm_core.stats import paper
 from lewm_core.stats.paired import number
-from lewm_core.utils.errors import InputError
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import SPLIT, colour, rows_where, splits_of
 
@@ -36,7 +35,7 @@ def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame 
     names = in_order([*CONDITIONS, *changes[changes.scale == scale].condition])
     names.remove(paper.BASELINE)
     _changes_axis(axes[0, 0], changes, summary, names, scale, paper.reported(1, scale), skipped)
-    axes[0, 0].set_title(f"Change in {_metric(summary)} against A, {scale}")
+    axes[0, 0].set_title(f"Change in {style.one_metric(summary)} against A, {scale}")
     _legend(fig, summary[summary.scale == scale], 1)
     return fig
 
@@ -48,7 +47,7 @@ def figure2(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame 
     fig, axes = style.new_figure(8, 5.2)
     names = [name for name, condition in CONDITIONS.items() if condition.family in ("depth", "mask")]
     _changes_axis(axes[0, 0], changes, summary, names, scale, paper.reported(2, scale), skipped)
-    axes[0, 0].set_title(f"Where depth is supervised: change in {_metric(summary)} against A, {scale}")
+    axes[0, 0].set_title(f"Where depth is supervised: change in {style.one_metric(summary)} against A, {scale}")
     _legend(fig, summary[summary.scale == scale], 2)
     return fig
 
@@ -67,7 +66,8 @@ def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float], scal
         return style.empty_figure("no condition that supervises depth")
     split = split or style.first_split(summary)
     rows = rows_where(summary, scale=scale, split=split)
-    names, reported = in_order(areas), paper.reported(2, scale)
+    names = in_order(areas)
+    reported = paper.reported(2, scale)
     fig, axes = style.new_figure(7, 4.8)
     ax = axes[0, 0]
     draw.zero_line(ax)
@@ -80,7 +80,7 @@ def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float], scal
         ax.annotate(name, (x, 0), xycoords=("data", "axes fraction"), xytext=(0, 4 + 11 * (i % 2)),
                     textcoords="offset points", ha="center", color=colour(name), fontweight="bold")
     draw.share_axis(ax)
-    ax.set_ylabel(f"change in {_metric(summary)} (%)")
+    ax.set_ylabel(f"change in {style.one_metric(summary)} (%)")
     ax.set_title(f"Benefit against supervised area, {scale}, {SPLIT[split]}")
     _legend(fig, rows, 2, seeds=False)
     return fig
@@ -101,7 +101,7 @@ def figure3(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame 
         draw.zero_line(ax)
         _both_scales(ax, rows_where(changes, split=split), rows_where(summary, split=split), split, skipped, conditions)
         ax.set_title(f"Pilot and full scale, {SPLIT[split]}")
-    axes[0, 0].set_ylabel(f"change in {_metric(summary)} against A (%)")
+    axes[0, 0].set_ylabel(f"change in {style.one_metric(summary)} against A (%)")
     _legend(fig, summary[summary.condition.isin(conditions)], 3, scales=True)
     return fig
 
@@ -112,7 +112,8 @@ def _both_scales(ax: Axes, changes, summary, split: str, skipped, conditions: Se
     for i, name in enumerate(conditions):
         means = {}
         for scale, offset in offsets.items():
-            x, gid = i + offset, f"{name}/{scale}/{split}"
+            x = i + offset
+            gid = f"{name}/{scale}/{split}"
             rows = rows_where(summary, condition=name, scale=scale)
             for row in rows.itertuples():
                 draw.seed_dots(ax, x - 0.08, rows_where(changes, condition=name, scale=scale), colour(name), gid)
@@ -162,7 +163,8 @@ def scale_bars(results: pd.DataFrame, metric: str = "mse", condition: str = pape
 
 def _changes_axis(ax: Axes, changes, summary, names: Sequence[str], scale: str, reported: pd.Series, skipped) -> None:
     """One column per condition at one scale: episode split filled at its centre, window split hollow beside it."""
-    changes, summary = rows_where(changes, scale=scale), rows_where(summary, scale=scale)
+    changes = rows_where(changes, scale=scale)
+    summary = rows_where(summary, scale=scale)
     splits = splits_of(summary)
     offsets = {"episode": -0.13, "window": 0.13} if len(splits) > 1 else dict.fromkeys(splits, -0.05)
     draw.zero_line(ax)
@@ -170,7 +172,8 @@ def _changes_axis(ax: Axes, changes, summary, names: Sequence[str], scale: str, 
     for i, name in enumerate(names):
         for row in rows_where(summary, condition=name).itertuples():
             hollow = row.split != splits[0]
-            x, gid = i + offsets[row.split], f"{name}/{scale}/{row.split}"
+            x = i + offsets[row.split]
+            gid = f"{name}/{scale}/{row.split}"
             seeds = rows_where(changes, condition=name, split=row.split)
             draw.seed_dots(ax, x - 0.09, seeds, colour(name), gid, hollow=hollow)
             draw.effect(ax, x, row, colour(name), gid, hollow=hollow)
@@ -198,27 +201,14 @@ def _tick_labels(names: Sequence[str], here: Mapping[str, float], reported: pd.S
     return labels
 
 
-def _metric(summary: pd.DataFrame) -> str:
-    """The metric of a figure in words; a table with several would draw them over one another."""
-    names = list(dict.fromkeys(summary.metric))
-    if len(names) > 1:
-        raise InputError("summary", f"the metrics {', '.join(names)}", "one metric per figure",
-                         "Choose it in paired_change.")
-    return style.metric_label(names[0] if names else "mse")
-
-
 def _legend(fig: Figure, summary: pd.DataFrame, figure: int, seeds: bool = True, scales: bool = False) -> None:
     """The key above the axes. scales: dots are the pilot and squares the full scale."""
-    splits = splits_of(summary)
-    mean = f"mean and 95 % interval ({draw.n_label(summary.n)})"
     entries = [draw.seed_key()] if seeds else []
     if scales:
-        entries += [draw.mean_key(f"pilot: {mean}"), draw.key("full scale", linestyle="-", marker="s", markersize=6)]
-    elif splits:
-        entries.append(draw.mean_key(f"{mean}, {SPLIT[splits[0]]}"))
-        entries += [draw.mean_key(SPLIT[split], hollow=True) for split in splits[1:]]
+        entries += [draw.mean_key(summary.n, of="pilot"),
+                    draw.key("full scale", linestyle="-", marker="s", markersize=6)]
     else:
-        entries.append(draw.mean_key(mean))
+        entries += draw.split_keys(summary.n, splits_of(summary))
     entries += [draw.paper_key(figure), draw.line_key(f"{paper.BASELINE}, the baseline")]
     columns = len(entries) if fig.get_figwidth() > 9 else 3
     draw.legend(fig, entries, columns, columnspacing=1.4, handletextpad=0.4)

@@ -10,7 +10,8 @@ import numpy as np
 
 from lewm_core.signals.geometry import at_pixels
 
-MASK_COLOUR, OUTLINE = (255, 0, 200), (255, 255, 255)  # magenta is the colour of few things on a table
+MASK_COLOUR = (255, 0, 200)  # magenta is the colour of few things on a table
+OUTLINE = (255, 255, 255)
 SUBPIXEL = 4  # bits of subpixel position that OpenCV draws with
 
 

@@ -37,10 +37,12 @@ def power_chart(power: pd.DataFrame, summary: pd.DataFrame, figure: int = 1) -> 
     if power.empty:
         return style.empty_figure("no condition has two seeds or more, which power needs")
     fig, axes = style.new_figure(1.6 + 0.85 * max(5, len(power)), 4.4)
-    ax, found = axes[0, 0], summary.set_index("condition")["mean"].abs()
+    ax = axes[0, 0]
+    found = summary.set_index("condition")["mean"].abs()
     reported = paper.reported(figure, power.scale.iloc[0]).abs()
     for x, row in enumerate(power.itertuples()):
-        name, shade = row.condition, colour(row.condition)
+        name = row.condition
+        shade = colour(row.condition)
         ax.vlines([x], row.mde_low, row.mde_high, color=shade, linewidth=7, alpha=0.3)
         ax.plot([x], [row.mde], marker="_", markersize=15, markeredgewidth=2.5, color=shade, gid=f"{name}/mde")
         if name in found.index and found[name] > 0:
@@ -69,11 +71,12 @@ def metric_panels(summary: pd.DataFrame, scale: str = "pilot") -> Figure:
 
     summary: as from paired.summarise; the episode split is filled, the window split hollow below it.
     """
-    style.need(summary, "summary", ["condition", "scale", "split", "metric", "mean", "low", "high"])
+    style.need(summary, "summary", ["condition", "scale", "split", "metric", "n", "mean", "low", "high"])
     summary = summary[summary.scale == scale]
     if summary.empty:
         return style.empty_figure(f"no condition but the baseline at {scale} scale")
     names = in_order(summary.condition)[::-1]
+    splits = style.splits_of(summary)
     measured = list(dict.fromkeys(summary.metric))
     metrics = [*(m for m in METRICS if m in measured), *(m for m in measured if m not in METRICS)]
     columns = min(5, len(metrics))
@@ -83,17 +86,16 @@ def metric_panels(summary: pd.DataFrame, scale: str = "pilot") -> Figure:
     for i, (ax, metric) in enumerate(zip(style.hide_unused(axes, len(metrics)), metrics, strict=True)):
         draw.zero_line(ax, sideways=True)
         for row in rows_where(summary, metric=metric).itertuples():
-            hollow = row.split != "episode"
-            y, gid = names.index(row.condition) + (-0.2 if hollow else 0.15), f"{row.condition}/{metric}/{row.split}"
+            hollow = row.split != splits[0]
+            y = names.index(row.condition) + (-0.2 if hollow else 0.15)
+            gid = f"{row.condition}/{metric}/{row.split}"
             draw.effect(ax, y, row, colour(row.condition), gid, hollow=hollow, sideways=True)
         draw.names_axis(ax, names, sideways=True)
         ax.set_title(style.metric_label(metric), fontsize=9.5)
         if i + columns >= len(metrics):
             ax.set_xlabel("change against A (%)")
             ax.xaxis.set_tick_params(labelbottom=True)
-    splits = style.splits_of(summary)
-    draw.legend(fig, [draw.mean_key(f"mean and 95 % interval, {SPLIT[split]}" if split == splits[0] else SPLIT[split],
-                                      hollow=split != "episode") for split in splits], 2)
+    draw.legend(fig, draw.split_keys(summary.n, splits), 2)
     return fig
 
 
@@ -108,7 +110,8 @@ def leak_chart(by_shared: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     style.need(summary, "leak summary", ["condition", "scale", "measure", "mean", "low", "high"])
     if by_shared.empty:
         return style.empty_figure("no window was held out")
-    scales, names = list(dict.fromkeys(by_shared.scale)), list(dict.fromkeys(by_shared.condition))
+    scales = list(dict.fromkeys(by_shared.scale))
+    names = list(dict.fromkeys(by_shared.condition))
     shades = {name: GREY if name == BASE else colour(name) for name in names}
     fig, axes = style.new_figure(4.2 * (len(scales) + 1) + 0.6, 4.2, 1, len(scales) + 1)
     for ax, scale in zip(axes[0], scales, strict=False):
@@ -170,7 +173,8 @@ def survival_map(table: pd.DataFrame) -> Figure:
     claims = [i for i in dict.fromkeys(table.id) if i in testable]
     if not claims:
         return style.empty_figure("no claim can be tested with these runs")
-    metrics, splits = list(dict.fromkeys(table.metric)), style.splits_of(table)
+    metrics = list(dict.fromkeys(table.metric))
+    splits = style.splits_of(table)
     width = max(2.3, 0.62 * len(metrics))  # inches of a panel, so that its title fits
     fig, axes = style.new_figure(6.0 + width * len(splits), 1.9 + 0.27 * max(3, len(claims)), 1, len(splits),
                                  sharey=True)

@@ -121,6 +121,15 @@ def metric_label(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " "))
 
 
+def one_metric(summary: pd.DataFrame) -> str:
+    """The metric of a figure in words; a table with several would draw them over one another."""
+    names = list(dict.fromkeys(summary.metric))
+    if len(names) > 1:
+        raise InputError("summary", f"the metrics {', '.join(names)}", "one metric per figure",
+                         "Choose it in paired_change.")
+    return metric_label(names[0] if names else "mse")
+
+
 def splits_of(table: pd.DataFrame) -> list[str]:
     """The kinds of validation split that a table has, the episode split first."""
     return [s for s in SPLIT if s in set(table.split)]

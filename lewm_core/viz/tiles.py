@@ -35,7 +35,8 @@ def camera_tile(sources: Sequence[Source], id: str, size: int) -> tuple[np.ndarr
         The picture (uint8 RGB, cameras in reading order, each with its number; a camera without a picture is grey and
         says why, so a blank one says "blank"), and a line per camera that has none.
     """
-    shown, absent = [], []
+    shown = []
+    absent = []
     for camera, source in enumerate(sources):
         try:
             frames = source.load(id).frames
@@ -51,9 +52,11 @@ def mosaic(pictures: Sequence[np.ndarray | str], size: int) -> np.ndarray:
     columns = ceil(sqrt(len(pictures)))
     rows = ceil(len(pictures) / columns)
     sheet = Image.new("RGB", (columns * (size + GAP) - GAP, rows * (size + GAP) - GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(10, size // 8))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(max(10, size // 8))
     for i, picture in enumerate(pictures):
-        x, y = i % columns * (size + GAP), i // columns * (size + GAP)
+        x = i % columns * (size + GAP)
+        y = i // columns * (size + GAP)
         if isinstance(picture, str):
             draw.rectangle((x, y, x + size - 1, y + size - 1), "#C8C8C8")
             draw.multiline_text((x + size / 2, y + size / 2), textwrap.fill(picture, 14), "#333333", font, anchor="mm",
@@ -70,8 +73,10 @@ def mosaic(pictures: Sequence[np.ndarray | str], size: int) -> np.ndarray:
 def signals_tile(episode: Episode, signals: Signals) -> np.ndarray:
     """The episode's last frame, enlarged by a whole factor to about 224 px, with the mask laid over it and the whole
     way of every visible point that moved by more than MOVING px (at 224); what is missing is not drawn."""
-    t, width = len(episode.frames) - 1, episode.frames.shape[2]
-    zoom, picture = max(1, round(REFERENCE_SIZE / width)), episode.frames[-1]
+    t = len(episode.frames) - 1
+    width = episode.frames.shape[2]
+    zoom = max(1, round(REFERENCE_SIZE / width))
+    picture = episode.frames[-1]
     if signals.mask is not None:
         picture = draw_mask(picture, signals.mask[t], 0.4)
     if signals.tracks is None:

@@ -38,18 +38,26 @@ def static_slider_html(images: Sequence[bytes], labels: Sequence[str], alt: str 
     """
     if not images or len(images) != len(labels):
         raise InputError("static_slider_html", f"{len(images)} images, {len(labels)} labels", "a label for each image")
-    pages = []
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-        data = base64.b64encode(image).decode()
-        text, hidden = html.escape(label), ";display:none" if i else ""
-        pages.append(f'<figure style="margin:0{hidden}"><img alt="{html.escape(alt)}: {text}" style="max-width:100%" '
-                     f'src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>')
+    pages = [_figure_html(image, label, alt, hidden=i > 0)
+             for i, (image, label) in enumerate(zip(images, labels, strict=True))]
     script = ("for (const [i, page] of this.parentNode.querySelectorAll('figure').entries()) "
               "page.style.display = i == this.value ? '' : 'none'")
-    slider = (f'<input type="range" min="0" max="{len(images) - 1}" value="0" step="1" aria-label="{html.escape(alt)}" '
-              f'autocomplete="off" style="width:{DISPLAY_SIZE}px;max-width:100%" oninput="{script}">')
-    return f'<div class="static-slider">{slider if len(images) > 1 else ""}{"".join(pages)}</div>'
+    slider = ""
+    if len(images) > 1:
+        slider = (f'<input type="range" min="0" max="{len(images) - 1}" value="0" step="1" '
+                  f'aria-label="{html.escape(alt)}" autocomplete="off" '
+                  f'style="width:{DISPLAY_SIZE}px;max-width:100%" oninput="{script}">')
+    return f'<div class="static-slider">{slider}{"".join(pages)}</div>'
+
+
+def _figure_html(image: bytes, label: str, alt: str, hidden: bool) -> str:
+    """A picture with its label as HTML that needs nothing from outside."""
+    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    data = base64.b64encode(image).decode()
+    text = html.escape(label)
+    display = ";display:none" if hidden else ""
+    return (f'<figure style="margin:0{display}"><img alt="{html.escape(alt)}: {text}" style="max-width:100%" '
+            f'src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>')
 
 
 def without_widget_state(notebook):
@@ -65,6 +73,7 @@ class WithStandIn(widgets.VBox):
     """A widget that also displays as `static_html()`, for readers without a kernel."""
 
     def static_html(self) -> str:
+        """What is shown where no kernel runs, as HTML that needs nothing from outside."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs):
@@ -83,7 +92,9 @@ class Inspector(WithStandIn):
 
     def __init__(self, draw: Callable[..., tuple[np.ndarray, str]], controls: Mapping[str, widgets.Widget],
                  static: Callable[[], Sequence[dict]]):
-        self.draw, self.controls, self._static = draw, dict(controls), static
+        self.draw = draw
+        self.controls = dict(controls)
+        self._static = static
         self._drawing = threading.Lock()  # JupyterLab delivers the values of two controls in two threads of the kernel
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
         self.text = widgets.HTML()
@@ -93,12 +104,14 @@ class Inspector(WithStandIn):
         self._refresh()
 
     def values(self) -> dict[str, object]:
+        """What the controls say, by name."""
         return {name: control.value for name, control in self.controls.items()}
 
     def _refresh(self, change=None) -> None:
         with self._drawing:  # so that the last to draw has read the values last
             picture, text = self.draw(**self.values())
-            self.image.value, self.text.value = pixels.png(picture), html.escape(text)
+            self.image.value = pixels.png(picture)
+            self.text.value = html.escape(text)
 
     def static_html(self) -> str:
         """The stand-in: a slider over pictures of the settings that `static` lists."""
@@ -117,11 +130,11 @@ def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
 
     def draw(episode: str, frame: int, queries: str, trail: int, on_object: bool) -> tuple[np.ndarray, str]:
         data, signals = load(episode)
-        frame = min(frame, len(data.frames) - 1)
-        name, seen = QUERIES[queries]
-        tracks, visible = getattr(signals, name), getattr(signals, seen)
+        frame, text = _at(data, frame)
         zoom = _zoom(data)
-        text = f"{episode}, frame {frame} of {len(data.frames)}: {data.task}"
+        name, seen = QUERIES[queries]
+        tracks = getattr(signals, name)
+        visible = getattr(signals, seen)
         if tracks is None or (on_object and signals.mask is None):
             reason = signals.missing[name if tracks is None else "mask"]
             return pixels.enlarge(data.frames[frame], zoom), f"{text} · {reason}"
@@ -148,9 +161,8 @@ def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
 
     def draw(episode: str, frame: int, region: str, opacity: float) -> tuple[np.ndarray, str]:
         data, signals = load(episode)
-        frame = min(frame, len(data.frames) - 1)
+        frame, text = _at(data, frame)
         zoom = _zoom(data)
-        text = f"{episode}, frame {frame} of {len(data.frames)}: {data.task}"
         if signals.mask is None:
             return pixels.enlarge(data.frames[frame], zoom), f"{text} · {signals.missing['mask']}"
         mask = signals.mask[frame]
@@ -163,9 +175,14 @@ def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
         "region": widgets.Dropdown(options=list(REGIONS), description="region"),
         "opacity": widgets.FloatSlider(0.5, min=0, max=1, step=0.05, description="opacity"),
     }
-    return Inspector(draw, controls, lambda: [{**setting, "region": region}
-                                              for setting in _frames(load, controls, STATIC_FRAMES // 2)
-                                              for region in (list(REGIONS)[0], list(REGIONS)[-1])])
+
+    def static() -> list[dict]:
+        """Half as many frames, each with the mask as found and as widely dilated as in C3."""
+        ends = (list(REGIONS)[0], list(REGIONS)[-1])
+        return [{**setting, "region": region} for setting in _frames(load, controls, STATIC_FRAMES // 2)
+                for region in ends]
+
+    return Inspector(draw, controls, static)
 
 
 def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[images.RolloutColumn], Sequence[int]]]) -> Inspector:
@@ -193,8 +210,11 @@ def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[images.RolloutColumn],
         "column": widgets.Dropdown(options=[ALL, *names], description="shown"),
     }
     controls["episode"].observe(lambda change: setattr(controls["step"], "max", len(rollouts[change.new][1])), "value")
-    return Inspector(draw, controls,
-                     lambda: [{"step": s + 1} for s in range(len(rollouts[controls["episode"].value][1]))])
+
+    def static() -> list[dict]:
+        return [{"step": s + 1} for s in range(len(rollouts[controls["episode"].value][1]))]
+
+    return Inspector(draw, controls, static)
 
 
 def _loader(episodes, ids) -> tuple[Callable[[str], Packet], list[str]]:
@@ -205,6 +225,12 @@ def _loader(episodes, ids) -> tuple[Callable[[str], Packet], list[str]]:
     if isinstance(episodes, Mapping):
         return (lambda id: pick(episodes, id, "episode")), ids
     return functools.lru_cache(maxsize=4)(episodes), ids
+
+
+def _at(episode: Episode, frame: int) -> tuple[int, str]:
+    """The frame, or the last one of an episode that is shorter, and which it is in words."""
+    frame = min(frame, len(episode.frames) - 1)
+    return frame, f"{episode.id}, frame {frame} of {len(episode.frames)}: {episode.task}"
 
 
 def _zoom(episode: Episode) -> int:

@@ -53,18 +53,13 @@ def test_effects_by_arm_draw_means_where_their_arms_stand(changes):
     assert "n50" in texts(fig) and "n25" not in texts(fig) and "n = 3" in texts(fig)
 
 
-def test_area_families_and_weight_curve_draw_their_means():
+def test_area_families_draw_their_means():
     areas = pd.DataFrame([("C1", 0.03, -7), ("C2", 0.1, -5), ("C1-rnd", 0.03, -3), ("B", 1.0, -9)],
                          columns=["condition", "area", "mean"])
     fig = control_figures.area_families(areas.assign(low=areas["mean"] - 1, high=areas["mean"] + 1))
     found = artists(fig)
     assert found["in the mask/mean"].get_ydata().tolist() == [-7, -5] and found["B/mean"].get_ydata()[0] == -9
     assert found["C2/paper"].get_ydata() == [paper.reported(2)["C2"]] and "random placement" in texts(fig)
-    weights = pd.DataFrame([("B", "pilot", w, -w) for w in (1.0, 0.1, 0.01)],
-                           columns=["condition", "scale", "weight", "mean"])
-    fig = control_figures.weight_curve(weights.assign(low=-2, high=2), used=0.1)
-    assert artists(fig)["B/pilot/mean"].get_ydata().tolist() == [-0.01, -0.1, -1.0]
-    assert "weight of the other runs (0.1)" in texts(fig)
 
 
 def test_every_route_is_drawn_at_its_mean():
@@ -94,21 +89,18 @@ def test_any_choice_is_drawn_or_said_not_to_be_run(changes, rows):
     split = "episode" if some.empty else some.split.iloc[0]
     crossings = {c: scaling.crossing(some, SIZES, np.random.default_rng(0), c, split=split) for c in names}
     areas = summary[summary.scale == "pilot"].assign(area=0.1)
-    weights = summary[summary.scale == "pilot"].assign(weight=0.1)
     figures = [control_figures.effect_against_size(crossings, some, SIZES),
                control_figures.effects_by_arm(some, summary, ["pilot", "full"]),
-               control_figures.area_families(areas), control_figures.weight_curve(weights),
-               control_figures.patch_effects(some, summary)]
+               control_figures.area_families(areas), control_figures.patch_effects(some, summary)]
     for fig in figures:
         assert ("not run: no condition" in texts(fig)) == (rows == "none")
         assert not any(name.endswith("/interval") for name in artists(fig)) or rows != "one seed"
     if rows == "window split only":
-        assert all("window split" in texts(fig) for fig in (figures[0], figures[1], figures[4]))
+        assert all("window split" in texts(fig) for fig in (figures[0], figures[1], figures[3]))
 
 
 @pytest.mark.parametrize("chart", [lambda t: control_figures.effects_by_arm(t, t, ["pilot"]),
-                                   lambda t: control_figures.patch_effects(t, t), control_figures.area_families,
-                                   control_figures.weight_curve])
+                                   lambda t: control_figures.patch_effects(t, t), control_figures.area_families])
 def test_charts_say_which_columns_they_need(chart):
     with pytest.raises(InputError, match="no column"):
         chart(pd.DataFrame({"other": [1]}))

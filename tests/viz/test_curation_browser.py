@@ -14,7 +14,7 @@ from lewm_core.curation.selection import Choice, select
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import edited, write_editable
 from lewm_core.viz import images
-from lewm_core.viz.curation_browser import PAGE, curation_browser
+from lewm_core.viz.curation_browser import PAGE, CurationBrowser
 from tests.helpers import four_points as packet
 
 N, CHOICE = 30, Choice(n_top=20, n_full=8, n_pilot=3)
@@ -47,7 +47,7 @@ def path(tmp_path):
 
 
 def opened(path, **options):
-    return curation_browser(TABLE, load, path, **{"choice": CHOICE} | options)
+    return CurationBrowser(TABLE, load, path, **{"choice": CHOICE} | options)
 
 
 def by_select(criteria: Criteria, choice: Choice = CHOICE, **more) -> pd.DataFrame:
@@ -93,12 +93,13 @@ def test_a_slider_ranks_as_the_notebook_would_with_these_criteria(path, control)
 def test_pages_show_every_ranked_episode_once(path):
     browser = opened(path, criteria=Criteria(min_length=1, max_length=100))
     found = []
-    for page in range(1, browser.page.max + 1):
-        browser.page.value = page
+    for page in range(1, browser.pager.number.max + 1):
+        browser.pager.number.value = page
         found += shown(browser)
-    assert browser.page.max == 3 and sorted(found) == sorted(TABLE.episode) and "25–30 of 30" in browser.position.value
+    assert browser.pager.number.max == 3 and sorted(found) == sorted(TABLE.episode)
+    assert "25–30 of 30" in browser.pager.position.value
     browser.controls["length"].value = (15, 30)  # fewer pages: the last one is shown
-    assert browser.page.value == browser.page.max < 3 and shown(browser)
+    assert browser.pager.number.value == browser.pager.number.max < 3 and shown(browser)
     assert [row.box.layout.visibility for row in browser.rows if not row.episode] == ["hidden"] * (
         PAGE - len(shown(browser)))
 
@@ -207,13 +208,13 @@ def test_what_cannot_be_chosen_is_said_and_cannot_be_saved(path):
     row_of(browser, browser.rows[4].episode).pilot.value = True
     assert browser.flagged("pilot") == {browser.rows[4].episode} and not browser.save_button.disabled
     with pytest.raises(InputError, match="no measured episode"):
-        curation_browser(TABLE.head(0), load, path)
+        CurationBrowser(TABLE.head(0), load, path)
     assert not path.exists()
 
 
 def test_a_click_shows_the_packet_view_and_reads_only_that_episode(path):
     asked = []
-    browser = curation_browser(TABLE, lambda id: asked.append(id) or load(id), path, choice=CHOICE)
+    browser = CurationBrowser(TABLE, lambda id: asked.append(id) or load(id), path, choice=CHOICE)
     assert asked == [] and browser.image.layout.display == "none"
     row = browser.rows[3]
     row.button.click()
@@ -232,7 +233,7 @@ def test_a_click_shows_the_packet_view_and_reads_only_that_episode(path):
 
 def test_a_part_that_no_episode_has_cannot_be_weighted(path):
     table = TABLE[[c for c in TABLE if not c.startswith("depth")]]
-    browser = curation_browser(table, load, path, choice=CHOICE)
+    browser = CurationBrowser(table, load, path, choice=CHOICE)
     assert browser.controls["weight_depth"].disabled and not browser.controls["weight_motion"].disabled
     assert "–" in browser.rows[0].cells.value
 

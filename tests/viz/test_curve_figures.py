@@ -1,5 +1,6 @@
 """Curves are the means of their repeats."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,6 +34,26 @@ def test_curves_are_means_over_repeats_geometric_on_logarithmic_axes():
         curve_figures.curves_by_panel(pd.DataFrame({"x": [1]}), "area")
 
 
-def test_charts_say_which_columns_they_need():
+def test_the_weight_curve_draws_means_and_intervals_where_there_are_any():
+    weights = pd.DataFrame([("B", "pilot", w, -w) for w in (1.0, 0.1, 0.01)],
+                           columns=["condition", "scale", "weight", "mean"])
+    fig = curve_figures.weight_curve(weights.assign(low=-2, high=2), used=0.1)
+    assert artists(fig)["B/pilot/mean"].get_ydata().tolist() == [-0.01, -0.1, -1.0]
+    assert "weight of the other runs (0.1)" in texts(fig)
+    one_seed = artists(curve_figures.weight_curve(weights.assign(low=np.nan, high=np.nan)))
+    assert "B/pilot/mean" in one_seed and not any(name.endswith("/interval") for name in one_seed)
+
+
+@pytest.mark.parametrize(("chart", "columns"), [
+    (curve_figures.gradient_cosines, "scale head step cosine"),
+    (curve_figures.weight_curve, "condition scale weight mean low high"),
+    (lambda t: curve_figures.curves_by_panel(t, "step"), "panel unit series repeat x value"),
+])
+def test_a_table_without_rows_is_said_not_to_be_run(chart, columns):
+    assert "not run: no" in texts(chart(pd.DataFrame(columns=columns.split())))
+
+
+@pytest.mark.parametrize("chart", [curve_figures.gradient_cosines, curve_figures.weight_curve])
+def test_charts_say_which_columns_they_need(chart):
     with pytest.raises(InputError, match="no column"):
-        curve_figures.gradient_cosines(pd.DataFrame({"other": [1]}))
+        chart(pd.DataFrame({"other": [1]}))

@@ -273,7 +273,7 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
 CURATION = f"""\
 from lewm_core.curation.measurements import add_measurements, measure
 from lewm_core.curation.score import Criteria
-from lewm_core.viz.curation_browser import curation_browser
+from lewm_core.viz.curation_browser import CurationBrowser
 from lewm_core.curation.selection import Choice
 from lewm_core.signals.backends import SIMULATOR
 from lewm_core.signals.extraction import extract
@@ -285,7 +285,7 @@ loaded = {{info.id: source.load(info.id) for info in infos}}
 found = {{id: (episode, extract(episode, SIMULATOR)) for id, episode in loaded.items()}}
 path = "measurements.csv"
 table = add_measurements(path, [measure(info, found[info.id][1], 32) for info in infos])
-curation_browser(table, found.get, "selection.csv", Criteria(min_length=1, max_length=60), Choice(6, 4, 2))
+CurationBrowser(table, found.get, "selection.csv", Criteria(min_length=1, max_length=60), Choice(6, 4, 2))
 """
 
 
