@@ -3,6 +3,8 @@
 Lengths in the constants are pixels of a 224-pixel image; they are scaled to the episode's size.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -79,24 +81,40 @@ def mask(episode: Episode) -> np.ndarray:
     frames, scale = episode.frames, _scale(episode)
     patch = _odd(PATCH * scale, MIN_PATCH)
     home = np.stack([_change(frames[0], frame, patch) < VACATED for frame in frames])
-    masks = np.zeros(home.shape, bool)
     region, left = _vacated(frames, home, scale)
     if not region.any():
-        return masks
+        return np.zeros(home.shape, bool)
     likely = _colour_model(frames, home, region, left)
+    masks = _followed(frames, home, region, likely, scale)
+    moved_before = [(likely(frames[t]) & ~home[t] & ~region).sum() for t in range(1, max(left - TOGETHER, 2))]
+    is_arm = np.mean(moved_before) > ALIKE * region.sum()
+    carried = np.median(_distances(masks[left:], region)) >= TRAVEL * scale
+    return masks if carried and not is_arm else np.zeros_like(masks)
+
+
+def _followed(frames: np.ndarray, home: np.ndarray, region: np.ndarray, likely: Callable, scale: float) -> np.ndarray:
+    """Masks (T, H, W) of what has the object's colours, from the region (H, W) of frame 0 on.
+
+    home: (T, H, W) bool, where a frame looks like frame 0. likely: as from `_colour_model`.
+    """
+    masks = np.zeros(home.shape, bool)
     area, near = MIN_AREA * scale**2, _disc(SEARCH * scale)
     coloured = _smooth(region & likely(frames[0]), scale)
-    last = masks[0] = coloured if 2 * coloured.sum() > region.sum() else region
+    masks[0] = coloured if 2 * coloured.sum() > region.sum() else region
+    last = masks[0]
     for t in range(1, len(frames)):
         candidates = likely(frames[t]) & np.where(home[t], masks[0], True)
         candidates &= cv2.dilate(last.view(np.uint8), near).view(bool)
         masks[t] = _large_parts(_smooth(candidates, scale), area)
-        last = masks[t] if masks[t].any() else last
-    arm = [(likely(frames[t]) & ~home[t] & ~region).sum() for t in range(1, max(left - TOGETHER, 2))]
+        if masks[t].any():
+            last = masks[t]
+    return masks
+
+
+def _distances(masks: np.ndarray, region: np.ndarray) -> list[float]:
+    """How far each mask's centre is from the region's, px; 0 for an empty mask."""
     place = np.argwhere(region).mean(0)
-    gone = [np.linalg.norm(np.argwhere(m).mean(0) - place) if m.any() else 0.0 for m in masks[left:]]
-    carried = np.median(gone) >= TRAVEL * scale and np.mean(arm) <= ALIKE * region.sum()
-    return masks if carried else np.zeros_like(masks)
+    return [np.linalg.norm(np.argwhere(mask).mean(0) - place) if mask.any() else 0.0 for mask in masks]
 
 
 def unchanged(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -116,7 +134,7 @@ def _vacated(frames: np.ndarray, home: np.ndarray, scale: float) -> tuple[np.nda
     rest = max(2, round(REST * length))
     last_home = length - 1 - np.argmax(home[::-1], 0)
     steady, contrast = home[:rest].all(0), _contrast(frames[0])
-    best = 0.0, np.zeros(home.shape[1:], bool), length
+    best, vacated, vacated_at = 0.0, np.zeros(home.shape[1:], bool), length
     for t in range(rest - 1, length - 2):
         leaving = _smooth(steady & (np.abs(last_home - t) <= TOGETHER), scale)
         _, label, stats, _ = cv2.connectedComponentsWithStats(leaving.view(np.uint8))
@@ -127,9 +145,10 @@ def _vacated(frames: np.ndarray, home: np.ndarray, scale: float) -> tuple[np.nda
                 continue
             outline = cv2.morphologyEx(region.view(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
             fading = (contrast - _contrast(np.median(frames[left:], 0)))[outline].mean()
-            if fading >= EDGE and fading * np.sqrt(area) > best[0]:
-                best = fading * np.sqrt(area), region, left
-    return best[1:]
+            score = fading * np.sqrt(area)
+            if fading >= EDGE and score > best:
+                best, vacated, vacated_at = score, region, left
+    return vacated, vacated_at
 
 
 def _contrast(picture: np.ndarray) -> np.ndarray:

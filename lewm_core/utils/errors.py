@@ -1,6 +1,6 @@
 """The one way in which bad input is reported: where, what was found, what was expected, what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 V = TypeVar("V")
@@ -22,6 +22,11 @@ class InputError(ValueError):
 
     def __reduce__(self):  # survives the way back from a worker process
         return type(self), (self.where, self.found, self.expected, self.remedy)
+
+
+def known(names: Iterable[str], name: str, kind: str) -> str:
+    """`name`; an InputError that lists `names` where it is none of them."""
+    return pick({n: n for n in names}, name, kind)
 
 
 def pick(table: Mapping[str, V], name: str, kind: str) -> V:

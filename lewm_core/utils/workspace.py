@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, known
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, figures/, runs/
 FIGURES = ROOT / "figures"  # the committed figures; a run has its own in a folder below
@@ -96,8 +96,7 @@ class Workspace:
 
         name: a key of MEASURED.
         """
-        pick(MEASURED, name, "measurement")
-        return self.output / f"measured_{name}.csv"
+        return self.output / f"measured_{known(MEASURED, name, 'measurement')}.csv"
 
     @property
     def runs(self) -> Path:
@@ -144,5 +143,5 @@ class Workspace:
         return path
 
 
-def _named(scale: str, *known: str) -> str:
-    return pick({s: s for s in known}, scale, "scale")
+def _named(scale: str, *scales: str) -> str:
+    return known(scales, scale, "scale")
