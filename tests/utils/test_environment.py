@@ -1,4 +1,4 @@
-"""Pins that agree, an installer that tells finished from unfinished, and records of what made a result."""
+"""Pins that agree, and an installer that tells finished from unfinished."""
 
 import ast
 import os
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import types
 from importlib import metadata
 from pathlib import Path
 
@@ -15,9 +14,6 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from lewm_core.utils import provenance, torchvision_compat
-from lewm_core.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -171,65 +167,3 @@ def test_install_once_and_never_half(copy):
     assert "could not install" in broken.stderr and "started" not in broken.stdout and not stamp.exists()
     found = subprocess.run([copy / ".venv/bin/python", "-c", "import lewm_core"], cwd="/", capture_output=True)
     assert found.returncode == 0, "a notebook opened by hand finds lewm_core"
-
-
-def test_torchvision_imports_everywhere():
-    torchvision_compat.ensure()
-    import torchvision.transforms.v2
-
-    assert torchvision.transforms.v2.Resize is not None
-
-
-def test_torchvision_is_left_alone_where_it_imports(monkeypatch):
-    stand_in = types.ModuleType("torchvision")
-    monkeypatch.setitem(sys.modules, "torchvision", stand_in)
-    before = list(torchvision_compat._declarations)
-    torchvision_compat.ensure()
-    assert sys.modules["torchvision"] is stand_in and torchvision_compat._declarations == before
-
-
-def test_provenance(tmp_path, monkeypatch):
-    record = provenance.collect(device="test", profile="smoke", seeds=[1, 2])
-    assert (
-        record["profile"] == "smoke" and record["device"] == "test" and record["versions"]["numpy"] == DIRECT["numpy"]
-    )
-    assert os.uname().nodename not in (str(record["platform"]), str(record["python"]))
-    with pytest.raises(InputError, match="commit"):
-        provenance.collect(commit="mine")
-    assert provenance.versions("no-such-package") == {"no-such-package": None}
-    assert provenance.revision(tmp_path) == (None, None)
-    monkeypatch.setenv("PATH", "")
-    assert provenance.revision(ROOT) == (None, None), "no git on this machine"
-
-
-def test_revision(tmp_path):
-    def git(*arguments: str) -> None:
-        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True)
-
-    git("init")
-    assert provenance.revision(tmp_path) == (None, None), "no commit yet"
-    (tmp_path / "a.py").write_text("1")
-    (tmp_path / "figures").mkdir()
-    git("add", ".")
-    git("commit", "-m", "first")
-    commit, dirty = provenance.revision(tmp_path)
-    assert re.fullmatch("[0-9a-f]{40}", commit) and dirty is False
-    (tmp_path / "figures/new.png").write_text("regenerated")
-    assert provenance.revision(tmp_path) == (commit, False)
-    (tmp_path / "b.py").write_text("2")
-    assert provenance.revision(tmp_path) == (commit, True)
-    assert provenance.revision(tmp_path / "figures") == (None, None), "inside another checkout"
-
-
-def test_code_digest(tmp_path, monkeypatch):
-    for name in ("a.py", "b.py", "part/c.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
-    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
-    a, part, whole = (provenance.code_digest(*m) for m in (["a"], ["part"], []))
-    (tmp_path / "part/c.py").write_text("changed")
-    assert provenance.code_digest("a") == a and provenance.code_digest("a", "a") == a
-    assert provenance.code_digest("part") != part and provenance.code_digest() != whole
-    with pytest.raises(InputError, match="a, b, part"):
-        provenance.code_digest("d")

@@ -1,17 +1,58 @@
-"""What a record of origin says in words."""
+"""Records of what made a result."""
 
-from lewm_core.utils.provenance import caption, data_label
+import os
+import re
+import subprocess
+
+import numpy
+import pytest
+
+from lewm_core.utils import provenance
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.workspace import ROOT
 
 
-def test_caption_says_profile_simulation_seeds_and_commit():
-    line = caption({"profile": "quick", "data": "tabletop", "seeds": [0, 1, 2], "commit": "0123456789abcdef",
-                    "dirty": True})
-    assert line == "profile quick · data: tabletop, simulated · 3 seeds · commit 0123456789 with local changes"
-    assert "simulated" not in caption({"data": "bridge"})
-    assert "commit unknown" in caption({"commit": None})
-    assert caption({"seeds": {"pilot": [0, 1], "full": 3}}) == "seeds: 2 pilot, 3 full"
-    assert caption({"base": "", "seeds": 1}) == "1 seed"
+def test_provenance(tmp_path, monkeypatch):
+    record = provenance.collect(device="test", profile="smoke", seeds=[1, 2])
+    assert record["profile"] == "smoke" and record["device"] == "test"
+    assert record["versions"]["numpy"] == numpy.__version__
+    assert os.uname().nodename not in (str(record["platform"]), str(record["python"]))
+    with pytest.raises(InputError, match="commit"):
+        provenance.collect(commit="mine")
+    assert provenance.versions("no-such-package") == {"no-such-package": None}
+    assert provenance.revision(tmp_path) == (None, None)
+    monkeypatch.setenv("PATH", "")
+    assert provenance.revision(ROOT) == (None, None), "no git on this machine"
 
 
-def test_simulated_data_are_called_so():
-    assert data_label("play") == "play, simulated" and data_label("bridge") == "bridge" and data_label(None) is None
+def test_revision(tmp_path):
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True)
+
+    git("init")
+    assert provenance.revision(tmp_path) == (None, None), "no commit yet"
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "figures").mkdir()
+    git("add", ".")
+    git("commit", "-m", "first")
+    commit, dirty = provenance.revision(tmp_path)
+    assert re.fullmatch("[0-9a-f]{40}", commit) and dirty is False
+    (tmp_path / "figures/new.png").write_text("regenerated")
+    assert provenance.revision(tmp_path) == (commit, False)
+    (tmp_path / "b.py").write_text("2")
+    assert provenance.revision(tmp_path) == (commit, True)
+    assert provenance.revision(tmp_path / "figures") == (None, None), "inside another checkout"
+
+
+def test_code_digest(tmp_path, monkeypatch):
+    for name in ("a.py", "b.py", "part/c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+    a, part, whole = (provenance.code_digest(*m) for m in (["a"], ["part"], []))
+    (tmp_path / "part/c.py").write_text("changed")
+    assert provenance.code_digest("a") == a and provenance.code_digest("a", "a") == a
+    assert provenance.code_digest("part") != part and provenance.code_digest() != whole
+    with pytest.raises(InputError, match="a, b, part"):
+        provenance.code_digest("d")
