@@ -27,6 +27,7 @@ from lewm_core.dataset.frames import ActionScale
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.base import Base
+from lewm_core.experiments.run import result
 from lewm_core.model import LeWM
 from lewm_core.signals.pipeline import SourceSpec, every_packet
 from lewm_core.stats import paper
@@ -148,7 +149,7 @@ class Study:
 
     def record(self, run: str) -> dict[str, object]:
         """What a finished run says of itself."""
-        return sweep.result(self.workspace.runs, run)
+        return result(self.workspace.runs, run)
 
     def recipe(self, results: pd.DataFrame) -> Recipe:
         """How the runs of a results table were trained."""

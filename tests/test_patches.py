@@ -14,7 +14,8 @@ from lewm_core.dataset import targets
 from lewm_core.dataset.frames import Frames
 from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.experiments.gradients import probe
-from lewm_core.experiments.sweep import Run, execute, load_model, rows
+from lewm_core.experiments.run import Run, execute
+from lewm_core.experiments.sweep import load_model, rows
 from lewm_core.heads import build_heads
 from lewm_core.losses import VISIBILITY_WEIGHT, track_loss, visibility_loss
 from lewm_core.model import MODELS, LeWM, normalise

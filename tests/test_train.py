@@ -15,7 +15,8 @@ from lewm_core.dataset import WINDOW, windows
 from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.heads import build_heads
-from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise
+from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise, seeded
+from lewm_core.signals import geometry
 from lewm_core.train import learning_rate, loss_terms, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, write_squares
@@ -150,6 +151,59 @@ def test_the_same_seed_twice_is_the_same_run(data):
     assert a.windows["train"] // TINY.batch_size * TINY.epochs == a.steps
     assert set(a.metrics["window"]) == {"mse", "mse_over_variance", "mse_over_static", "static_mse", "target_variance",
                                         "sigreg", "head_depth", "head_tracks"}
+
+
+def head_losses(heads, emb, data, rows):
+    """Each condition's head losses at frames `rows` (M,), written out from the dataset's columns."""
+    tight = geometry.to_supervision(data["mask"].astype(bool))
+    wide = torch.from_numpy(geometry.dilate(tight, 8))[rows]
+    depth = torch.from_numpy(data["depth"])[rows]
+    moved = torch.from_numpy((data["tracks"] - data["tracks"][data.first_frames()]) / 32)[rows]
+    seen = torch.from_numpy(data["visible"].astype(bool))[rows]
+    valid = torch.from_numpy(data["shape_valid"].astype(bool))
+    train_rows = np.unique(windows(split_of(data, TINY, 0).train))
+    known = data["shape"][train_rows[data["shape_valid"][train_rows].astype(bool)]]
+    std = np.where(np.ptp(known, axis=0) == 0, 1, known.std(0))  # the square is always as far away
+    shape = torch.from_numpy(np.nan_to_num((data["shape"] - known.mean(0)) / std).astype(np.float32))
+    return {"A": lambda: [], "B": lambda: [losses.depth_loss(heads["depth"](emb), depth)],
+            "C2": lambda: [losses.depth_loss(heads["depth"](emb), depth, region=wide)],
+            "D": lambda: [losses.track_loss(heads["tracks"](emb), moved, seen)],
+            "G": lambda: [losses.vector_loss(heads["shape"](emb), shape[rows], valid[rows])]}
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C2", "D", "G"])
+def test_a_run_is_the_loop_that_the_paper_describes(data, name):
+    """The same training in plain steps: shuffled windows, the summed loss, clipped AdamW, one rate a step."""
+    seen, split = [], split_of(data, TINY, 0)
+    outcome = run(data, name, on_step=lambda step, steps, terms: seen.append(terms["total"]))
+    model = LeWM(NANO, seed=9).train()
+    heads = build_heads([term.head for term in condition(name).terms], NANO.dim, 0)
+    pixels = torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2)
+    actions = torch.from_numpy(ActionScale.fit(data["action"][np.unique(windows(split.train))])(data["action"]))
+    parameters = [*model.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1.0, weight_decay=1e-3)
+    order, directions = np.random.default_rng([0, 2]), torch.Generator().manual_seed(0)
+    totals, step, per_epoch = [], 0, len(split.train) // 8
+    with seeded(0):
+        for _ in range(TINY.epochs):
+            for batch in order.permutation(len(split.train))[: per_epoch * 8].reshape(-1, 8):
+                rows = torch.from_numpy(windows(split.train)[batch])  # (B, T)
+                drawn = torch.randn(NANO.dim, 16, generator=directions)
+                emb, act_emb = model.encode(normalise(pixels[rows]), actions[rows])
+                pred = model.predict(emb[:, :3], act_emb[:, :3])
+                parts = head_losses(heads, emb.flatten(0, 1), data, rows.flatten())[name]()
+                total = (pred - emb[:, 1:]).square().mean() + 0.09 * losses.sigreg(emb.transpose(0, 1), drawn)
+                total = total + 0.1 * sum(parts)
+                optimizer.param_groups[0]["lr"] = learning_rate(step, TINY.epochs * per_epoch, TINY)
+                optimizer.zero_grad()
+                total.backward()
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.step()
+                totals.append(total.item())
+                step += 1
+    assert seen == pytest.approx(totals, rel=1e-4)
+    means = np.reshape(totals, (TINY.epochs, -1)).mean(1)
+    assert [point["total"] for point in outcome.curve] == pytest.approx(means.tolist(), rel=1e-4)
 
 
 def test_runs_draw_nothing_from_global_generators(data):

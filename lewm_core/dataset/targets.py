@@ -61,8 +61,8 @@ def _displacement(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
 
 
 def _vector(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
-    return {"target": standardise(data[term.target], data[term.valid], train_frames),
-            "valid": data[term.valid].astype(bool)}
+    valid = np.ones(len(data["pixels"]), bool) if term.valid is None else data[term.valid].astype(bool)
+    return {"target": standardise(data[term.target], valid, train_frames), "valid": valid}
 
 
 # How a column becomes a target: contract.Column.target names one of these.

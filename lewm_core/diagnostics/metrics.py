@@ -20,7 +20,8 @@ from lewm_core.diagnostics.probe_fits import Target, linear_probe, pose, prepare
 from lewm_core.diagnostics.probes import episode_index
 from lewm_core.diagnostics.retrieval import Corpus, roll_out
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.sweep import load_model, result
+from lewm_core.experiments.run import result
+from lewm_core.experiments.sweep import load_model
 from lewm_core.model import LeWM
 from lewm_core.train import default_device, split_of
 from lewm_core.utils.errors import InputError

@@ -23,13 +23,12 @@ from lewm_core.conditions import CONTROLS, PATCH_HEAD, PATCH_PREDICTOR, conditio
 from lewm_core.config import Recipe
 from lewm_core.experiments import sets, sweep
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.sweep import Run
+from lewm_core.experiments.run import Run, result
 from lewm_core.stats.paired import paired_change
 from lewm_core.train import check, split_of, steps_of
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.workspace import Workspace
 
-NOT_RUN = "Not run here: `./run_all.sh --study controls` does it."  # what a notebook then says
 MAIN = ("A", "B", "D", "E")
 MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(c.name for c in CONTROLS.values() if c.family == "mask"))
 PATCHED = ("A", "B", "D", *(c.name for c in CONTROLS.values() if c.variant in (PATCH_HEAD, PATCH_PREDICTOR)))
@@ -222,7 +221,7 @@ def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
     found = []
     for c in controls:
         place = {"study": c.study, "arm": c.run.scale, "selection": c.selection, "episodes": len(c.run.episodes),
-                 "steps": sweep.result(folder, c.run.key)["steps"], "head_weight": c.run.recipe.head_weight}
+                 "steps": result(folder, c.run.key)["steps"], "head_weight": c.run.recipe.head_weight}
         found += [place | row for row in sweep.rows(c.run, folder)]
     return pd.DataFrame(found)
 

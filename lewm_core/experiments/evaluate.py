@@ -11,7 +11,7 @@ from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, window_starts, windows
 from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.evaluate import evaluate
-from lewm_core.experiments.sweep import episodes_of, trained_on
+from lewm_core.experiments.run import episodes_of, trained_on
 from lewm_core.train import check, default_device, heads_of, split_of
 from lewm_core.utils.errors import InputError
 

@@ -80,6 +80,7 @@ KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "checkpoint": i
 def train(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.checkpoints.export import check_target, export
     from lewm_core.experiments import base, sweep
+    from lewm_core.experiments.run import execute, result
 
     output, recipe = Path(options.output), read_recipe(options.settings)
     check_target(output, options.overwrite)
@@ -94,10 +95,10 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
                              "See which conditions it serves: python -m lewm_core inspect " + options.dataset)
         print(f"base: {runs[0].base.name}", file=sys.stderr)
         folder = Path(scratch) / "runs"
-        run = _with_bar(sweep.execute, runs[0], folder)
-        result = sweep.result(folder, run.key)
+        run = _with_bar(execute, runs[0], folder)
+        record = result(folder, run.key)
         export(folder / run.key, output, options.overwrite)
-    return {"output": str(output), **{name: result[name] for name in KEPT}}, OK
+    return {"output": str(output), **{name: record[name] for name in KEPT}}, OK
 
 
 def _with_bar(execute, run, folder: Path):

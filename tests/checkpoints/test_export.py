@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, config_json, export, names
 from lewm_core.experiments import base, sweep
+from lewm_core.experiments.run import execute, result
 from lewm_core.model import MODELS, LeWM, LeWMConfig, normalise
 from lewm_core.runner import cli, plan
 from lewm_core.utils.errors import InputError
@@ -211,20 +212,20 @@ def finished(source, tmp_path_factory, one_thread):
     start = base.resolve(str(folder / "lewm-cube"), "small", folder / "cache")
     data = write_squares(folder / "data.h5")
     runs, _ = sweep.plan(["E"], "pilot", [0], data, start, replace(TINY, epochs=1))
-    return folder / "runs", sweep.execute(runs[0], folder / "runs"), start
+    return folder / "runs", execute(runs[0], folder / "runs"), start
 
 
 def test_a_run_starts_from_somebody_elses_checkpoint(finished, source):
     runs, run, start = finished
     assert start.name == "lewm-cube (action encoder re-initialised, 25-D to 7-D actions)" and start.config == CUBE
-    result = sweep.result(runs, run.key)
-    assert result["base"] == start.name and result["base_hash"] == start.hash
+    record = result(runs, run.key)
+    assert record["base"] == start.name and record["base_hash"] == start.hash
     model, metadata = checkpoint.load(runs / run.key)
     assert model.config == replace(CUBE, action_dim=7), "the architecture is the checkpoint's, not the preset's"
     frames = dataset.load(run.dataset)
     assert metadata["action_scale"]["mean"] != [0.0] * 7 and frames["action"].shape[1] == 7
     assert f"base: {start.name}" in caption({"base": start.name})
-    assert str(runs.parent) not in json.dumps(result)
+    assert str(runs.parent) not in json.dumps(record)
 
 
 def test_a_base_is_hashed_with_its_config(finished):
@@ -267,8 +268,8 @@ def test_an_export_holds_plain_lewm_and_reads_back_whole(finished, tmp_path):
     assert state.keys() == names.to_public(LeWM(CUBE).state_dict()).keys(), "the core is plain LeWM"
     (model, metadata), (again, known) = checkpoint.load(runs / run.key), checkpoint.load(out)
     assert all(torch.equal(v, again.state_dict()[n]) for n, v in model.state_dict().items())
-    result = sweep.result(runs, run.key)
-    assert {k: known[k] for k in metadata} == metadata and known["metrics"] == result["metrics"]
+    record = result(runs, run.key)
+    assert {k: known[k] for k in metadata} == metadata and known["metrics"] == record["metrics"]
     assert load_file(out / "heads.safetensors").keys() == load_file(runs / run.key / "heads.safetensors").keys()
     (out / "model.safetensors").unlink()
     assert all(torch.equal(v, model.state_dict()[n]) for n, v in checkpoint.load(out)[0].state_dict().items())
@@ -277,10 +278,10 @@ def test_an_export_holds_plain_lewm_and_reads_back_whole(finished, tmp_path):
 def test_the_card_says_how_the_weights_were_made(finished, tmp_path):
     runs, run, start = finished
     out = export.export(runs / run.key, tmp_path / "out")
-    card, result = (out / "README.md").read_text(), sweep.result(runs, run.key)
-    mse = " | ".join(f"{metrics['mse']:.4g}" for metrics in result["metrics"].values())
+    card, record = (out / "README.md").read_text(), result(runs, run.key)
+    mse = " | ".join(f"{metrics['mse']:.4g}" for metrics in record["metrics"].values())
     for text in ("| condition | E |", "| seed | 0 |", f"| dataset fingerprint | {run.fingerprint} |", start.name,
-                 f"| metric | {' | '.join(result['metrics'])} |", f"| mse | {mse} |", "| batch_size | 8 |",
+                 f"| metric | {' | '.join(record['metrics'])} |", f"| mse | {mse} |", "| batch_size | 8 |",
                  "heads.safetensors"):
         assert text in card, text
     assert re.match(r"---\n(.+\n)+---\n\n# LeWM, condition E, seed 0\n", card)

@@ -13,7 +13,8 @@ from lewm_core.dataset import Data, split, window_starts, windows
 from lewm_core.diagnostics import leakage, metrics
 from lewm_core.diagnostics.metrics import Finished, metric_table, predicted, rollout_errors, spectrum, yardstick
 from lewm_core.diagnostics.retrieval import rollout_from
-from lewm_core.experiments.sweep import execute, plan, rows
+from lewm_core.experiments.run import execute
+from lewm_core.experiments.sweep import plan, rows
 from lewm_core.model import LeWM
 from lewm_core.stats.paired import paired_change
 from lewm_core.utils.errors import InputError

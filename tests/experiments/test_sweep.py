@@ -21,21 +21,12 @@ from lewm_core.conditions import CONDITIONS, condition
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import Frames
 from lewm_core.evaluate import evaluate
+from lewm_core.experiments import run as run_module
 from lewm_core.experiments import sweep as module
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.evaluate import evaluate_checkpoint
-from lewm_core.experiments.sweep import (
-    Run,
-    check_fresh,
-    curves,
-    execute,
-    is_done,
-    load_model,
-    plan,
-    result,
-    rows,
-    sweep,
-)
+from lewm_core.experiments.run import Run, execute, is_done, result
+from lewm_core.experiments.sweep import check_fresh, curves, load_model, plan, rows, sweep
 from lewm_core.model import MODELS, LeWM
 from lewm_core.train import split_of, train
 from lewm_core.utils.errors import InputError
@@ -141,7 +132,7 @@ def test_the_name_changes_with_the_code_and_the_row_of_the_table(monkeypatch):
     run = Run("B", "pilot", 0, "a.h5", "print", BASE, TINY)
     key = run.key
     with monkeypatch.context() as m:
-        m.setattr(module, "code_digest", lambda *names: "other code")
+        m.setattr(run_module, "code_digest", lambda *names: "other code")
         assert run.key == key  # named once: an edit while a sweep runs does not lose its runs
         assert replace(run).key != key
     monkeypatch.setitem(CONDITIONS, "B", replace(CONDITIONS["B"], terms=CONDITIONS["C2"].terms))

@@ -14,6 +14,7 @@ from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONDITIONS
 from lewm_core.experiments import sweep
+from lewm_core.experiments.run import execute, result
 from lewm_core.runner import commands
 from tests.helpers import TINY, moving_square, random_base, write_squares
 
@@ -63,8 +64,8 @@ def foreign(path: Path) -> Path:
 def test_train_does_what_the_notebooks_do(trained, squares, tmp_path):
     folder, report = trained
     runs, _ = sweep.plan(["D"], "own", [3], squares, random_base(), TINY)
-    sweep.execute(runs[0], tmp_path)
-    assert report["metrics"] == sweep.result(tmp_path, runs[0].key)["metrics"]
+    execute(runs[0], tmp_path)
+    assert report["metrics"] == result(tmp_path, runs[0].key)["metrics"]
     ours, theirs = (checkpoint.load(p)[0].state_dict() for p in (tmp_path / runs[0].key, folder))
     assert all(torch.equal(ours[n], theirs[n]) for n in ours)
     assert {p.name for p in folder.iterdir()} == {"config.json", "weights.pt", "model.safetensors", "heads.safetensors",

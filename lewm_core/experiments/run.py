@@ -1,0 +1,158 @@
+"""One run: what names it, doing it, and what it leaves.
+
+A run is named by a digest of all that decides its outcome. Its folder appears whole, by one rename, when it is done:
+result.json, model.safetensors (public names) and heads.safetensors.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from lewm_core import dataset
+from lewm_core.checkpoints import checkpoint, hub
+from lewm_core.conditions import condition
+from lewm_core.config import Recipe
+from lewm_core.dataset import Data
+from lewm_core.experiments import gradients
+from lewm_core.experiments.base import Base
+from lewm_core.train import Outcome, default_device, train
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import digest, write_json
+from lewm_core.utils.provenance import code_digest
+
+# Not the table of conditions: a new row must not rename the runs of the others. A run's own terms are in its key.
+CODE = ("config", "model", "patch_predictor", "heads", "losses", "evaluate", "train", "dataset/contract",
+        "dataset/data", "dataset/frames", "dataset/splits", "dataset/targets", "experiments/gradients",
+        "checkpoints/checkpoint", "signals/geometry")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One condition × seed at one scale. `key` names it: the same key means the same outcome.
+
+    episodes: names of those to train on, None for all but `test`. test: names of those to hold out and to be judged
+    by, None to draw them from the others as the recipe says. No episode may be in both. first: only so many of the
+    file's episodes are read at all; None reads all.
+    """
+
+    condition: str
+    scale: str  # a label, such as pilot or full; it does not enter the key
+    seed: int
+    dataset: str  # path
+    fingerprint: str  # of what `choose` leaves of the dataset
+    base: Base
+    recipe: Recipe
+    episodes: tuple[str, ...] | None = None
+    test: tuple[str, ...] | None = None
+    first: int | None = None
+
+    def __post_init__(self):
+        both = set(self.episodes or ()) & set(self.test or ())
+        if both:
+            raise InputError(f"run {self.scale}", f"{len(both)} episodes in both training and test set (one: "
+                             f"{min(both)!r})", "disjoint sets")
+
+    def choose(self, data: Data) -> Data:
+        """The episodes of `data` that this run needs: to train on, then to be judged by."""
+        if self.episodes is None:
+            return data
+        return data.select([*self.episodes, *(self.test or ())])
+
+    @cached_property  # once, in the process that plans: a source edited while a sweep runs must not rename its runs
+    def key(self) -> str:
+        row = condition(self.condition)
+        start = (self.base.hash, self.seed if self.base.path is None else None)
+        return digest(repr(row.terms), row.predictor, repr(self.seed), self.fingerprint, repr(self.test), repr(start),
+                      repr(self.recipe), code_digest(*CODE), version("torch"), default_device())
+
+
+@lru_cache(maxsize=1)
+def _load(path: str, changed: int, first: int | None) -> Data:
+    """The dataset file, once a process. changed: when it was, in ns, so that a new one is read anew."""
+    return dataset.load(path, first)
+
+
+def _data(run: Run) -> Data:
+    """What the run trains on and is judged by; InputError if that is no longer what was planned with."""
+    path = Path(run.dataset)
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    data = run.choose(_load(run.dataset, changed, run.first))
+    if data.fingerprint != run.fingerprint:
+        raise InputError(path, "a file that has changed since the runs were planned", "the planned dataset",
+                         "Plan the runs again.")
+    return data
+
+
+def execute(run: Run, folder: Path, on_step: Callable = lambda *_: None) -> Run:
+    """Train and evaluate one run and keep it in `folder`, in this process. A finished one is left alone.
+
+    on_step: as train.train calls it.
+    """
+    if is_done(folder, run.key):
+        return run
+    started = time.time()
+    model, scale = run.base.load(run.seed)
+    data = _data(run)
+    outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale, test=run.test, on_step=on_step,
+                    probe=gradients.probe)
+    temporary = folder / f".{run.key}.{os.getpid()}"
+    temporary.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(temporary, run, data, outcome, started)
+        if not is_done(folder, run.key):
+            shutil.rmtree(folder / run.key, ignore_errors=True)  # one without a result: not ours, and not whole
+            os.replace(temporary, folder / run.key)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return run
+
+
+def _write(folder: Path, run: Run, data: Data, outcome: Outcome, started: float) -> None:
+    """Write a finished run's weights and what it recorded of itself."""
+    metadata = {
+        "condition": run.condition, "scale": run.scale, "seed": run.seed, "dataset": run.fingerprint,
+        "episodes": run.episodes, "test": run.test, "data": data.made.get("source"), "base": run.base.name,
+        "base_hash": run.base.hash, "recipe": asdict(run.recipe), "action_scale": asdict(outcome.action_scale)}
+    if outcome.model.reads_patches:  # no public model: under our names, which nothing else reads
+        checkpoint.save_state(folder / "patch_model.safetensors", outcome.model)
+    else:
+        checkpoint.save(folder / "model.safetensors", outcome.model, **metadata)
+    if len(outcome.heads):
+        checkpoint.save_state(folder / hub.HEADS, outcome.heads)
+    write_json(folder / "result.json", {
+        **metadata, "metrics": outcome.metrics, "curve": outcome.curve, "evals": outcome.evals,
+        "grad_probes": outcome.grad_probes, "steps": outcome.steps, "windows": outcome.windows,
+        "device": default_device(), "duration_s": round(time.time() - started, 2)})
+
+
+def is_done(folder: Path, key: str) -> bool:
+    """Whether the run of that key is finished in `folder`."""
+    return (folder / key / "result.json").is_file()
+
+
+def result(folder: Path, key: str) -> dict:
+    """What a finished run recorded of itself."""
+    return json.loads((folder / key / "result.json").read_text())
+
+
+def trained_on(record: Mapping[str, object], data: Data) -> bool:
+    """Whether `data` holds, unchanged, the episodes that a run was trained on and judged by.
+
+    record: what it said of itself, in its result or in its checkpoint.
+    """
+    ids = episodes_of(record)
+    if not ids:
+        return record.get("dataset") == data.fingerprint
+    known = set(data.columns.get("episode_id", ()))
+    return known.issuperset(ids) and record.get("dataset") == data.fingerprint_of(ids)
+
+
+def episodes_of(record: Mapping[str, object]) -> list[str]:
+    """The names of the episodes that a run was trained on and judged by; none where it had all of a file."""
+    return [*(record.get("episodes") or ()), *(record.get("test") or ())]
