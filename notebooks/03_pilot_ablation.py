@@ -41,10 +41,10 @@ jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 from IPython.display import display
 
 from lewm_core.conditions import in_order
+from lewm_core.config import Recipe
 from lewm_core.diagnostics import leakage
 from lewm_core.stats import findings, paired, power
 from lewm_core.study import Study, say, tell
-from lewm_core.train import Recipe
 from lewm_core.viz import diagnostic_figures, paper_figures, robustness_figures, style
 
 study = Study(output, figures, profile, data)

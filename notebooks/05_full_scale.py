@@ -38,10 +38,10 @@ jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 import pandas as pd
 from IPython.display import display
 
+from lewm_core.config import Recipe
 from lewm_core.diagnostics import leakage
 from lewm_core.stats import findings, paired, power
 from lewm_core.study import Study, say, tell
-from lewm_core.train import Recipe
 from lewm_core.viz import paper_figures, style
 
 study = Study(output, figures, profile, data)

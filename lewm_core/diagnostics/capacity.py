@@ -27,12 +27,13 @@ from lewm_core.diagnostics.probe_fits import (
 )
 from lewm_core.diagnostics.probes import build_target, episode_index, held_out
 from lewm_core.losses import track_loss
+from lewm_core.signals.geometry import POINTS
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
 from lewm_core.utils.errors import InputError, pick
 
 PROBES = ("linear", "mlp", "attention")
-POINT_COUNTS = (1, 4, 16, 64, 100, 400)
+POINT_COUNTS = (1, 4, 16, 64, 100, POINTS)
 ANCHORS = 8  # points whose error is compared while more and more are regressed with them
 STATE, STATE_FIRST = "state", "state + first frame"
 CURVE = ["series", "probe", "points", "error"]
