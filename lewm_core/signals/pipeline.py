@@ -68,7 +68,11 @@ class SourceSpec:
 
     def open(self) -> Source:
         """The source, opened once per process."""
-        return _open(self)
+        return _opened(self)
+
+    def view(self, camera: int, image_size: int) -> Source:
+        """The same episodes seen by another camera, in frames of another size; opened anew."""
+        return _open(replace(self, camera=camera, image_size=image_size))
 
     @property
     def settings(self) -> Settings:
@@ -111,9 +115,11 @@ class SourceSpec:
         return cls(**values)
 
 
-@lru_cache(maxsize=1)
 def _open(spec: SourceSpec) -> Source:
     return open_source(spec.data, spec.n_candidates, spec.seed, spec.image_size, ROOT / spec.data_path, spec.camera)
+
+
+_opened = lru_cache(maxsize=1)(_open)
 
 
 def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, jobs: int = 0,

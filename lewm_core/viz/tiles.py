@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
 from math import ceil, sqrt
 
 import numpy as np
@@ -22,7 +21,7 @@ GAP = 3  # px between pictures
 
 def cameras(spec: SourceSpec, size: int) -> list[Source]:
     """The same episodes seen by each camera of the data set, in frames of `size` px."""
-    return [replace(spec, camera=camera, image_size=size).open() for camera in range(spec.open().cameras)]
+    return [spec.view(camera, size) for camera in range(spec.open().cameras)]
 
 
 def camera_tile(sources: Sequence[Source], id: str, size: int) -> tuple[np.ndarray, list[str]]:
