@@ -88,7 +88,7 @@ def test_numpy_file_that_is_lost(tmp_path):
     source, errors = BridgeNumpy(tmp_path, 8), {}
     assert [i.id for i in source.infos(errors.setdefault)] == ["d~train~0000"]
     assert list(errors) == ["a~train~0000", "a~train~0001", "b~train~0000", "b~train~0001", "c~train"]
-    assert "test_bridge_fixtures.Custom" in str(errors["a~train~0000"]) and "out.npy" in str(errors["a~train~0000"])
+    assert "bridge_fixtures.Custom" in str(errors["a~train~0000"]) and "out.npy" in str(errors["a~train~0000"])
     for id in ("", "d~train~1", "d~train~0001", "d~train~00000", "e~train~0000"):
         with pytest.raises(InputError, match="episode id: found"):
             source.load(id)
