@@ -208,7 +208,8 @@ def test_some_files_that_cannot_be_had_leave_the_others(server, tmp_path, capsys
     absent = server.file("absent")
     assert run([absent, dead(), server.file()], tmp_path) == FAILED
     out = capsys.readouterr().err
-    assert "the server answers 404 Not Found" in out and "Connection refused" in out and (tmp_path / "some/a.bin").exists()
+    assert "the server answers 404 Not Found" in out and "Connection refused" in out
+    assert (tmp_path / "some/a.bin").exists()
 
 
 def test_a_file_that_changed_is_reported_and_left_as_it_is(server, tmp_path, capsys):
