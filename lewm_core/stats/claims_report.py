@@ -60,6 +60,28 @@ def markdown(table: pd.DataFrame) -> str:
                       "power, in the number's unit.", "", "The rules, and the claims that each decides:", "", *rules])
 
 
+def describe_survival(by_metric: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """How many verdicts depend on the metric or the split, in sentences.
+
+    by_metric: as from `claims.survival`; table: as from `claims.claims_table`.
+    """
+    if by_metric.empty:
+        return ["Not run: no metric to compare the verdicts by."]
+    decided = by_metric[by_metric.verdict.isin([SUPPORTED, CONTRADICTED])].groupby("id").verdict.nunique()
+    torn = decided.index[decided > 1].tolist()
+    everywhere = by_metric.groupby("id").verdict.agg(lambda verdicts: (verdicts == SUPPORTED).all())
+    main = table[table.id.isin(by_metric.id) & (table.verdict == SUPPORTED)]
+    kept = [i for i in main.id if everywhere[i]]
+    return [f"Of {by_metric.id.nunique()} claims about an effect, {len(torn)} are supported under one metric or split "
+            f"and contradicted under another{_named(torn)}.",
+            f"Of the {len(main)} that MSE on held-out episodes supports, {len(kept)} are supported by every metric "
+            f"under both splits{_named(kept)}."]
+
+
+def _named(ids: list[str]) -> str:
+    return f": {', '.join(ids)}" if ids else ""
+
+
 def save(table: pd.DataFrame, folder: Path) -> None:
     """Write `claims.csv` (every column) and `claims.md` (`markdown`) in `folder`."""
     write_csv(folder / "claims.csv", table)

@@ -62,9 +62,9 @@ def zero(log_sizes: np.ndarray, effects: np.ndarray) -> np.ndarray:
     """(n,) the size at which each row of effects (n, S) first goes from below 0 to 0 or above; see `Crossing.size`."""
     up = (effects[:, :-1] < 0) & (effects[:, 1:] >= 0)
     first, row = up.argmax(1), np.arange(len(effects))
-    a, b = effects[row, first], effects[row, first + 1]
+    before, after = effects[row, first], effects[row, first + 1]
     with np.errstate(all="ignore"):  # rows that do not cross
-        at = np.exp(log_sizes[first] + (log_sizes[first + 1] - log_sizes[first]) * a / (a - b))
+        at = np.exp(log_sizes[first] + (log_sizes[first + 1] - log_sizes[first]) * before / (before - after))
     return np.where(up.any(1), at, np.where(effects[:, -1] < 0, np.inf, 0.0))
 
 
@@ -85,20 +85,32 @@ def crossing(changes: pd.DataFrame, sizes: Mapping[str, float], rng: np.random.G
         raise InputError(f"crossing of {condition}, {metric}, {split}", f"{len(scales)} of the sizes {dict(sizes)}",
                          "changes at two or more")
     values = [rows[rows.scale == s].set_index("seed").change.astype(float).sort_index() for s in scales]
-    x, means = np.array([sizes[s] for s in scales], float), np.array([v.mean() for v in values])
+    x = np.array([sizes[s] for s in scales], float)
+    means = np.array([v.mean() for v in values])
     bounds = np.array([interval(v) for v in values])
     grid = np.geomspace(x[0], x[-1], 101)
-    low = high = inside = np.nan
     band = pd.DataFrame({"size": grid, "low": np.nan, "high": np.nan})
+    low = high = inside = np.nan
     if min(map(len, values)) > 1:
+        tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
         drawn = means_drawn(values, rng, draws)
         at = zero(np.log(x), drawn)
-        low, high = np.quantile(at, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
+        low, high = np.quantile(at, tails, method="inverted_cdf")
         inside = float(((at > 0) & np.isfinite(at)).mean())
         between = drawn @ np.array([np.interp(np.log(grid), np.log(x), one) for one in np.eye(len(x))])
-        band["low"], band["high"] = np.quantile(between, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+        band["low"], band["high"] = np.quantile(between, tails, axis=0)
     return Crossing(x, means, bounds[:, 0], bounds[:, 1], tuple(map(len, values)),
                     float(zero(np.log(x), means[None])[0]), float(low), float(high), inside, band)
+
+
+def crossings(changes: pd.DataFrame, sizes: Mapping[str, float], seed: int = 0) -> dict[str, Crossing]:
+    """`crossing` of every condition that was run at two sizes or more, each drawn from `seed` by itself."""
+    found = {}
+    for condition in changes.condition.unique():
+        ran = set(changes.scale[changes.condition == condition])
+        if len(ran & set(sizes)) > 1:
+            found[condition] = crossing(changes, sizes, np.random.default_rng(seed), condition)
+    return found
 
 
 def describe_crossing(c: Crossing, condition: str, unit: str = "episodes") -> str:
@@ -107,24 +119,33 @@ def describe_crossing(c: Crossing, condition: str, unit: str = "episodes") -> st
     'B: the mean effect crosses zero at 41 episodes (95 % interval: 18 to beyond 100; 71 % of draws cross within 13 to
     100); no size has an interval below 0 with one above 0 at a larger size, so chance may have made it'.
     """
-    def place(size: float) -> str:
-        return f"beyond {c.sizes[-1]:g}" if np.isinf(size) else f"below {c.sizes[0]:g}" if size == 0 else f"{size:.0f}"
-
     if np.isinf(c.size):
         text = f"the mean effect is below zero up to the largest size, {c.sizes[-1]:g} {unit}: it does not cross"
     elif c.size == 0:
         text = f"the mean effect is above zero from the smallest size on, {c.sizes[0]:g} {unit}: no benefit to lose"
     else:
-        text = f"the mean effect crosses zero at {place(c.size)} {unit}"
+        text = f"the mean effect crosses zero at {_place(c, c.size)} {unit}"
     if np.isnan(c.inside):
         return f"{condition}: {text} (a size with one seed: no interval)"
-    text = (f"{condition}: {text} (95 % interval: {place(c.low)} to {place(c.high)}; {c.inside:.0%} of draws cross "
-            f"within {c.sizes[0]:g} to {c.sizes[-1]:g})")
+    text = (f"{condition}: {text} (95 % interval: {_place(c, c.low)} to {_place(c, c.high)}; {c.inside:.0%} of draws "
+            f"cross within {c.sizes[0]:g} to {c.sizes[-1]:g})")
     if c.shown:
         return text + "; the interval is below 0 at one size and above 0 at a larger one"
     if 0 < c.size < np.inf:
         text += "; no size has an interval below 0 with one above 0 at a larger size, so chance may have made it"
     return text
+
+
+def _place(c: Crossing, size: float) -> str:
+    if np.isinf(size):
+        return f"beyond {c.sizes[-1]:g}"
+    return f"below {c.sizes[0]:g}" if size == 0 else f"{size:.0f}"
+
+
+def describe_crossings(found: Mapping[str, Crossing]) -> list[str]:
+    """`describe_crossing` of each condition."""
+    lines = [f"{describe_crossing(crossing, condition)}." for condition, crossing in found.items()]
+    return lines or ["Not run: no condition at two sizes or more."]
 
 
 def crossing_table(crossings: Mapping[str, Crossing], metric: str = "mse", split: str = "episode") -> pd.DataFrame:
@@ -135,10 +156,11 @@ def crossing_table(crossings: Mapping[str, Crossing], metric: str = "mse", split
     """
     rows = []
     for name, c in crossings.items():
-        rows += [(name, metric + " change %", statistic, np.nan, value) for statistic, value in (
-            ("crossing", c.size), ("crossing low", c.low), ("crossing high", c.high))]
-        rows += [(name, metric + " change %", f"band {end}", row.size, getattr(row, end))
-                 for row in c.band.itertuples() for end in ("low", "high")]
+        for statistic, value in (("crossing", c.size), ("crossing low", c.low), ("crossing high", c.high)):
+            rows.append((name, f"{metric} change %", statistic, np.nan, value))
+        for row in c.band.itertuples():
+            rows.append((name, f"{metric} change %", "band low", row.size, row.low))
+            rows.append((name, f"{metric} change %", "band high", row.size, row.high))
     table = pd.DataFrame(rows, columns=["condition", "metric", "statistic", "episodes", "value"])
     return table.assign(scale="between sizes", seed=pd.NA, split=split)
 

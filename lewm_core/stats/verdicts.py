@@ -69,11 +69,20 @@ class Finding:
 
 def _found(supported: bool, contradicted: bool, mean: float, low: float, high: float, n: int, mde: float = np.nan,
            unit: str = " %", digits: int = 1) -> Finding:
-    digits = digits if max(abs(v) for v in (mean, low, high) if np.isfinite(v)) >= 1 else digits + 1
+    """The verdict with `mean` and its interval in words: one more digit where all of them are below 1."""
+    finite = [abs(v) for v in (mean, low, high) if np.isfinite(v)]
+    digits = digits if max(finite) >= 1 else digits + 1
     ours = f"{number(mean, digits)}{unit}"
-    ours += f" [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else ""
-    verdict = SUPPORTED if supported else CONTRADICTED if contradicted else UNDECIDED
-    reason = "one seed gives no interval" if verdict == UNDECIDED and n < 2 else ""
+    if np.isfinite(low):
+        ours += f" [{number(low, digits)}, {number(high, digits)}]"
+    reason = ""
+    if supported:
+        verdict = SUPPORTED
+    elif contradicted:
+        verdict = CONTRADICTED
+    else:
+        verdict = UNDECIDED
+        reason = "one seed gives no interval" if n < 2 else ""
     return Finding(verdict, ours, float(mean), float(low), float(high), n, float(mde), reason)
 
 
@@ -126,8 +135,9 @@ def flips(small: pd.Series, large: pd.Series) -> Finding:
     (s_low, s_high), (l_low, l_high) = interval(small), interval(large)
     mean, low, high, _, _ = difference(small, large)
     against = s_low > -BAND or l_high < 0 or high < 0
-    found = _found(s_high < 0 < l_low and not against, against, mean, low, high,
-                   min(len(small), len(large)), detectable_difference(small, large), " points")
+    flipped = s_high < 0 < l_low and not against
+    found = _found(flipped, against, mean, low, high, min(len(small), len(large)),
+                   detectable_difference(small, large), " points")
     return replace(found, ours=f"{number(small.mean())} % → {number(large.mean())} %; difference {found.ours}")
 
 
@@ -147,21 +157,20 @@ def fell(small: pd.Series, large: pd.Series, unit: str = " points", digits: int 
 
 def ratio(small: pd.Series, large: pd.Series, expected: float) -> Finding:
     """Positive values by seed at two scales, whose ratio small / large is claimed to be about `expected`."""
-    small, large = np.log(small.astype(float)), np.log(large.astype(float))
-    mean, low, high, _, test = difference(large, small)
+    log_small, log_large = (np.log(values.astype(float)) for values in (small, large))
+    mean, low, high, _, test = difference(log_large, log_small)
+    inner_low, inner_high = low, high
     if np.isfinite(low) and high > low:  # the same t interval at 90 %, whose two ends are the two one-sided tests
-        half = (high - low) / 2
-        freedom = len(small) - 1 if test == "paired" else _welch(small, large)
-        half *= stats.t.ppf(CONFIDENCE, freedom) / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
-        inner = np.exp([mean - half, mean + half])
-    else:
-        inner = np.exp([low, high])
-    mean, low, high = np.exp([mean, low, high])
+        freedom = len(small) - 1 if test == "paired" else _welch(log_small, log_large)
+        narrower = stats.t.ppf(CONFIDENCE, freedom) / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+        half = (high - low) / 2 * narrower
+        inner_low, inner_high = mean - half, mean + half
+    inner_low, inner_high, mean, low, high = np.exp([inner_low, inner_high, mean, low, high])
     least, most = expected / FACTOR, expected * FACTOR
-    found = _found(least < inner[0] and inner[1] < most, low > most or high < least, mean, low, high,
+    found = _found(least < inner_low and inner_high < most, low > most or high < least, mean, low, high,
                    min(len(small), len(large)))
-    text = f"{mean:.2f}×" + (f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "")
-    return replace(found, ours=text)
+    bounds = f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""
+    return replace(found, ours=f"{mean:.2f}×{bounds}")
 
 
 def _welch(a: pd.Series, b: pd.Series) -> float:
@@ -174,9 +183,10 @@ def power(values: Sequence[float], effect: float) -> Finding:
     n = len(values)
     if n < 2:
         return Finding(UNDECIDED, n=n, reason="one seed says nothing of power")
-    best, *ends = (detectable(n, sd) for sd in (values.std(ddof=1), *sd_interval(n, values.std(ddof=1))))
-    found = _found(ends[1] < abs(effect), ends[0] > abs(effect), best, *ends, n, best)
-    return replace(found, ours=f"detects {best:.2g} % [{ends[0]:.2g}, {ends[1]:.2g}]")
+    sd = values.std(ddof=1)
+    best, low, high = (detectable(n, each) for each in (sd, *sd_interval(n, sd)))
+    found = _found(high < abs(effect), low > abs(effect), best, low, high, n, best)
+    return replace(found, ours=f"detects {best:.2g} % [{low:.2g}, {high:.2g}]")
 
 
 def scatter(small: pd.Series, large: pd.Series) -> Finding:
@@ -198,10 +208,11 @@ def count(value: float, expected: float) -> Finding:
 
 def all_of(parts: dict[str, Finding]) -> Finding:
     """One claim of several parts, by name."""
-    verdicts = [p.verdict for p in parts.values()]
-    verdict = next((v for v in (CONTRADICTED, UNTESTABLE, UNDECIDED) if v in verdicts), SUPPORTED)
-    told = [p for p in parts.values() if p.verdict != UNTESTABLE]
-    mde = [p.mde for p in told if np.isfinite(p.mde)]
-    ours = "; ".join(f"{name} {p.ours}" for name, p in parts.items() if p.verdict != UNTESTABLE)
-    return Finding(verdict, ours or "–", n=min((p.n for p in told), default=0), mde=max(mde, default=np.nan),
-                   reason="; ".join(dict.fromkeys(p.reason for p in parts.values() if p.reason)))
+    found = [part.verdict for part in parts.values()]
+    verdict = next((v for v in (CONTRADICTED, UNTESTABLE, UNDECIDED) if v in found), SUPPORTED)
+    tested = {name: part for name, part in parts.items() if part.verdict != UNTESTABLE}
+    mde = [part.mde for part in tested.values() if np.isfinite(part.mde)]
+    reasons = dict.fromkeys(part.reason for part in parts.values() if part.reason)
+    return Finding(verdict, "; ".join(f"{name} {part.ours}" for name, part in tested.items()) or "–",
+                   n=min((part.n for part in tested.values()), default=0), mde=max(mde, default=np.nan),
+                   reason="; ".join(reasons))

@@ -81,6 +81,23 @@ def test_gradients_that_turn_against_the_prediction_or_fade():
     assert less["norm over the prediction's falls from pilot to full scale", "B, depth head"].mean == pytest.approx(-2)
 
 
+def test_what_was_not_measured_is_not_judged():
+    """One scale only, no head at all, one seed."""
+    columns = ["condition", "scale", "seed", "step", "head", "cosine", "ratio"]
+    one = pd.DataFrame([("B", "full", s, 0, "depth", -0.5 - 0.01 * s, 0.1) for s in range(3)], columns=columns)
+    interferes, less = contrasts.interferes(one)
+    assert [f.verdict for f in (*interferes.values(), *less.values())] == [SUPPORTED, UNTESTABLE, UNTESTABLE]
+    nothing, _ = contrasts.interferes(one[:0])
+    assert nothing == {}
+    assert contrasts.conclude({"interferes": nothing}) == "- interferes: not run: nothing to judge it by."
+    assert contrasts.markdown(nothing).count("\n") == 1 and contrasts.undecided(nothing).startswith("0 of the 0")
+    single = table({("B", "a"): 1, ("B", "b"): 2}, n=1)
+    found = contrasts.lost(single, {"up": ("a", "b")}, ["B"])
+    assert [f.verdict for f in found.values()] == [UNDECIDED] and contrasts.lost(single, {"up": ("a", "b")}, []) == {}
+    assert contrasts.effects(paired.summarise(single), ["a"]).loc["B", "a"].startswith("+")
+    assert contrasts.effects(paired.summarise(single[:0]), ["a"]).empty
+
+
 def test_noise_of_small_regions():
     areas, rng = np.array([0.01, 0.1]), np.random.default_rng(0)
     normal = pd.DataFrame([("compact", a, i, (0.1 / a) * (1 + 0.1 * rng.random()), a)  # the scale: the wrong way

@@ -58,3 +58,16 @@ def test_the_sentences_name_what_patch_tokens_rescue(table, changes):
     assert "full, tracks help: by CLS contradicted (0" in lines[3].replace("+", "").replace("−", "")
     only = table[table.condition.isin(["B", "D"])]
     assert patch_routes.describe_routes(only, changes, ROUTES)[-1].endswith("in 0")
+
+
+@pytest.mark.parametrize("ran", [[], ["B"], ["D", "D-patch", "D-pp"]])
+@pytest.mark.parametrize("n", [1, 3])
+def test_any_choice_of_routes_and_seeds(ran, n):
+    results = study({(c, "full"): 0.0 for c in ran}, n)
+    changes = patch_routes.route_changes(results, BASELINES)
+    table = patch_routes.route_table(changes, ROUTES)
+    assert table.condition.tolist() == ran
+    lines = patch_routes.describe_routes(table, changes, ROUTES)
+    assert lines[0].startswith("not run" if not ran else "full, ")
+    window = patch_routes.route_changes(results.assign(split="window"), BASELINES)
+    assert window.empty and patch_routes.route_table(window, ROUTES).empty

@@ -135,6 +135,19 @@ def test_a_crossing_with_one_seed_has_no_interval_and_too_few_sizes_are_refused(
         scaling.crossing(table, {"s13": 13}, np.random.default_rng(0), "B")
 
 
+def test_crossings_of_those_that_were_run_at_two_sizes():
+    both = pd.concat([changes([-9, -4, 1, 6], sd=0.3), changes([1], sd=0.3, condition="D", sizes={"s13": 13})])
+    found = scaling.crossings(both, SIZES)
+    assert list(found) == ["B"] and 25 < found["B"].size < 50
+    alone = scaling.crossing(both, SIZES, np.random.default_rng(0), "B")
+    assert (found["B"].low, found["B"].high) == (alone.low, alone.high)
+    (line,) = scaling.describe_crossings(found)
+    assert line == scaling.describe_crossing(alone, "B") + "."
+    none = scaling.crossings(both[both.condition == "D"], SIZES)
+    assert none == {} and scaling.describe_crossings(none) == ["Not run: no condition at two sizes or more."]
+    assert scaling.crossing_table(none).empty and scaling.crossings(both[:0], SIZES) == {}
+
+
 def test_a_difference_is_paired_where_seeds_pair():
     small, large = (pd.Series(v) for v in ([-9.0, -12, -10], [1.0, 2, 1.5]))
     mean, low, high, p, which = scaling.difference(small, large)
