@@ -38,6 +38,7 @@ class BadEpisodes:
 
     @property
     def table(self) -> pd.DataFrame:
+        """A row for each: episode, stage, reason."""
         return pd.DataFrame(self.rows, columns=COLUMNS)
 
     def watch(self, stage: str, read: Callable[[OnError], Iterable[T]]) -> Iterator[T]:

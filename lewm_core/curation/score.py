@@ -72,6 +72,7 @@ class Criteria:
 
     @property
     def weights(self) -> dict[str, float]:
+        """Part -> its weight in the score."""
         return {part: getattr(self, f"weight_{part}") for part in PARTS}
 
     @classmethod

@@ -99,6 +99,7 @@ class SourceSpec:
         return {name: value for name, value in asdict(self).items() if name not in ("data_path", "weights")}
 
     def save(self, path: str | Path) -> None:
+        """Write the description as JSON; `load` reads it."""
         write_json(path, asdict(self))
 
     @classmethod

@@ -55,6 +55,7 @@ class Settings:
 
     @property
     def folder(self) -> Path:
+        """Of the weights, absolute."""
         return ROOT / self.weights
 
     @property
@@ -64,6 +65,7 @@ class Settings:
 
     @property
     def half(self) -> bool:
+        """Whether backends run in half precision."""
         return self.on != "cpu"
 
 

@@ -12,6 +12,8 @@ from lewm_core.utils.errors import InputError
 
 
 class Layout(NamedTuple):
+    """A form in which BridgeData lies on disk, and how to tell that a folder holds it."""
+
     source: type[Recordings]
     files: str  # what a folder in this layout holds
     there: Callable[[Path], object]  # a file of this layout at or below a path, or None

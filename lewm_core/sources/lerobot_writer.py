@@ -27,8 +27,8 @@ TEMPLATES = {
              "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"),
 }
 # H.264, since every reader has it. On 224 px tabletop frames: PSNR 35.7 dB on average and 34.3 dB at worst, in 3.8 % of
-# the raw size (crf 1: 36.1 and 34.7 dB in 10 %; crf 23: 35.1 and 33.7 dB in 2.7 %). What crf cannot buy is the colour
-# of each second pixel, which yuv420p leaves out: in grey the PSNR is above 40 dB.
+# the raw size (crf 1: 36.1 and 34.7 dB in 10 %; crf 23: 35.1 and 33.7 dB in 2.7 %). In grey it is above 40 dB whatever
+# crf is: yuv420p leaves out the colour of each second pixel.
 CODEC = {"crf": "18", "g": "2", "preset": "medium"}  # a keyframe every other frame: a window is found at once
 
 
@@ -49,8 +49,8 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0",
     pick(TEMPLATES, version, "LeRobot version")
     if not isinstance(fps, int) or fps < 1:
         raise InputError("fps", repr(fps), "a whole number of frames a second")
-    need("pyarrow")
-    need("av")
+    for module in ("pyarrow", "av"):
+        need(module)
     with new_folder(path) as folder:
         log, files, first = _Log(), None, None
         try:
@@ -103,6 +103,7 @@ class _Log:
                 "task_index": np.full_like(t, task)}
 
     def add(self, index: int, episode: Episode, place: dict) -> None:
+        """Note an episode that was written; place: where, as `_Files.add` says."""
         length = len(episode.frames)
         self.rows.append({"episode_index": index, "tasks": [episode.task], "length": length,
                           "dataset_from_index": self.n_frames, "dataset_to_index": self.n_frames + length} | place)
@@ -119,8 +120,7 @@ class _Files:
         table, video = (folder / template.format(**at) for template in TEMPLATES[version])
         for file in (table, video):
             file.parent.mkdir(parents=True, exist_ok=True)
-        d = first.observations.shape[1]
-        numbers = {"action": len(ACTIONS), STATE: d, "timestamp": 1}
+        numbers = {"action": len(ACTIONS), STATE: first.observations.shape[1], "timestamp": 1}
         types = {name: pa.float32() if n == 1 else pa.list_(pa.float32(), n) for name, n in numbers.items()}
         self._schema = pa.schema(list((types | dict.fromkeys(INDICES, pa.int64())).items()))
         self._table = pq.ParquetWriter(table, self._schema)
@@ -150,8 +150,8 @@ class _Files:
                 frame.pict_type = av.video.frame.PictureType.I
             self._mux(frame)
             self._frames += 1
-        place = {f"data/{name}": value for name, value in self.place.items()}
-        place |= {f"videos/{CAMERA}/{name}": value for name, value in self.place.items()}
+        folders = ("data", f"videos/{CAMERA}")
+        place = {f"{folder}/{name}": value for folder in folders for name, value in self.place.items()}
         end = self._frames / self._fps
         return place | {f"videos/{CAMERA}/from_timestamp": start, f"videos/{CAMERA}/to_timestamp": end}
 
@@ -161,6 +161,7 @@ class _Files:
             self._video.mux(packet)
 
     def close(self) -> None:
+        """End the files; nothing can be added then."""
         self._mux(None)
         self._video.close()
         self._table.close()

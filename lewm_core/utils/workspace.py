@@ -57,6 +57,7 @@ class Workspace:
 
     @property
     def scores(self) -> Path:
+        """Every candidate with its score and parts."""
         return self.output / "scores.csv"
 
     @property
@@ -105,6 +106,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
+        """What may be deleted: it is made again."""
         return self.output / "cache"
 
     @property
@@ -119,6 +121,7 @@ class Workspace:
 
     @property
     def stamps(self) -> Path:
+        """What each finished notebook was made of, so that it is not run again."""
         return self.output / "stamps"
 
     @property
@@ -128,6 +131,7 @@ class Workspace:
 
     @property
     def summary(self) -> Path:
+        """What the last run did."""
         return self.output / "run.json"
 
     def need(self, path: str | Path, made_by: str = "01_curation") -> Path:

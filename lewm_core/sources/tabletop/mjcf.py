@@ -45,6 +45,7 @@ class _Geoms:
         self.surfaces: list[Surface] = []
 
     def add(self, type: str, size, pos, surface: Surface, group: int, euler=(0, 0, 0), extra: str = "") -> str:
+        """One geom; lengths in m, angles in rad."""
         name = len(self.surfaces)
         self.surfaces.append(surface)
         return (f'<geom name="{name}" type="{type}" size="{_numbers(size)}" pos="{_numbers(pos)}" '
@@ -73,8 +74,9 @@ def _body(geoms: _Geoms, thing: Thing, fixed: bool) -> str:
     group = BACKGROUND if fixed else MOVING
     parts = []
     for i, part in enumerate(thing.parts):
-        mass = "" if fixed else f' mass="{thing.mass if i == 0 else 0.003}"'
-        parts.append(geoms.add(part.type, part.size, part.pos, part.surface, group, part.euler, roughness + mass))
+        mass = thing.mass if i == 0 else 0.003
+        touch = roughness if fixed else f'{roughness} mass="{mass}"'
+        parts.append(geoms.add(part.type, part.size, part.pos, part.surface, group, part.euler, touch))
     joint = "" if fixed else "<freejoint/>"
     pose = f'pos="{_numbers((*thing.xy, 0))}" euler="{_numbers((0, 0, thing.yaw))}"'
     return f"<body {pose}>{joint}{''.join(parts)}</body>"
@@ -104,5 +106,5 @@ def _gripper(geoms: _Geoms) -> str:
 def _actuators() -> str:
     """Position servos: of the slides, of the hinges and of the fingers."""
     gains = {**dict.fromkeys(SLIDES, (3000, 100)), **dict.fromkeys(HINGES, (60, 2.4)),
-             "finger-1": (500, 17), "finger1": (500, 17)}
+             "finger-1": (500, 17), "finger1": (500, 17)}  # joint -> stiffness and damping
     return "".join(f'<position joint="{joint}" kp="{kp}" kv="{kv}"/>' for joint, (kp, kv) in gains.items())

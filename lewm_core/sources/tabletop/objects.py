@@ -49,6 +49,7 @@ class Thing:
 
     @property
     def radius(self) -> float:
+        """Of the circle around it as seen from above, m."""
         return float(np.hypot(self.half_width, self.half_depth))
 
 

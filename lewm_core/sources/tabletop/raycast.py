@@ -30,6 +30,7 @@ class Camera:
 
     @property
     def intrinsics(self) -> np.ndarray:
+        """(3, 3) camera matrix, px."""
         c = (self.size - 1) / 2
         return np.array([[self.focal, 0, c], [0, self.focal, c], [0, 0, 1.0]])
 
