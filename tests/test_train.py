@@ -13,7 +13,6 @@ from lewm_core.conditions import CONDITIONS, condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import WINDOW, windows
 from lewm_core.dataset.frames import ActionScale, Frames
-from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.heads import build_heads
 from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise, seeded
 from lewm_core.signals import geometry
@@ -30,12 +29,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return dataset.load(write_squares(tmp_path_factory.mktemp("data") / "squares.h5"))
-
-
-@pytest.fixture
-def frames(data):
-    every = np.arange(len(data["pixels"]))
-    return Frames.of(data, condition("E").terms, every, ActionScale.fit(data["action"]), "cpu")
 
 
 def run(data, name="A", seed=0, recipe=TINY, **options):
@@ -66,19 +59,6 @@ def test_learning_rate_rises_linearly_then_falls_as_a_cosine():
     assert 0 < rate[-1] < 2e-3 and (np.diff(rate[11:]) < 0).all()
     few = [learning_rate(s, 4, Recipe(lr=1.0)) for s in range(4)]
     assert few[1] == 1 and min(few) > 0  # even the shortest run has a step of warmup, and none is wasted
-
-
-def test_action_scale():
-    rng = np.random.default_rng(0)
-    actions = rng.normal([1, -2, 0], [3, 0.5, 1], (500, 3)).astype(np.float32)
-    actions[:, 2] = 0.3  # never varies; float32 rounding leaves its computed deviation above zero
-    scale = ActionScale.fit(actions)
-    scaled = scale(actions)
-    assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaled[:, :2].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(scaled[:, :2].std(0), 1, atol=1e-5)
-    assert scale.std[2] == 1 and np.abs(scaled[:, 2]).max() < 1e-4
-    np.testing.assert_allclose(scale(actions[None, :4])[0] * scale.std + scale.mean, actions[:4], atol=1e-5)
 
 
 def test_action_scale_is_of_the_training_windows_alone_or_given(data):
@@ -266,77 +246,6 @@ def test_steps_are_reported_with_their_terms_and_rates(data, monkeypatch):
     for i, point in enumerate(outcome.curve):
         mean = np.mean([t["total"] for _, _, t in seen[i * per_epoch : (i + 1) * per_epoch]])
         assert point["total"] == pytest.approx(mean)
-
-
-# --- evaluation
-
-
-def test_metrics_are_what_a_loop_over_windows_finds(data, frames):
-    outcome = run(data, "E")
-    model, heads, row = outcome.model.eval(), outcome.heads.eval(), condition("E")
-    starts = split_of(data, TINY, 0).val["episode"]
-    got = evaluate(model, heads, row, frames, starts, TINY)
-
-    @torch.no_grad()
-    def latent(i):
-        return model.encode(normalise(frames.pixels[i])[None, None])[0][0, 0].double()
-
-    model_errors, static_errors, targets = [], [], []
-    for start in starts:
-        emb = torch.stack([latent(i) for i in range(start, start + 4)])
-        act = model.action_encoder(frames.actions[start : start + 3][None])
-        pred = model.predict(emb[:3].float()[None], act)[0].detach().double()
-        model_errors.append(((pred - emb[1:]) ** 2).mean().item())
-        static_errors.append(((emb[:-1] - emb[1:]) ** 2).mean().item())
-        targets += list(emb[1:].numpy())
-    variance = np.var(np.array(targets), axis=0).mean()
-    assert got["mse"] == pytest.approx(np.mean(model_errors), rel=1e-4)
-    assert got["static_mse"] == pytest.approx(np.mean(static_errors), rel=1e-4)
-    assert got["target_variance"] == pytest.approx(variance, rel=1e-4)
-    assert got["mse_over_static"] == pytest.approx(np.mean(model_errors) / np.mean(static_errors), rel=1e-4)
-    assert got["mse_over_variance"] == pytest.approx(np.mean(model_errors) / variance, rel=1e-4)
-
-    used = sorted({i for s in starts for i in range(s, s + 4)})
-    emb = torch.stack([latent(i) for i in used]).float()
-    depth = losses.depth_loss(heads["depth"](emb), torch.from_numpy(data["depth"][used]))
-    assert got["head_depth"] == pytest.approx(depth.item(), rel=1e-4)
-    moved = (data["tracks"] - data["tracks"][data.first_frames()])[used] / 32
-    tracks = losses.track_loss(heads["tracks"](emb), torch.from_numpy(moved), torch.from_numpy(data["visible"][used]))
-    assert got["head_tracks"] == pytest.approx(tracks.item(), rel=1e-4)
-
-
-def test_a_runs_metrics_are_those_of_its_held_out_windows(data):
-    outcome, split = run(data, "A"), split_of(data, TINY, 0)
-    train_frames = np.unique(windows(split.train))
-    frames = Frames.of(data, condition("A").terms, train_frames, outcome.action_scale, "cpu")
-    assert set(outcome.windows) == {"train", *split.val}
-    for name, starts in split.val.items():
-        assert evaluate(outcome.model, outcome.heads, condition("A"), frames, starts, TINY) == outcome.metrics[name]
-        assert outcome.windows[name] == len(starts)
-
-
-def test_evaluation_depends_on_nothing_but_the_weights(data, frames):
-    model, heads, row = LeWM(NANO, 0), build_heads(("depth", "tracks"), NANO.dim, 0), condition("E")
-    starts = dataset.window_starts(data["ep_len"], data["ep_offset"])
-    before = {n: v.clone() for n, v in model.state_dict().items()}
-    model.train()
-    from_training = evaluate(model, heads, row, frames, starts, TINY)
-    assert not model.training and evaluate(model, heads, row, frames, starts, TINY) == from_training
-    assert all(torch.equal(v, before[n]) for n, v in model.state_dict().items())  # batch statistics included
-    other = evaluate(model, heads, row, frames, starts, replace(TINY, batch_size=5, lr=1.0, epochs=9))
-    for name in from_training.keys() - {"sigreg"}:  # a statistic of batches
-        assert other[name] == from_training[name], name
-    chunks = encode_frames(model, frames.pixels, chunk=7)
-    torch.testing.assert_close(chunks, encode_frames(model, frames.pixels), rtol=1e-4, atol=1e-5)
-    reverse = evaluate(model, heads, row, frames, starts[::-1].copy(), TINY)
-    assert reverse["mse"] == pytest.approx(from_training["mse"], rel=1e-5)
-
-
-def test_encoding_keeps_the_mode_and_the_latents_are_of_eval_mode(frames):
-    model = LeWM(NANO, 0).train()
-    emb = encode_frames(model, frames.pixels[:5])
-    assert model.training and emb.shape == (5, NANO.dim)
-    torch.testing.assert_close(emb, encode_frames(model.eval(), frames.pixels[:5]))
 
 
 # --- bad input

@@ -1,4 +1,4 @@
-"""The dataset file: what is written, what is refused, and the arithmetic of windows and splits."""
+"""The dataset file: what is written and what is refused."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ import pytest
 
 from lewm_core import dataset
 from lewm_core.conditions import CONDITIONS, condition, unavailable
-from lewm_core.dataset import WINDOW, Data, targets
+from lewm_core.dataset import WINDOW
 from lewm_core.signals.extraction import ARRAYS
 from lewm_core.train import train
 from lewm_core.utils.errors import InputError
@@ -404,137 +404,6 @@ def test_reading_and_checking_need_no_torch():
     code = "import sys, lewm_core.dataset; print(sorted({'torch', 'timm', 'mujoco'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
-
-
-# --- windows and splits
-
-
-def test_no_window_leaves_its_episode():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        length = rng.integers(1, 9, rng.integers(1, 7))
-        offset = np.cumsum(length) - length
-        episode_of = np.repeat(np.arange(len(length)), length)
-        by_hand = [s for s in range(len(episode_of) - WINDOW + 1) if len(set(episode_of[s : s + WINDOW])) == 1]
-        assert dataset.window_starts(length, offset).tolist() == by_hand
-    assert len(dataset.window_starts(np.array([3, 1]), np.array([0, 3]))) == 0
-
-
-def frames_of(starts):
-    return {int(f) for s in starts for f in range(s, s + WINDOW)}
-
-
-def split_of(length, seed=0, **shares):
-    length = np.array(length)
-    return dataset.split(length, np.cumsum(length) - length, np.random.default_rng(seed), **shares)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_episode_split_does_not_leak_and_the_window_split_does(seed):
-    length = np.random.default_rng(seed).integers(2, 30, 20)
-    split = split_of(length, seed)
-    episode_of = np.repeat(np.arange(20), length)
-    train, window, episode = (frames_of(s) for s in (split.train, split.val["window"], split.val["episode"]))
-    assert not episode & train and not episode & window
-    held = set(episode_of[list(episode)])
-    assert not held & set(episode_of[list(train | window)])
-    assert len(held) == round(0.15 * (length >= WINDOW).sum())
-    assert not set(split.train) & set(split.val["window"])  # no window itself is in both …
-    assert len(window & train) > 0.5 * len(window)  # … but most of its frames have been seen: the paper's leak
-    everything = np.concatenate([split.train, *split.val.values()])
-    assert sorted(everything) == dataset.window_starts(length, np.cumsum(length) - length).tolist()
-    kept = len(split.train) + len(split.val["window"])
-    assert len(split.val["window"]) == max(1, round(0.1 * kept))
-
-
-def test_a_split_depends_on_its_seed_alone():
-    a, b, c = split_of([20] * 10, 1), split_of([20] * 10, 1), split_of([20] * 10, 2)
-    np.testing.assert_array_equal(a.train, b.train)
-    assert all((a.val[k] == b.val[k]).all() for k in a.val)
-    assert not np.array_equal(a.train, c.train) and not np.array_equal(a.val["episode"], c.val["episode"])
-
-
-def test_shares_of_zero():
-    paper = split_of([20] * 10, val_episodes=0)  # the paper's: windows only, from every episode
-    assert set(paper.val) == {"window"} and len(paper.val["window"]) == 17 and len(paper.train) == 153
-    assert set(split_of([20] * 10, val_windows=0).val) == {"episode"}
-    with pytest.raises(InputError, match="validation windows from 10 episodes"):
-        split_of([20] * 10, val_windows=0, val_episodes=0)
-
-
-def test_too_little_to_split_is_an_error():
-    for lengths in ([3, 3, 3], [20], [4, 4], [2, 30]):
-        with pytest.raises(InputError, match=f"from {len(lengths)} episodes"):
-            split_of(lengths)
-
-
-def test_episodes_without_a_window_are_not_held_out():
-    for seed in range(10):  # whichever is drawn, there is something to validate on
-        assert len(split_of([2, 3, 1, 2, 12, 12], seed).val["episode"]) == 9
-
-
-# --- targets
-
-
-def hand_data(**columns) -> Data:
-    base = {"ep_len": np.array([3, 2]), "ep_offset": np.array([0, 3]), "pixels": np.zeros((5, 8, 8, 3), np.uint8)}
-    return Data(base | columns)
-
-
-def test_displacements_are_image_sides_from_the_episodes_first_frame():
-    tracks = np.zeros((5, 400, 2), np.float32)
-    tracks[:, 0] = [[10, 20], [12, 20], [14, 16], [100, 50], [99, 54]]
-    moved = targets.displacements(hand_data(tracks=tracks), "tracks")
-    np.testing.assert_allclose(moved[:, 0], np.array([[0, 0], [2, 0], [4, -4], [0, 0], [-1, 4]]) / 8)
-    assert (moved[:, 1:] == 0).all()
-
-
-def test_points_lost_in_the_first_frame_do_not_count():
-    tracks, visible = np.ones((5, 400, 2), np.float32), np.ones((5, 400), np.uint8)
-    tracks[0, 0], visible[0, 0] = np.nan, 0  # episode 0 has no origin for point 0
-    tracks[4, 1], visible[4, 1] = np.nan, 0
-    built = targets.build(condition("D").terms[0], hand_data(tracks=tracks, visible=visible), np.arange(5))
-    expected = visible.astype(bool)
-    expected[:3, 0] = False
-    np.testing.assert_array_equal(built["valid"].numpy(), expected)
-    assert built["target"].isfinite().all()
-
-
-def test_standardisation_knows_only_valid_training_frames():
-    values = np.array([[1, 7], [3, 7], [1000, 7], [np.nan, np.nan], [5, 8]], np.float32)
-    valid = np.array([1, 1, 1, 0, 1], np.uint8)
-    data = hand_data(centroid=values, centroid_valid=valid)
-    built = targets.build(condition("F").terms[0], data, np.array([0, 1, 3]))
-    # mean 2, deviation 1 of rows 0 and 1; the second column never varies in training, so it only shifts
-    np.testing.assert_allclose(built["target"].numpy(), [[-1, 0], [1, 0], [998, 0], [0, 0], [3, 1]])
-    np.testing.assert_array_equal(built["valid"].numpy(), valid.astype(bool))
-    constant = targets.standardise(np.full((999, 1), 1.7, np.float32), np.ones(999), np.arange(999))
-    assert np.abs(constant).max() < 1e-5  # rounding in its mean is not a deviation to divide by
-    nothing = targets.standardise(values, np.zeros(5, np.uint8), np.arange(5))
-    assert (nothing == 0).all()
-
-
-@pytest.mark.parametrize("name, radius", [("C1", 0), ("C2", 2), ("C3", 5), ("C4", 0)])
-def test_masks_reach_exactly_their_pixels(name, radius):
-    """A block of 4 × 4 px at 224 is one cell; the dilations by 8 and 20 px are discs of 2 and 5 cells."""
-    mask = np.zeros((5, 224, 224), np.uint8)
-    mask[0, 80:84, 120:124] = 1  # cell (row 20, column 30)
-    mask[1, 0:4, 0:4] = 1  # at the border
-    mask[2, 80:84, 120:122] = 1  # half a cell: not more than half
-    mask[3, 81:84, 120:124] = 1  # three quarters
-    (term,) = condition(name).terms
-    built = targets.build(term, hand_data(mask=mask, depth=np.zeros((5, 56, 56), np.float32)), np.arange(5))
-    region = built["region"]
-    for frame, cell in ((0, (20, 30)), (1, (0, 0)), (2, None), (3, (20, 30)), (4, None)):
-        wanted = np.array([[cell is not None and (r - cell[0]) ** 2 + (c - cell[1]) ** 2 <= radius**2
-                            for c in range(56)] for r in range(56)])
-        np.testing.assert_array_equal(region[frame].numpy(), wanted, err_msg=f"frame {frame}")
-    assert set(built) == {"target", "region"} and term.region == {"C2": 8, "C3": 20}.get(name, 0)
-
-
-def test_full_frame_conditions_need_no_mask():
-    data = hand_data(depth=np.zeros((5, 56, 56), np.float32))
-    assert set(targets.build(condition("B").terms[0], data, np.arange(5))) == {"target"}
 
 
 def test_the_record_of_how_it_was_made_is_json(squares):
