@@ -2,7 +2,7 @@
 
 For each number of episodes (default 10, 40, 160): classical tracks and masks (and the simulator's depth) of simulated
 frames of 224 px, through the same `packets` as the notebooks, in one process a core. Simulating and rendering the
-frames is part of it. CPU time is what counts on a machine that does other things, too. Last, a line through it says
+frames is part of it, but not of reading them back. CPU time is what counts on a machine that does other things, too. Last, a line through it says
 what 1,000 episodes would take; it is marked as extrapolated.
 """
 
@@ -18,9 +18,10 @@ from lewm_core.signals import classical
 from lewm_core.signals.backends import CLASSICAL
 from lewm_core.signals.extraction import extract, grid_queries
 from lewm_core.signals.pipeline import SourceSpec, packets
+from lewm_core.sources.episode import IMAGE_SIZE
 from lewm_core.utils.provenance import usable_cores
 
-SIZE = 224
+SIZE = IMAGE_SIZE
 
 
 def peak_gb() -> float:
@@ -65,7 +66,7 @@ def grow(n: int) -> float:
 
 
 if __name__ == "__main__":
-    print(f"{SIZE} px, {usable_cores()} cores; rendering the simulated frames is part of 'extracted' and 'read back'")
+    print(f"{SIZE} px, {usable_cores()} cores; rendering is part of 'extracted', and not of 'read back'")
     one_core()
     numbers = [int(n) for n in sys.argv[1:]] or [10, 40, 160]
     used = [grow(n) for n in numbers]

@@ -58,8 +58,7 @@ class LeRobot:
 
     def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int | str = 0,
                  state: str = "observation.state"):
-        need("pyarrow")
-        need("av")
+        check_installed()
         self.path, self.image_size, self.state = Path(path), checked_size(image_size), state
         self._info = _read_info(self.path)
         features = self._info["features"]
@@ -142,6 +141,12 @@ def need(module: str) -> ModuleType:
     except ImportError as error:
         raise InputError("LeRobot data", f"no {module} ({error})", "the packages pyarrow and av",
                          "pip install 'lewm-core[lerobot]', or both of them by name.") from None
+
+
+def check_installed() -> None:
+    """InputError where one of the modules that LeRobot data need is missing."""
+    for module in ("pyarrow", "av"):
+        need(module)
 
 
 def _check_features(path: Path, features: dict, cameras: list[str], camera: int | str, state: str) -> None:

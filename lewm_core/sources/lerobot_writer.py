@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lewm_core.sources.episode import Episode
-from lewm_core.sources.lerobot import need
+from lewm_core.sources.lerobot import check_installed, need
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import new_folder, write_json
 
@@ -49,8 +49,7 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0",
     pick(TEMPLATES, version, "LeRobot version")
     if not isinstance(fps, int) or fps < 1:
         raise InputError("fps", repr(fps), "a whole number of frames a second")
-    for module in ("pyarrow", "av"):
-        need(module)
+    check_installed()
     with new_folder(path) as folder:
         log, files, first = _Log(), None, None
         try:
