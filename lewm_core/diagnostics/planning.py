@@ -207,17 +207,6 @@ def reached(table: pd.DataFrame, factor: float = 1.0) -> pd.Series:
     return table.assign(near=near).groupby(keys, sort=False).near.max().groupby(["method", "task"], sort=False).mean()
 
 
-def compare(success: pd.DataFrame, name: str, other: str) -> str:
-    """One sentence on two columns of `success` (a row a task, in 0..1), paired by task, true whatever they hold."""
-    difference = 100 * (success[name] - success[other]).to_numpy()
-    text = f"Planning with {name} against {other}: {paired.number(difference.mean())} points"
-    if len(difference) < 2:
-        return text + ", one task."
-    low, high = paired.interval(difference)
-    verdict = "more" if low > 0 else "fewer" if high < 0 else "neither clearly more nor clearly fewer"
-    return f"{text} [{paired.number(low)}, {paired.number(high)}]: {verdict} goals than {other}."
-
-
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """What `charts.planning` draws. table: rows of `attempt` with columns method and repeat.
 

@@ -131,5 +131,7 @@ def against(success: pd.DataFrame, name: str, other: str) -> str:
 
 def prefers_recorded(share: Mapping[str, float]) -> list[str]:
     """Whether the cost knows the way. share: model -> share of random plans that it puts behind the recorded ones."""
+    if not share:
+        return []
     told = ", ".join(f"{100 * value:.0f} % ({name})" for name, value in share.items())
     return [f"The cost puts the recorded actions before {told} of random ones; 50 % would be chance."]

@@ -212,15 +212,6 @@ def test_every_method_has_its_attempts_and_plans_are_paired(tasks):
     assert not values["A"].equals(values["recorded"])
 
 
-def test_a_comparison_says_what_the_numbers_say():
-    success = pd.DataFrame({"A": [1.0] * 9 + [0.0], "random": [0.0] * 10, "B": [1.0, 0.0] * 5, "C": [0.0, 1.0] * 5})
-    say = lambda name, other: planning.compare(success, name, other)  # noqa: E731
-    assert say("A", "random").startswith("Planning with A against random: +90.0 points [") and "more goals" in say(
-        "A", "random")
-    assert ": fewer goals than A." in say("random", "A") and "neither clearly" in say("B", "C")
-    assert planning.compare(success[:1], "A", "random").endswith("one task.")
-
-
 def by_hand() -> pd.DataFrame:
     """Two tasks, two steps. `good` gets to both goals at step 1 and leaves one again; `half` gets to one half."""
     rows = []

@@ -57,4 +57,8 @@ def test_decoders_and_planning():
     assert told.planning(success[:0], {}) == ["Not run: no task to plan for."]
     assert told.against(success, "A", "random").startswith("Planning with A against random: +60.0 points [")
     assert told.against(success[:1], "A", "random").endswith("one task.")
-    assert "80 % (A)" in told.prefers_recorded({"A": 0.8})[0]
+    clear = pd.DataFrame({"A": [1.0] * 9 + [0.0], "random": [0.0] * 10, "B": [1.0, 0.0] * 5, "C": [0.0, 1.0] * 5})
+    assert "more goals" in told.against(clear, "A", "random") and ": fewer goals than A." in told.against(
+        clear, "random", "A")
+    assert "neither clearly" in told.against(clear, "B", "C")
+    assert "80 % (A)" in told.prefers_recorded({"A": 0.8})[0] and told.prefers_recorded({}) == []
