@@ -35,7 +35,6 @@ jobs = 0  # parallel processes; 0: one a core
 # %%
 from IPython.display import display
 
-from lewm_core.dataset import write
 from lewm_core.dataset.packets import packets
 from lewm_core.diagnostics import audit
 from lewm_core.signals import trial
@@ -61,11 +60,6 @@ say(f"Source: {study.source.open().name}, {study.source.image_size} px. The full
 study.write_dataset(controls, jobs)
 pilot, full = study.data("pilot"), study.data("full")
 display(study.set_sizes().round(3))
-
-# %%
-for scale in ("pilot", "full"):  # until every notebook reads dataset.h5
-    part = study.data(scale)
-    write(study.workspace.dataset(scale), packets(part, study.episodes(scale)).values(), **part.made, scale=scale)
 
 # %% [markdown]
 # The first five columns are the public LeWM contract, so any LeWM tool trains on the file as it is.

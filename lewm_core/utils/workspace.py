@@ -80,10 +80,6 @@ class Workspace:
         """Which episodes of `dataset_file` are the pilot, the full set and the pool of the controls."""
         return self.output / "sets.csv"
 
-    def dataset(self, scale: str) -> Path:
-        """scale: pilot, full or pool (all episodes of the controls)."""
-        return self.output / f"dataset_{_named(scale, *SCALES, 'pool')}.h5"
-
     def results(self, scale: str) -> Path:
         """scale: pilot, full or controls (all studies, written by notebook 05; columns as `controls.results` says)."""
         return self.output / f"results_{_named(scale, *SCALES, 'controls')}.csv"

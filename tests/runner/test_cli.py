@@ -356,9 +356,9 @@ def test_places():
     quick, bridge = Workspace.of_run("quick"), Workspace.of_run("smoke", "bridge")
     assert (quick.output, quick.figures) == (ROOT / "runs/quick", ROOT / "figures/quick")
     assert (bridge.output, bridge.figures) == (ROOT / "runs/smoke-bridge", ROOT / "figures/smoke-bridge")
-    assert quick.dataset("pilot").name == "dataset_pilot.h5" and quick.results("full").name == "results_full.csv"
+    assert quick.dataset_file.name == "dataset.h5" and quick.results("full").name == "results_full.csv"
     with pytest.raises(InputError, match="one of pilot, full"):
-        quick.dataset("medium")
+        quick.results("medium")
     with pytest.raises(InputError, match=r"scores.csv: found no such file.*02_extraction.*--only 02"):
         Workspace("runs/none", "figures/none").need(ROOT / "runs/none/scores.csv", made_by="02_extraction")
     assert quick.need(ROOT / "run_all.sh") == ROOT / "run_all.sh"
