@@ -2,8 +2,8 @@
 
 For each number of episodes (default 10, 40, 160): classical tracks and masks (and the simulator's depth) of simulated
 frames of 224 px, through the same `packets` as the notebooks, in one process a core. Simulating and rendering the
-frames is part of it, but not of reading them back. CPU time is what counts on a machine that does other things, too. Last, a line through it says
-what 1,000 episodes would take; it is marked as extrapolated.
+frames is part of it, but not of reading them back. CPU time is what counts on a machine that does other things, too.
+Last, a line through it says what 1,000 episodes would take; it is marked as extrapolated.
 """
 
 import resource
