@@ -47,6 +47,7 @@ from lewm_core.stats import findings, paired, power
 from lewm_core.study import Study, say, tell
 from lewm_core.viz import diagnostic_figures, paper_figures, robustness_figures, style
 
+# %%
 study = Study(output, figures, profile, data)
 pilot = study.data("pilot")
 say(f"{len(pilot['ep_len'])} episodes, {len(pilot['pixels'])} frames of {pilot['pixels'].shape[1]} px. "

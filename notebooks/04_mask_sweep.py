@@ -38,6 +38,7 @@ from lewm_core.stats import findings, paired, paper, power
 from lewm_core.study import Study, say, tell
 from lewm_core.viz import paper_figures
 
+# %%
 study = Study(output, figures, profile, data)
 family = list(paper.reported(2).index)  # the conditions of the paper's Figure 2
 results, skipped, pilot = study.results("pilot"), study.skipped("pilot"), study.data("pilot")

@@ -44,6 +44,7 @@ from lewm_core.stats import findings, paired, power
 from lewm_core.study import Study, say, tell
 from lewm_core.viz import paper_figures, style
 
+# %%
 study = Study(output, figures, profile, data)
 start = study.base(base, model)
 recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)

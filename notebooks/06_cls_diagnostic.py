@@ -44,6 +44,7 @@ from lewm_core.stats import findings_probes
 from lewm_core.study import Study, tell
 from lewm_core.viz import diagnostic_figures, style
 
+# %%
 study = Study(output, figures, profile, data)
 start = study.base(base, model)
 frames, results = study.data(probe_scale), study.results(probe_scale)
