@@ -27,7 +27,7 @@ from lewm_core.dataset.frames import ActionScale
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.run import result
+from lewm_core.experiments.run import load_once, result
 from lewm_core.model import LeWM
 from lewm_core.signals.pipeline import SourceSpec, every_packet
 from lewm_core.stats import paper
@@ -86,7 +86,7 @@ class Study:
 
     @cached_property
     def _everything(self) -> Data:
-        return dataset.load(self.workspace.need(self.workspace.dataset_file, "02_extraction"))
+        return load_once(self.workspace.need(self.workspace.dataset_file, "02_extraction"))
 
     def episodes(self, scale: str) -> list[str]:
         """The names of the episodes of `scale` (pilot, full or pool), in their order."""

@@ -23,7 +23,7 @@ from lewm_core.conditions import CONTROLS, PATCH_HEAD, PATCH_PREDICTOR, conditio
 from lewm_core.config import Recipe
 from lewm_core.experiments import sets, sweep
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.run import Run, result
+from lewm_core.experiments.run import Run, load_once, result
 from lewm_core.stats.paired import paired_change
 from lewm_core.train import check, split_of, steps_of
 from lewm_core.utils.errors import InputError, pick
@@ -192,7 +192,7 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     table: as `choose` makes it, of the dataset at `path`. recipe: the main study's. InputError before any training.
     """
     named = [pick(STUDIES, name, "study") for name in studies]
-    data = dataset.load(path)
+    data = load_once(path)
     base = replace(base, action_dim=data["action"].shape[1])
     check(data, condition("A"), base.load(seed=0)[0])
     small = replace(data, columns={k: v for k, v in data.columns.items() if k != "pixels"})

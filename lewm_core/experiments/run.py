@@ -72,19 +72,23 @@ class Run:
                       repr(self.recipe), code_digest(*CODE), version("torch"), default_device())
 
 
+def load_once(path: str | Path, first: int | None = None) -> Data:
+    """`dataset.load`, once a process for the file that was last asked for; one that has changed is read anew."""
+    path = Path(path)
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return _load(path.absolute(), changed, first)
+
+
 @lru_cache(maxsize=1)
-def _load(path: str, changed: int, first: int | None) -> Data:
-    """The dataset file, once a process. changed: when it was, in ns, so that a new one is read anew."""
+def _load(path: Path, changed: int, first: int | None) -> Data:
     return dataset.load(path, first)
 
 
 def _data(run: Run) -> Data:
     """What the run trains on and is judged by; InputError if that is no longer what was planned with."""
-    path = Path(run.dataset)
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    data = run.choose(_load(run.dataset, changed, run.first))
+    data = run.choose(load_once(run.dataset, run.first))
     if data.fingerprint != run.fingerprint:
-        raise InputError(path, "a file that has changed since the runs were planned", "the planned dataset",
+        raise InputError(run.dataset, "a file that has changed since the runs were planned", "the planned dataset",
                          "Plan the runs again.")
     return data
 

@@ -14,14 +14,13 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import condition, unavailable
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.run import Run, execute, is_done, result, trained_on
+from lewm_core.experiments.run import Run, execute, is_done, load_once, result, trained_on
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
 from lewm_core.utils.errors import InputError
@@ -42,7 +41,7 @@ def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path
     names = [condition(name).name for name in dict.fromkeys(conditions)]
     if not seeds or not names:
         raise InputError("sweep", f"{len(names)} conditions × {len(seeds)} seeds", "at least one of each")
-    data = dataset.load(path, first)
+    data = load_once(path, first)
     if episodes is not None:
         data, episodes = data.select(episodes), tuple(episodes)
     base = replace(base, action_dim=data["action"].shape[1])
