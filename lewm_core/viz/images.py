@@ -15,7 +15,7 @@ from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.viz import pixels
-from lewm_core.viz.style import colour, new_figure, styled
+from lewm_core.viz.style import colour, empty_figure, new_figure, styled
 
 SHOWN = ("depth", "tracks", "mask")  # signals of the packet view
 FRAME_SECONDS = 0.2  # 5 Hz
@@ -33,8 +33,10 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: in
 
     good: accepted or not, shown by the frame (blue, solid; grey, dashed) around each image.
     """
-    if not len(images) or len(titles) != len(images) or (good is not None and len(good) != len(images)):
+    if len(titles) != len(images) or (good is not None and len(good) != len(images)):
         raise InputError("contact_sheet", f"{len(images)} images, {len(titles)} titles", "a title for each image")
+    if not len(images):
+        return empty_figure("there is no picture to show")
     ncols = min(ncols, len(images))
     rows = -(-len(images) // ncols)
     words = [_wrapped(str(title)) for title in titles]

@@ -86,3 +86,4 @@ def test_contact_sheet_marks_the_accepted():
     assert styles[0] == styles[2] != styles[1] and "three" in texts(fig)
     with pytest.raises(InputError, match="3 images, 1 titles"):
         pictures.contact_sheet(images, ["one"])
+    assert "not run: there is no picture" in texts(pictures.contact_sheet([], []))
