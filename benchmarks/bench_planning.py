@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from lewm_core.diagnostics.cem import CEM, cem, goal_cost, plan
+from lewm_core.diagnostics.cem import CEM, cem, goal_cost, plan_actions
 from lewm_core.model import MODELS, LeWM
 from lewm_core.train import default_device
 
@@ -46,7 +46,7 @@ def main() -> None:
         return out
 
     def batched():
-        return plan(model, emb, past, goal_emb, low, high, settings, torch.Generator(device).manual_seed(0))
+        return plan_actions(model, emb, past, goal_emb, low, high, settings, torch.Generator(device).manual_seed(0))
 
     def one_by_one(candidates):
         rows = [[goal_cost(model, emb[i : i + 1], goal_emb[i : i + 1],

@@ -25,13 +25,15 @@ class CEM:
     elites: int = 8  # the best of them, to which the next iteration's distribution is fitted
     iterations: int = 10
     horizon: int = 6  # S, steps planned ahead
-    std: float = 1.0  # of the first candidates, in standard deviations of the dataset's actions
+    std: float = 1.0  # of the first candidates, in units of the std of the dataset's actions
 
     def __post_init__(self):
+        expected = "positive numbers, and from 2 elites to as many as there are samples"
         small = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if not getattr(self, f.name) > 0]
-        if small or not 2 <= self.elites <= self.samples:
-            raise InputError("CEM", ", ".join(small) or f"{self.elites} elites of {self.samples} samples",
-                             "positive numbers, and from 2 elites to as many as there are samples")
+        if small:
+            raise InputError("CEM", ", ".join(small), expected)
+        if not 2 <= self.elites <= self.samples:
+            raise InputError("CEM", f"{self.elites} elites of {self.samples} samples", expected)
 
 
 def goal_cost(model: LeWM, emb: Tensor, goal_emb: Tensor, actions: Tensor, chunk: int = CHUNK) -> Tensor:
@@ -46,8 +48,10 @@ def goal_cost(model: LeWM, emb: Tensor, goal_emb: Tensor, actions: Tensor, chunk
         raise InputError("goal_cost", f"{len(emb)} contexts, {len(goal_emb)} goals and {b} sets of candidates",
                          "as many of each")
     problem = torch.arange(b, device=actions.device).repeat_interleave(n)
-    cost = [(model.rollout(emb[i], part)[:, -1] - goal_emb[i]).square().sum(-1)
-            for i, part in zip(problem.split(chunk), actions.flatten(0, 1).split(chunk), strict=True)]
+    cost = []
+    for i, part in zip(problem.split(chunk), actions.flatten(0, 1).split(chunk), strict=True):
+        reached = model.rollout(emb[i], part)[:, -1]
+        cost.append((reached - goal_emb[i]).square().sum(-1))
     return torch.cat(cost).unflatten(0, (b, n))
 
 
@@ -57,12 +61,14 @@ def cem(cost: Callable[[Tensor], Tensor], mean: Tensor, low: Tensor, high: Tenso
     """The best action sequences found, (B, S, A), and their costs (B,).
 
     cost: candidates (B, N, S, A) to (B, N), lower is better. mean: (B, S, A) where the search begins; it is itself a
-    candidate. low, high: (A,) bounds of the actions. Candidates are normal with a deviation of their own for every
-    step and action, which the elites' mean and deviation replace. All problems see the same noise, so that a
+    candidate. low, high: (A,) bounds of the actions. Candidates are normal with a std of their own for every
+    step and action, which the elites' mean and std replace. All problems see the same noise, so that a
     problem's plan does not depend on which others are planned with it.
     """
-    std, rows = torch.full_like(mean, settings.std), torch.arange(len(mean), device=mean.device)
-    best, least = mean, mean.new_full((len(mean),), torch.inf)
+    std = torch.full_like(mean, settings.std)
+    rows = torch.arange(len(mean), device=mean.device)
+    best = mean
+    least = mean.new_full((len(mean),), torch.inf)
     for _ in range(settings.iterations):
         noise = torch.randn(settings.samples, *mean.shape[1:], generator=generator, device=generator.device)
         noise[0] = 0
@@ -70,15 +76,16 @@ def cem(cost: Callable[[Tensor], Tensor], mean: Tensor, low: Tensor, high: Tenso
         costs = cost(candidates)  # (B, N)
         elite_costs, elites = costs.topk(settings.elites, dim=1, largest=False)
         chosen = candidates[rows[:, None], elites]  # (B, elites, S, A), the best first
-        mean, std = chosen.mean(1), chosen.std(1)
+        mean = chosen.mean(1)
+        std = chosen.std(1)
         better = elite_costs[:, 0] < least
         best = torch.where(better[:, None, None], chosen[:, 0], best)
         least = torch.where(better, elite_costs[:, 0], least)
     return best, least
 
 
-def plan(model: LeWM, emb: Tensor, past: Tensor, goal_emb: Tensor, low: Tensor, high: Tensor, settings: CEM,
-         generator: torch.Generator, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def plan_actions(model: LeWM, emb: Tensor, past: Tensor, goal_emb: Tensor, low: Tensor, high: Tensor, settings: CEM,
+                 generator: torch.Generator, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Plan `settings.horizon` actions from H context frames to a goal frame: (B, S, A) and their costs (B,).
 
     emb (B, H, D), goal_emb (B, D) as in `goal_cost`; past: (B, H - 1, A) the actions between the context frames.

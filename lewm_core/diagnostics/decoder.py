@@ -37,7 +37,8 @@ class CrossAttention(nn.Module):
 
     def __init__(self, width: int, heads: int):
         super().__init__()
-        self.norm, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width)
+        self.norm_mlp = nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
@@ -58,7 +59,8 @@ class Decoder(nn.Module):
         super().__init__()
         if image_size % recipe.grid:
             raise InputError("decoder", f"{image_size} px for {recipe.grid} patches", "a side that they divide")
-        self.tokens, self.grid = recipe.tokens, recipe.grid
+        self.tokens = recipe.tokens
+        self.grid = recipe.grid
         self.to_tokens = nn.Linear(dim, recipe.tokens * recipe.width)
         self.memory_norm = nn.LayerNorm(recipe.width)
         self.queries = nn.Parameter(torch.randn(1, recipe.grid**2, recipe.width) * 0.5)
@@ -97,7 +99,8 @@ def train_decoder(emb: Tensor, frames: np.ndarray, recipe: DecoderRecipe | None 
     images = as_images(frames).to(device)
     with seeded(seed):
         decoder = Decoder(emb.shape[1], frames.shape[1], recipe).to(device)
-    nn.init.zeros_(decoder.to_pixels.weight), nn.init.zeros_(decoder.to_pixels.bias)  # starts as the mean image
+    nn.init.zeros_(decoder.to_pixels.weight)  # it starts as the mean image
+    nn.init.zeros_(decoder.to_pixels.bias)
     decoder.emb_mean.copy_(emb.mean(0))
     decoder.emb_std.copy_(emb.std(0, correction=0).clamp(min=1e-6))
     decoder.mean_image.copy_(images.mean(0))

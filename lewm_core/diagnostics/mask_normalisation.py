@@ -14,7 +14,7 @@ from lewm_core.dataset import Data, targets
 from lewm_core.losses import depth_loss, shift_and_scale
 from lewm_core.utils.errors import InputError, pick
 
-NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3 and their -ff rows
+NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3, and their full-frame controls
 
 
 def supervised(data: Data, condition: Condition) -> np.ndarray:
@@ -69,8 +69,8 @@ def normalisation_noise(depth: np.ndarray, areas: Sequence[float], rng: np.rando
     drawn = [torch.from_numpy(regions(len(frames), frames.shape[1:], areas, kind, rng)) for _ in range(draws)]
     rows = []
     for a, area in enumerate(areas):
-        shift, scale = (torch.stack(values) / whole for values in zip(*(shift_and_scale(frames, r[a]) for r in drawn),
-                                                                     strict=True))  # (draws, n, 1)
+        found = [shift_and_scale(frames, region[a]) for region in drawn]
+        shift, scale = (torch.stack([pair[i] for pair in found]) / whole for i in (0, 1))  # (draws, n, 1)
         rows.append({"kind": kind, "area": area, "shift_variance": shift.var(0).mean().item(),
                      "scale_variance": scale.var(0).mean().item(), "scale_mean": scale.mean().item()})
     return pd.DataFrame(rows)
@@ -87,7 +87,8 @@ def frame_to_frame(depth: np.ndarray, inside: np.ndarray) -> dict[str, float]:
     found = shift_and_scale(torch.from_numpy(np.ascontiguousarray(depth, np.float32)),
                             torch.from_numpy(np.ascontiguousarray(inside)))
     shift, scale = (x[:, 0].double().numpy() for x in found)
-    shift, scale = (np.where(inside.any((1, 2)) & (scale > 0), x, np.nan) for x in (shift, scale))
+    known = inside.any((1, 2)) & (scale > 0)
+    shift, scale = (np.where(known, x, np.nan) for x in (shift, scale))
     steps = np.abs(np.diff([scale, shift]))
     steps = steps[:, np.isfinite(steps).all(0)]
     if not steps.size:
@@ -122,14 +123,15 @@ def gradient_noise(depth: np.ndarray, inputs: Tensor, head: Callable[[Tensor], T
     frames and regions exchanged: how differently the frames of one draw pull).
     """
     target = torch.from_numpy(np.ascontiguousarray(depth, dtype=np.float32))
-    rows, n = [], len(target)
+    rows = []
+    n = len(target)
     drawn = [torch.from_numpy(regions(n, target.shape[1:], areas, kind, rng)) for _ in range(draws)]
     for a, area in enumerate(areas):
         for normalised in NORMALISED:
             gradients = []
-            for region in (r[a] for r in drawn):
+            for region in drawn:
                 leaf = inputs.detach().clone().requires_grad_()
-                over = {"region": region} if normalised == "region" else {"weight": region.float()}
+                over = {"region": region[a]} if normalised == "region" else {"weight": region[a].float()}
                 loss = n * depth_loss(head(leaf), target, **over)  # the sum over frames: each gradient is its own
                 gradients.append(torch.autograd.grad(loss, leaf)[0].flatten(1))
             g = torch.stack(gradients)  # (draws, n, D)
@@ -155,8 +157,8 @@ def noise_by_episode(data: Data, emb: Tensor, head: Callable[[Tensor], Tensor], 
                                            kind).assign(episode=i))
     normal = pd.concat(normal, ignore_index=True)
     squared = normal.scale_mean**2
-    return normal.assign(shift=normal.shift_variance / squared, scale=normal.scale_variance / squared), pd.concat(
-        gradient, ignore_index=True)
+    normal = normal.assign(shift=normal.shift_variance / squared, scale=normal.scale_variance / squared)
+    return normal, pd.concat(gradient, ignore_index=True)
 
 
 def _noise(g: Tensor) -> float:

@@ -21,11 +21,18 @@ MAX_FEATURES = 512  # larger feature sets are reduced to this many principal com
 ALPHAS = tuple(10.0 ** np.arange(-1, 6))  # ridge penalties tried, for features of unit variance
 FOLDS = 3  # of training episodes, to choose the penalty
 HIDDEN = 136  # of the MLP probe: the paper's flat track head
-LR, DECAY = 3e-3, 1e-2  # of the probes that are trained
-MLP_STEPS, MLP_BATCH, MLP_CHECK = 100, 256, 5  # CHECK: steps between looks at the stopping set
-ATTENTION_STEPS, ATTENTION_BATCH, ATTENTION_CHECK = 200, 32, 40
+LR = 3e-3  # of the probes that are trained, and
+DECAY = 1e-2  # their weight decay
+MLP_STEPS = 100  # optimizer steps
+MLP_BATCH = 256  # frames a step
+MLP_CHECK = 5  # steps between looks at the stopping set
+ATTENTION_STEPS = 200
+ATTENTION_BATCH = 32
+ATTENTION_CHECK = 40
 QUERIES = 3200  # points × frames that the attention probe sees in a step, at most
-WIDTH, ATTENTION_HEADS, WAVES = 64, 4, 4  # of the attention probe; WAVES: octaves of a position's sines and cosines
+WIDTH = 64  # of the attention probe
+ATTENTION_HEADS = 4
+WAVES = 4  # octaves of a position's sines and cosines
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lewm_core.diagnostics.cem import CEM, cem, goal_cost, plan
+from lewm_core.diagnostics.cem import CEM, cem, goal_cost, plan_actions
 from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
 from tests.helpers import acting_model
@@ -66,7 +66,7 @@ def test_cem_finds_the_least_squares_optimum():
 
 def test_planning_reaches_the_goal_of_a_linear_world(problems):
     emb, past, goal = problems
-    actions, cost = plan(Linear(), emb, past, goal, LOW, HIGH, THOROUGH, generator())
+    actions, cost = plan_actions(Linear(), emb, past, goal, LOW, HIGH, THOROUGH, generator())
     z = emb[:, -1]
     for step in range(3):
         z = z @ Linear.A.T + actions[:, step] @ Linear.B.T
@@ -77,14 +77,14 @@ def test_planning_reaches_the_goal_of_a_linear_world(problems):
 def test_plans_keep_to_the_bounds(problems):
     emb, past, goal = problems
     low, high = torch.tensor([-0.1, 0.0]), torch.tensor([0.2, 0.05])
-    actions, _ = plan(Linear(), emb, past, goal + 5, low, high, CEM(horizon=3), generator())
+    actions, _ = plan_actions(Linear(), emb, past, goal + 5, low, high, CEM(horizon=3), generator())
     assert (actions >= low).all() and (actions <= high).all()
     assert (actions == high).any() or (actions == low).any()
 
 
 def test_a_generator_decides_the_plan_and_nothing_else_does(problems):
     emb, past, goal = problems
-    run = lambda seed, at=slice(None): plan(Linear(), emb[at], past[at], goal[at], LOW, HIGH, CEM(horizon=3),  # noqa: E731
+    run = lambda seed, at=slice(None): plan_actions(Linear(), emb[at], past[at], goal[at], LOW, HIGH, CEM(horizon=3),  # noqa: E731
                                             generator(seed))[0]
     first = run(3)
     torch.rand(7)  # ambient randomness is not used
@@ -96,13 +96,13 @@ def test_a_generator_decides_the_plan_and_nothing_else_does(problems):
 
 def test_a_warm_start_goes_on_from_the_earlier_plan(problems):
     emb, past, goal = problems
-    actions, cost = plan(Linear(), emb, past, goal, LOW, HIGH, THOROUGH, generator())
+    actions, cost = plan_actions(Linear(), emb, past, goal, LOW, HIGH, THOROUGH, generator())
     hasty = CEM(samples=2, elites=2, iterations=1, horizon=3)
-    kept, same = plan(Linear(), emb, past, goal, LOW, HIGH, hasty, generator(), warm=actions)
+    kept, same = plan_actions(Linear(), emb, past, goal, LOW, HIGH, hasty, generator(), warm=actions)
     torch.testing.assert_close(same, cost, atol=1e-5, rtol=1e-4)  # the plan itself is a candidate
     assert torch.equal(kept, actions)
     cold = goal_cost(Linear(), emb, goal, torch.zeros(4, 1, 5, 2))[:, 0]
-    none, at_rest = plan(Linear(), emb, past, goal, LOW, HIGH, hasty, generator(), warm=actions[:, :0])
+    none, at_rest = plan_actions(Linear(), emb, past, goal, LOW, HIGH, hasty, generator(), warm=actions[:, :0])
     assert (at_rest <= cold + 1e-6).all()  # without one the search begins at the mean action
 
 
@@ -113,7 +113,7 @@ def test_a_lewm_plans_better_than_it_guesses():
         wanted = torch.randn(2, 4, 7, generator=generator(2))
         goal = model.rollout(emb, torch.cat([past, wanted], 1))[:, -1]
     low, high = torch.full((7,), -3.0), torch.full((7,), 3.0)
-    guess, plans = (plan(model, emb, past, goal, low, high, CEM(samples=60, elites=6, iterations=n, horizon=4),
+    guess, plans = (plan_actions(model, emb, past, goal, low, high, CEM(samples=60, elites=6, iterations=n, horizon=4),
                          generator())[1] for n in (1, 12))
     assert (plans < 0.5 * guess).all()
 
