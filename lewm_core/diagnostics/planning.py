@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lewm_core.dataset.frames import ActionScale
-from lewm_core.diagnostics.cem import CEM, goal_cost, plan
+from lewm_core.diagnostics.cem import CEM, goal_cost, plan_actions
 from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.env import World, object_track
@@ -62,22 +62,31 @@ def draw_tasks(source: Tabletop, ids: Iterable[str], n: int, ahead: int, history
         if len(tasks) == n:
             break
         recording = source.record(str(id))
-        gripper, thing = recording.observations[:, :3], object_track(recording)
-        starts = np.arange(history - 1, len(gripper) - ahead)
-        way = {name: np.linalg.norm(at[starts + ahead] - at[starts], axis=1)
-               for name, at in (("gripper", gripper), ("object", thing))}
-        fit = {"reach": (way["gripper"] > FAR * NEAR["gripper"]) & (way["object"] < STILL),
-               "move": way["object"] > FAR * NEAR["object"]}
-        for kind in sorted(KINDS, key=lambda k: sum(t.kind == k for t in tasks)):  # the rarer one first
-            if fit[kind].any():
-                start = int(rng.choice(starts[fit[kind]]))
-                shown = [*range(start - history + 1, start + 1), start + ahead]
-                frames = source.render(replace(recording, qpos=recording.qpos[shown],
-                                               observations=recording.observations[shown])).frames
-                tasks.append(Task(recording, start, start + ahead, kind, frames[:-1], frames[-1],
-                                  gripper[start + ahead], thing[start + ahead]))
-                break
+        starts, fit = _starts(recording, ahead, history)
+        rarer_first = sorted(KINDS, key=lambda kind: sum(task.kind == kind for task in tasks))
+        kind = next((kind for kind in rarer_first if fit[kind].any()), None)
+        if kind is not None:
+            tasks.append(_task(source, recording, kind, int(rng.choice(starts[fit[kind]])), ahead, history))
     return tasks
+
+
+def _starts(recording: Recording, ahead: int, history: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The frames (n,) at which a task may start, and by kind whether it may there, (n,) bool."""
+    gripper, thing = recording.observations[:, :3], object_track(recording)
+    starts = np.arange(history - 1, len(gripper) - ahead)
+    gripper_way, object_way = (np.linalg.norm(at[starts + ahead] - at[starts], axis=1) for at in (gripper, thing))
+    reach = (gripper_way > FAR * NEAR["gripper"]) & (object_way < STILL)
+    return starts, {"reach": reach, "move": object_way > FAR * NEAR["object"]}
+
+
+def _task(source: Tabletop, recording: Recording, kind: str, start: int, ahead: int, history: int) -> Task:
+    """The task that starts there, with its frames rendered."""
+    goal = start + ahead
+    shown = [*range(start - history + 1, start + 1), goal]
+    part = replace(recording, qpos=recording.qpos[shown], observations=recording.observations[shown])
+    frames = source.render(part).frames
+    return Task(recording, start, goal, kind, frames[:-1], frames[-1], recording.observations[goal, :3],
+                object_track(recording)[goal])
 
 
 def attempt(tasks: Sequence[Task], policy: Policy, budget: int) -> pd.DataFrame:
@@ -89,22 +98,25 @@ def attempt(tasks: Sequence[Task], policy: Policy, budget: int) -> pd.DataFrame:
     worlds = [World(task.recording, task.start, size) for task in tasks]
     frames = np.stack([task.context for task in tasks])
     observations = np.stack([t.recording.observations[t.start - history + 1 : t.start + 1] for t in tasks])
-    rows: list[tuple] = []
-
-    def judge(step: int) -> None:
-        rows.extend((i, task.kind, step, np.linalg.norm(world.observation[:3] - task.gripper),
-                     np.linalg.norm(world.object - task.object))
-                    for i, (task, world) in enumerate(zip(tasks, worlds, strict=True)))
-
-    judge(0)
+    rows = _distances(tasks, worlds, 0)
     ahead: list[np.ndarray] = []  # the actions (B, 7) still to do
     for step in range(1, budget + 1):
-        ahead = ahead or list(policy(frames[:, -history:], observations[:, -history:]).swapaxes(0, 1))
+        if not ahead:
+            ahead = list(policy(frames[:, -history:], observations[:, -history:]).swapaxes(0, 1))
         seen = [world.step(action) for world, action in zip(worlds, ahead.pop(0), strict=True)]
         frames = np.concatenate([frames, np.stack([frame for frame, _ in seen])[:, None]], axis=1)
         observations = np.concatenate([observations, np.stack([now for _, now in seen])[:, None]], axis=1)
-        judge(step)
+        rows += _distances(tasks, worlds, step)
     return pd.DataFrame(rows, columns=["task", "kind", "step", "gripper", "object"])
+
+
+def _distances(tasks: Sequence[Task], worlds: Sequence[World], step: int) -> list[tuple]:
+    """Rows of `attempt` after a step: how far (m) gripper and object are from where they are at the goal."""
+    rows = []
+    for i, (task, world) in enumerate(zip(tasks, worlds, strict=True)):
+        gripper = np.linalg.norm(world.observation[:3] - task.gripper)
+        rows.append((i, task.kind, step, gripper, np.linalg.norm(world.object - task.object)))
+    return rows
 
 
 def attempts(tasks: Sequence[Task], planners: Mapping[str, tuple[LeWM, ActionScale]], actions: np.ndarray,
@@ -114,16 +126,17 @@ def attempts(tasks: Sequence[Task], planners: Mapping[str, tuple[LeWM, ActionSca
     planners: name to model and its own action scale. actions: (n, 7) raw; random ones are drawn from them, `repeats`
     times, and plans keep within their span. settings, every: as `planner` has them; the budget is twice the horizon.
     """
-    policies = [("static", still),
-                *[("random", at_random(actions, np.random.default_rng([seed, i]))) for i in range(repeats)],
-                *[(name, planner(*known, tasks, actions, settings, every, seed)) for name, known in planners.items()],
-                ("recorded", recorded(tasks))]
-    return pd.concat([attempt(tasks, policy, 2 * settings.horizon).assign(method=name, repeat=i)
-                      for i, (name, policy) in enumerate(policies)], ignore_index=True)
+    policies = [("static", still)]
+    policies += [("random", at_random(actions, np.random.default_rng([seed, i]))) for i in range(repeats)]
+    policies += [(name, planner(*known, tasks, actions, settings, every, seed)) for name, known in planners.items()]
+    policies.append(("recorded", recorded(tasks)))
+    tries = [attempt(tasks, policy, 2 * settings.horizon).assign(method=name, repeat=i)
+             for i, (name, policy) in enumerate(policies)]
+    return pd.concat(tries, ignore_index=True)
 
 
 def still(frames: np.ndarray, observations: np.ndarray) -> np.ndarray:
-    """The static baseline, a Policy: no motion, the opening as it is."""
+    """A Policy that does nothing ("static" in tables): no motion, the opening as it is."""
     return np.concatenate([np.zeros((len(observations), 1, 6)), observations[:, -1:, 6:]], axis=2)
 
 
@@ -157,7 +170,8 @@ def planner(model: LeWM, scale: ActionScale, tasks: Sequence[Task], actions: np.
     if not 1 <= every <= settings.horizon:
         raise InputError("planner", f"a new plan every {every} steps", f"1 to the horizon, {settings.horizon}")
     device = next(model.parameters()).device
-    generator, left = torch.Generator(device).manual_seed(seed), None
+    generator = torch.Generator(device).manual_seed(seed)
+    left: Tensor | None = None  # what the last plan still has to do
     span = torch.from_numpy(scale(actions)).to(device)
     low, high = span.amin(0), span.amax(0)
     goal_emb = encode(model, np.stack([task.picture for task in tasks])[:, None])[:, 0]
@@ -165,8 +179,8 @@ def planner(model: LeWM, scale: ActionScale, tasks: Sequence[Task], actions: np.
     def act(frames: np.ndarray, observations: np.ndarray) -> np.ndarray:
         nonlocal left
         past = np.stack([actions_of(o)[:-1] for o in observations])
-        plans, _ = plan(model, encode(model, frames), torch.from_numpy(scale(past)).to(device), goal_emb, low, high,
-                        settings, generator, left)
+        plans, _ = plan_actions(model, encode(model, frames), torch.from_numpy(scale(past)).to(device), goal_emb, low,
+                                high, settings, generator, left)
         left = plans[:, every:]
         return scale.undo(plans[:, :every].cpu().numpy())
 
@@ -185,8 +199,8 @@ def prefers_recorded(model: LeWM, scale: ActionScale, tasks: Sequence[Task], act
     candidates = np.repeat(done[:, None], n + 1, axis=1)  # the first is the recorded one
     future = candidates[:, 1:, history - 1 :]
     future[:] = actions[rng.integers(len(actions), size=future.shape[:3])]
-    emb, goal_emb = (encode(model, np.stack(frames)) for frames in
-                     zip(*((t.context, t.picture[None]) for t in tasks), strict=True))
+    emb = encode(model, np.stack([task.context for task in tasks]))
+    goal_emb = encode(model, np.stack([task.picture[None] for task in tasks]))
     cost = goal_cost(model, emb, goal_emb[:, 0], torch.from_numpy(scale(candidates)).to(emb.device))
     return (cost[:, 1:] > cost[:, :1]).float().mean(1).cpu().numpy()
 
@@ -208,7 +222,7 @@ def reached(table: pd.DataFrame, factor: float = 1.0) -> pd.Series:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """What `charts.planning` draws. table: rows of `attempt` with columns method and repeat.
+    """What `diagnostic_figures.planning` draws. table: rows of `attempt` with columns method and repeat.
 
     Columns method, metric, kind (of task, or "all"), factor (× NEAR), step, n (tasks), value, low, high. Metrics:
     success (`reached`, in 0..1; with its t interval over tasks, cut to that range, at factor 1), gripper left and
@@ -221,7 +235,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         success = reached(table, factor).unstack("method", sort=False)
         for kind in (*KINDS, "all"):
             chosen = success[(kind_of[success.index] == kind) | (kind == "all")]
-            for method, values in chosen.items() if len(chosen) else ():
+            if chosen.empty:
+                continue
+            for method, values in chosen.items():
                 low, high = np.clip(paired.interval(values), 0, 1) if factor == 1 else (np.nan, np.nan)
                 rows.append((method, "success", kind, factor, None, len(values), values.mean(), low, high))
     keys = ["method", "repeat", "task"]
@@ -229,6 +245,6 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         chosen = table[(table.kind == kind) | (kind == "all")]
         first = chosen[chosen.step == 0].set_index(keys)[name]
         left = chosen.set_index([*keys, "step"])[name] / first
-        rows += [(method, f"{name} left", kind, None, step, chosen.task.nunique(), value, np.nan, np.nan)
-                 for (method, step), value in left.groupby(["method", "step"], sort=False).median().items()]
+        for (method, step), value in left.groupby(["method", "step"], sort=False).median().items():
+            rows.append((method, f"{name} left", kind, None, step, chosen.task.nunique(), value, np.nan, np.nan))
     return pd.DataFrame(rows, columns=["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])

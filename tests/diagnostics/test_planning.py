@@ -122,7 +122,7 @@ def test_a_planner_plans_in_the_model_s_units_and_goes_on_from_its_last_plan(tas
         calls.append((emb, past, goal_emb, low, high, warm))
         return torch.arange(len(emb) * 4 * 7.0).reshape(len(emb), 4, 7) / 100, None
 
-    monkeypatch.setattr(planning, "plan", fake)
+    monkeypatch.setattr(planning, "plan_actions", fake)
     act = planner(model, scale, tasks, pool, CEM(horizon=4), every=3, seed=0)
     observations = np.stack([t.recording.observations[t.start - 2 : t.start + 1] for t in tasks])
     frames = np.stack([t.context for t in tasks])
