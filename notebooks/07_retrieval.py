@@ -52,7 +52,6 @@ from lewm_core.diagnostics import planning_study, rollout_study
 from lewm_core.diagnostics.decoder import DecoderRecipe
 from lewm_core.diagnostics.planning import NEAR
 from lewm_core.diagnostics.planning_study import PlanRecipe
-from lewm_core.diagnostics.retrieval import over_static
 from lewm_core.stats import findings, findings_rollouts
 from lewm_core.study import Study, tell
 from lewm_core.viz import rollout_figures, widgets
@@ -86,12 +85,11 @@ study.show(rollout_figures.distance(rollouts), "rollout_distance",
            rollout_figures.numbers(rollouts, table, ["relative"], rollout_scale), about)
 
 # %% [markdown]
-# Per rollout, the mean distance over that of persistence in the same space, with a 95 % t interval over *episodes*.
-# Below 1 is better than not predicting at all. Then the same by step:
+# The mean distance over the mean distance of persistence in the same space, with a 95 % t interval over *episodes*.
+# Below 1 is better than not predicting at all. Then the same ratio by step:
 
 # %%
-ratios = over_static(table)
-tell(*findings_rollouts.distances(ratios), *findings_rollouts.along_steps(table))
+tell(*findings_rollouts.distances(table), *findings_rollouts.along_steps(table))
 
 # %% [markdown]
 # ## Decoders
@@ -199,7 +197,7 @@ display(planned.outcomes.round(2))
 
 # %%
 gain = psnr.gain.to_dict()
-tell(*findings_rollouts.compared(ratios), *findings_rollouts.steadiness(steady[steady.scope == "global"]),
+tell(*findings_rollouts.compared(table), *findings_rollouts.steadiness(steady[steady.scope == "global"]),
      *findings_rollouts.decoders({name: gain.get((name, "held out"), float("nan")) for name in names}))
 
 # %%

@@ -20,34 +20,59 @@ def _bounds(values: np.ndarray, digits: int) -> str:
     return f" [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else ""
 
 
-def by_episode(ratios: pd.DataFrame) -> pd.DataFrame:
-    """Mean distance to the truth over that of persistence: a row per model, a column per episode.
+def _episodes(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Per model, its distance and that of persistence in its space: rows (episode, step), columns own, persistence.
 
-    ratios: as from `retrieval.over_static`."""
-    return ratios.groupby(["model", "episode"], sort=False).ratio.mean().unstack("episode")
+    Rollouts of one episode are averaged first, so that every episode counts alike. table: as in `ratios`.
+    """
+    found = {}
+    for name, rows in table.groupby("space", sort=False):
+        mean = rows.groupby(["episode", "step", "model"]).distance.mean().unstack("model")
+        found[name] = mean.rename(columns={name: "own", STATIC: "persistence"})
+    return found
 
 
-def distances(ratios: pd.DataFrame) -> list[str]:
-    """Each model's mean distance over that of persistence, with a t interval over episodes. ratios: as there."""
-    lines = []
-    for name, values in by_episode(ratios).iterrows():
-        values = values.dropna().to_numpy()
-        if len(values) == 0:
+def ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean distance to the truth over the mean distance of persistence: a row per model, a column per episode.
+
+    The mean of a row is that ratio of means. Its values are the ratio's linear parts by episode, r + (own − r ×
+    persistence) / mean persistence, from whose scatter follows its interval. NaN where nothing moves.
+
+    table: as from `retrieval.rollout_table`: columns space, episode, step, model, distance.
+    """
+    rows = {}
+    for name, distance in _episodes(table).items():
+        mean = distance.groupby("episode").mean()
+        scale = mean.persistence.mean()
+        if scale > 0:
+            ratio = mean.own.mean() / scale
+            rows[name] = ratio + (mean.own - ratio * mean.persistence) / scale
+        else:
+            rows[name] = mean.own * np.nan
+    return pd.DataFrame(rows).T
+
+
+def distances(table: pd.DataFrame) -> list[str]:
+    """Each model's mean distance over that of persistence, with a t interval over episodes. table: as in `ratios`."""
+    lines, distance = [], _episodes(table)
+    for name, values in ratios(table).iterrows():
+        if values.isna().all():
             lines.append(f"**{name}**: nothing moves in these episodes.")
             continue
-        low, high = interval(values)
+        low, high = interval(values.to_numpy())
         bounds = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
-        lines.append(f"**{name}**: {values.mean():.3f}{bounds} over {len(values)} episode(s); below 1 in "
-                     f"{(values < 1).sum()}.")
+        mean = distance[name].groupby("episode").mean()
+        lines.append(f"**{name}**: {values.mean():.3f}{bounds} over {len(values)} episode(s); nearer than persistence "
+                     f"in {(mean.own < mean.persistence).sum()}.")
     return lines or NOT_ROLLED
 
 
 def along_steps(table: pd.DataFrame) -> list[str]:
-    """At which steps each model is nearer to the truth than persistence. table: as from `retrieval.rollout_table`."""
+    """At which steps each model is nearer to the truth than persistence. table: as in `ratios`."""
     lines = []
-    for name, rows in table.groupby("space", sort=False):
-        wide = rows.groupby(["step", "model"]).distance.mean().unstack("model")
-        ratio = wide[name] / wide[STATIC]
+    for name, distance in _episodes(table).items():
+        mean = distance.groupby("step").mean()
+        ratio = mean.own / mean.persistence
         first, last = ratio.index.min(), ratio.index.max()
         worse = ratio.index[ratio >= 1]
         if len(worse) == 0:
@@ -61,19 +86,22 @@ def along_steps(table: pd.DataFrame) -> list[str]:
     return lines or NOT_ROLLED
 
 
-def compared(ratios: pd.DataFrame) -> list[str]:
-    """The models' mean distances over persistence's, and the difference of the first two, paired by episode."""
-    table = by_episode(ratios).dropna(how="all")
-    if table.empty:
+def compared(table: pd.DataFrame) -> list[str]:
+    """The models' mean distances over persistence's, and the difference of the first two, paired by episode.
+
+    table: as in `ratios`.
+    """
+    values = ratios(table).dropna(how="all")
+    if values.empty:
         return NOT_ROLLED
-    best = table.mean(axis=1)
+    best = values.mean(axis=1)
     who = "every model beats" if (best < 1).all() else "one model beats" if (best < 1).any() else "no model beats"
     told = ", ".join(f"{name} is at {value:.2f}" for name, value in best.items())
-    lines = [f"On average over held-out episodes, {told} times persistence's distance: {who} repeating the last frame."]
-    if len(table) < 2:
+    lines = [f"On average, {told} times persistence's distance: {who} repeating the last frame."]
+    if len(values) < 2:
         return lines
-    a, b = table.index[:2]
-    difference = (table.loc[b] - table.loc[a]).dropna().to_numpy()
+    a, b = values.index[:2]
+    difference = (values.loc[b] - values.loc[a]).to_numpy()
     line = f"{b} against {a}, in that ratio: {number(difference.mean(), 3)}{_bounds(difference, 3)}"
     if len(difference) > 1:
         low, high = interval(difference)

@@ -5,36 +5,72 @@ import pandas as pd
 import pytest
 
 from lewm_core.stats import findings_rollouts as told
+from lewm_core.stats.paired import interval
+
+
+def rolled(own: dict[str, list[tuple[float, ...]]], persistence: list[tuple[float, ...]]) -> pd.DataFrame:
+    """Rollouts: by model, an episode's distance at each step; persistence the same in every space."""
+    rows = []
+    for name, episodes in own.items():
+        for episode, (near, still) in enumerate(zip(episodes, persistence, strict=True)):
+            for step in range(len(near)):
+                rows += [(name, episode, 0, step + 1, name, near[step]),
+                         (name, episode, 0, step + 1, "static", still[step])]
+    return pd.DataFrame(rows, columns=["space", "episode", "start", "step", "model", "distance"])
 
 
 @pytest.fixture
-def ratios():
-    planted = (("A", 0.8), ("B", 0.7))
-    return pd.DataFrame([(e, s, m, v + 0.02 * e) for e in range(3) for s in (0, 5) for m, v in planted],
-                        columns=["episode", "start", "model", "ratio"])
+def table():
+    return rolled({"A": [(0.8,), (1.64,), (3.36,)], "B": [(0.7,), (1.44,), (2.96,)]}, [(1.0,), (2.0,), (4.0,)])
 
 
-def test_distances_are_over_episodes_and_not_over_rollouts(ratios):
-    a, b = told.distances(ratios)
-    assert a.startswith("**A**: 0.820 [") and a.endswith("over 3 episode(s); below 1 in 3.")
-    assert b.startswith("**B**: 0.720")
-    both, difference = told.compared(ratios)
-    assert "A is at 0.82, B is at 0.72 times persistence's distance: every model beats" in both
-    assert difference.startswith("B against A, in that ratio: −0.100 [") and "excludes 0" in difference
-    (alone,) = told.compared(ratios[ratios.model == "A"])
+def test_distances_are_one_ratio_of_means_over_episodes(table):
+    a, b = told.distances(table)
+    assert a.startswith("**A**: 0.829 [") and a.endswith("over 3 episode(s); nearer than persistence in 3.")
+    assert b.startswith("**B**: 0.729 [")
+    both, difference = told.compared(table)
+    assert "A is at 0.83, B is at 0.73 times persistence's distance: every model beats" in both
+    assert difference.startswith("B against A, in that ratio: −0.100") and "excludes 0" in difference
+    (alone,) = told.compared(table[table.space == "A"])
     assert "every model" in alone
-    one = told.compared(ratios[ratios.episode == 0])[1]
+    one = told.compared(table[table.episode == 0])[1]
     assert "interval" not in one and "[" not in one
-    still = told.distances(ratios.assign(ratio=np.nan))
+    still = told.distances(table.assign(distance=0.0))
     assert still[0] == "**A**: nothing moves in these episodes."
-    assert told.distances(ratios[:0]) == told.compared(ratios[:0]) == told.NOT_ROLLED
+    assert told.distances(table[:0]) == told.compared(table[:0]) == told.NOT_ROLLED
+
+
+def test_two_rollouts_of_an_episode_count_as_one_episode(table):
+    twice = pd.concat([table, table[table.episode == 2].assign(start=5)])
+    assert told.distances(twice) == told.distances(table)
+
+
+def test_who_is_nearer_at_every_step_is_nearer_on_average():
+    """A mean of ratios over episodes would say the opposite: it is 1.1 here."""
+    table = rolled({"A": [(1.5, 1.5), (7.0, 7.0)]}, [(1.0, 1.0), (10.0, 10.0)])
+    assert told.along_steps(table)[0].endswith("it is nearer at every step.")
+    assert "A is at 0.77 times persistence's distance: every model beats" in told.compared(table)[0]
+    assert told.distances(table)[0].endswith("nearer than persistence in 1.")
+
+
+def test_the_interval_covers_the_true_ratio_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        still = rng.uniform(1, 3, 12)
+        own = 0.8 * still + rng.normal(0, 0.2, 12)
+        values = told.ratios(rolled({"A": [(v,) for v in own]}, [(v,) for v in still])).loc["A"].to_numpy()
+        low, high = interval(values)
+        covered += low <= 0.8 <= high
+    assert 0.92 < covered / 400 < 0.98
 
 
 def test_steps_at_which_a_model_is_nearer():
-    rows = [(space, step, model, d) for space, own in (("A", (1, 3)), ("B", (3, 5)), ("C", (1, 1)))
+    rows = [(space, 0, step, model, d) for space, own in (("A", (1, 3)), ("B", (3, 5)), ("C", (1, 1)))
             for step, (near, static) in enumerate(zip(own, (2, 2), strict=True), 1)
             for model, d in ((space, near), ("static", static))]
-    a, b, c = told.along_steps(pd.DataFrame(rows, columns=["space", "step", "model", "distance"]))
+    a, b, c = told.along_steps(pd.DataFrame(rows, columns=["space", "episode", "step", "model",
+                                                             "distance"]))
     assert "0.50 times as far from the truth as persistence at step 1 and 1.50 times at step 2" in a
     assert a.endswith("it is not nearer at step(s) 2.") and b.endswith("at no step.") and c.endswith("at every step.")
 
