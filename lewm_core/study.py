@@ -215,8 +215,9 @@ def say(*lines: str) -> None:
 
 
 def tell(*sentences: str) -> None:
-    """Show sentences as a list."""
-    display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
+    """Show sentences as a list; nothing where there are none."""
+    if sentences:
+        display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
 
 
 def _seeds(results: pd.DataFrame) -> list[int] | dict[str, int]:

@@ -64,21 +64,20 @@ from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import FULL_BY, PILOT_BY, Choice
 from lewm_core.signals.pipeline import SourceSpec, packet
 from lewm_core.stats import findings_curation, paper
-from lewm_core.study import Study, say
+from lewm_core.study import Study, tell
 from lewm_core.utils.workspace import relative
 from lewm_core.viz import curation_figures, data_figures, tables
 from lewm_core.viz.curation_browser import CurationBrowser
-
-study = Study(output, figures, profile, data)
-spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth_backend, tracks_backend, mask_backend,
-                  weights, paper_backends)
-rules = Criteria.of(criteria, min_length=min_length, max_length=max_length)
-choice = Choice(n_top, n_full, n_pilot, pilot_by, full_by, full_seed)
 
 # %% [markdown]
 # ## The criteria, and what makes the signals
 
 # %%
+study = Study(output, figures, profile, data)
+spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth_backend, tracks_backend, mask_backend,
+                  weights, paper_backends)
+rules = Criteria.of(criteria, min_length=min_length, max_length=max_length)
+choice = Choice(n_top, n_full, n_pilot, pilot_by, full_by, full_seed)
 display(pd.Series(asdict(rules), name="criterion").to_frame())
 display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna("none").rename_axis("signal"))
 
@@ -97,18 +96,16 @@ display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna
 
 # %%
 found = curate(spec, study.workspace, rules, choice, max_bad_share, reselect, jobs)
-say(*findings_curation.metadata(found.candidates))
-
-# %%
-say(*findings_curation.measured(len(found.measurements), found.newly_measured, found.absent, found.bad,
-                                relative(study.workspace.bad_episodes)))
+tell(*findings_curation.metadata(found.candidates))
+tell(*findings_curation.measured(len(found.measurements), found.newly_measured, found.absent, found.bad,
+                                 relative(study.workspace.bad_episodes)))
 
 # %% [markdown]
 # ## The selection
 
 # %%
-path = study.workspace.selection
-say(*findings_curation.selection(study.selected_by, {"full": FULL_BY, "pilot": PILOT_BY}, found.edited, relative(path)))
+path, readings = study.workspace.selection, {"full": FULL_BY, "pilot": PILOT_BY}
+tell(*findings_curation.selection(study.selected_by, readings, found.edited, relative(path)))
 display(found.sets().join(paper.sizes()).round(3))
 
 # %%
@@ -132,7 +129,7 @@ CurationBrowser(found.measurements, lambda id: packet(spec, id, study.workspace.
 
 # %%
 tasks = instructions(found.candidates)
-say(f"{len(tasks)} instructions; the most frequent:")
+tell(f"{len(tasks)} instructions; the most frequent:")
 display(tasks.head(30))
 
 # %%
@@ -140,7 +137,7 @@ about = study.about(**found.origin(spec), selection=study.selected_by)
 shown = found.first_of_each_task(n_shown)
 figure, table, absent = curation_figures.all_cameras(spec, shown)
 study.show(figure, "all_cameras", table, about)
-say(*absent)
+tell(*absent)
 
 # %% [markdown]
 # ## How the parts are distributed
@@ -181,7 +178,7 @@ study.show(figure, "signals_sheet", table, about)
 # %%
 shares = gap(scored, found.parts, rules.weights)
 display(shares.style.format({"weight": "{:g}", "full marks": "{:.0%}", "share of the gap": "{:+.0%}"}, precision=2))
-say(*findings_curation.decided(shares, scored))
+tell(*findings_curation.decided(shares, scored))
 
 # %% [markdown]
 # ## What we read into the paper

@@ -41,13 +41,14 @@ from lewm_core.signals import trial
 from lewm_core.signals.extraction import FOREGROUND_SHARE
 from lewm_core.signals.geometry import GRID
 from lewm_core.stats import findings_signals
-from lewm_core.study import Study, say
+from lewm_core.study import Study, tell
 from lewm_core.viz import data_figures, images, tables, widgets
 
+# %%
 study = Study(output, figures, profile, data)
 chosen = study.selected_by
-say(f"Source: {study.source.open().name}, {study.source.image_size} px. The full set was chosen by "
-    f"{chosen['full_by']}, the pilot by {chosen['pilot_by']}.")
+tell(f"Source: {study.source.open().name}, {study.source.image_size} px.",
+     f"The full set was chosen by {chosen['full_by']}, the pilot by {chosen['pilot_by']}.")
 
 # %% [markdown]
 # ## The dataset
@@ -66,7 +67,7 @@ display(study.set_sizes().round(3))
 
 # %%
 display(audit.contract({"pilot": pilot, "full": full}))
-say(f"{full.nan_actions} action values of the file are NaN and become 0 when read.")
+tell(f"{full.nan_actions} action values of the file are NaN and become 0 when read.")
 
 # %% [markdown]
 # ## One episode, all its signals
@@ -115,7 +116,7 @@ study.show(data_figures.track_quality(tried.points), "track_quality",
            tables.track_quality(tried.numbers, tried.source.name), simulated)
 
 # %%
-say(*findings_signals.backend_quality(tried.numbers, tried.summary, "classical"))
+tell(*findings_signals.backend_quality(tried.numbers, tried.summary, "classical"))
 
 # %% [markdown]
 # ## Visible tracks on the object
@@ -128,7 +129,7 @@ counts = audit.on_object_counts(full)
 study.show(data_figures.on_object_counts(counts), "on_object_tracks", tables.on_object_counts(counts), about)
 
 # %%
-say(*findings_signals.tracks_on_object(counts, audit.coverage(full), GRID**2, FOREGROUND_SHARE * GRID**2))
+tell(*findings_signals.tracks_on_object(counts, audit.coverage(full), GRID**2, FOREGROUND_SHARE * GRID**2))
 
 # %% [markdown]
 # ## Where the masked conditions supervise

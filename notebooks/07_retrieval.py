@@ -56,6 +56,7 @@ from lewm_core.stats import findings, findings_rollouts
 from lewm_core.study import Study, tell
 from lewm_core.viz import rollout_figures, widgets
 
+# %%
 study = Study(output, figures, profile, data)
 frames, results = study.data(rollout_scale), study.results(rollout_scale)
 names = rollout_study.compared(results, rollout_seed)

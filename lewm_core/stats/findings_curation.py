@@ -8,8 +8,10 @@ import pandas as pd
 def metadata(candidates: pd.DataFrame) -> list[str]:
     """How many candidates pass the filter on metadata, and why the others do not. Columns accepted, reason."""
     rejected = candidates[~candidates.accepted].reason.value_counts()
-    return [f"{len(candidates)} candidates, {candidates.accepted.sum()} pass.", "",
-            *(f"- {reason}: {count}" for reason, count in rejected.items())]
+    lines = [f"{len(candidates)} candidates, {candidates.accepted.sum()} pass."]
+    if len(rejected):
+        lines.append("Rejected: " + ", ".join(f"{reason} ({count})" for reason, count in rejected.items()) + ".")
+    return lines
 
 
 def measured(n: int, new: int, absent: Sequence[str], bad: pd.DataFrame, report: str) -> list[str]:
@@ -33,10 +35,10 @@ def selection(chosen: Mapping[str, object], readings: Mapping[str, Mapping[str, 
     chosen: as from `selection.chosen_by`. readings: set -> its readings by name, in words. path: the selection file.
     """
     state = "kept as somebody edited it" if edited else "written"
-    lines = [f"`{path}`: **{state}**.", ""]
+    lines = [f"`{path}`: **{state}**."]
     for name, words in readings.items():
         by = str(chosen[f"{name}_by"])
-        lines.append(f"- {name}: {words.get(by, 'edited by hand')} (`{by}`)")
+        lines.append(f"The {name} set: {words.get(by, 'edited by hand')} (`{by}`).")
     return lines
 
 

@@ -19,7 +19,7 @@ BEST = 6  # episodes of each kind in the sheet of what was taken
 
 
 def all_cameras(spec: SourceSpec, shown: pd.DataFrame) -> tuple[Figure, pd.DataFrame, list[str]]:
-    """The middle frame of episodes from every camera: the figure, its table, and a line per kind of absent picture.
+    """The middle frame of episodes from every camera: the figure, its table, and a sentence per kind of absent picture.
 
     shown: columns episode, task. Of a source with one camera there is nothing to compare.
     """
@@ -35,7 +35,7 @@ def all_cameras(spec: SourceSpec, shown: pd.DataFrame) -> tuple[Figure, pd.DataF
     figure = contact_sheet(pictures, shown.episode + "\n" + shown.task, PER_ROW)
     seen = shown.assign(cameras=[len(views) - len(absent) for absent in lacking])
     counts = pd.Series([line for absent in lacking for line in absent], dtype=object).value_counts()
-    lines = [f"- {line} ({count} of {len(pictures)} episodes)" for line, count in counts.items()]
+    lines = [f"{line} ({count} of {len(pictures)} episodes)" for line, count in counts.items()]
     return figure, tidy(seen, "cameras", "cameras with pictures"), lines
 
 

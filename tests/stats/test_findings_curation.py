@@ -7,7 +7,7 @@ from lewm_core.stats import findings_curation
 
 def test_metadata_and_measurements():
     candidates = pd.DataFrame({"accepted": [True, False, False], "reason": ["", "folding", "folding"]})
-    assert findings_curation.metadata(candidates) == ["3 candidates, 1 pass.", "", "- folding: 2"]
+    assert findings_curation.metadata(candidates) == ["3 candidates, 1 pass.", "Rejected: folding (2)."]
     none = pd.DataFrame({"reason": []})
     assert findings_curation.measured(5, 2, [], none, "bad.csv") == ["5 episodes measured, 2 of them in this run."]
     lines = findings_curation.measured(5, 2, ["depth"], pd.DataFrame({"reason": ["torn"]}), "bad.csv")
@@ -17,8 +17,8 @@ def test_metadata_and_measurements():
 def test_selection():
     readings = {"full": {"score": "the best by score"}, "pilot": {"score": "the best by score"}}
     lines = findings_curation.selection({"full_by": "score", "pilot_by": "hand"}, readings, True, "selection.csv")
-    assert "kept" in lines[0] and lines[2:] == ["- full: the best by score (`score`)",
-                                                "- pilot: edited by hand (`hand`)"]
+    assert "kept" in lines[0] and lines[1:] == ["The full set: the best by score (`score`).",
+                                                "The pilot set: edited by hand (`hand`)."]
 
 
 def test_what_decided():
