@@ -24,6 +24,7 @@ from lewm_core.config import Recipe
 from lewm_core.curation.selection import chosen_by, read_selection
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
+from lewm_core.diagnostics.metrics import metric_table
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.base import Base
@@ -34,7 +35,7 @@ from lewm_core.stats import paper
 from lewm_core.utils import provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_csv
-from lewm_core.utils.workspace import MEASURED, Workspace, relative
+from lewm_core.utils.workspace import MEASURED, SCALES, Workspace, relative
 from lewm_core.viz import style
 
 MADE_BY = {"pilot": "03_pilot_ablation", "full": "05_full_scale", "controls": "08_controls"}  # whose runs these are
@@ -119,6 +120,11 @@ class Study:
 
     # Runs
 
+    @property
+    def runs(self) -> Path:
+        """The folder of finished runs."""
+        return self.workspace.runs
+
     def base(self, name: str, model: str) -> Base:
         """Where every run starts: a base's name, a hub id or a path, and the size of our own bases."""
         return bases.resolve(name, model, self.workspace.cache)
@@ -131,16 +137,33 @@ class Study:
         """
         runs, skipped = sweep.plan(conditions, scale, seeds, self.workspace.dataset_file, start, recipe,
                                    self.episodes(scale))
-        results = sweep.sweep(runs, self.workspace.runs, jobs or None)
+        results = sweep.sweep(runs, self.runs, jobs or None)
         write_csv(self.workspace.skipped(scale), skipped)
         write_csv(self.workspace.results(scale), results)
         return results
+
+    def run_controls(self, start: Base, recipe: Recipe, jobs: int = 0) -> pd.DataFrame:
+        """Train every run of the controls that is not trained yet; the columns of `controls.results`."""
+        planned, skipped = controls.of_run(self.workspace, self.profile, start, recipe)
+        sweep.sweep([control.run for control in planned], self.runs, jobs or None)
+        results = controls.results(planned, self.runs)
+        write_csv(self.workspace.skipped("controls"), skipped)
+        write_csv(self.workspace.results("controls"), results)
+        return results
+
+    def common_metrics(self, start: Base) -> pd.DataFrame:
+        """The main study's results with metrics in one space for all models, which are kept for the claims."""
+        both = [self.results(scale) for scale in SCALES]
+        more = [metric_table(results, self.runs, self.data(scale), start)
+                for scale, results in zip(SCALES, both, strict=True)]
+        self.keep("metrics", pd.concat(more))
+        return pd.concat([*both, *more], ignore_index=True)
 
     def results(self, scale: str) -> pd.DataFrame:
         """The metrics of runs that are done. InputError if they were trained on other episodes than those in hand."""
         results = pd.read_csv(self.workspace.need(self.workspace.results(scale), MADE_BY[scale]))
         data = self.data("pool" if scale == "controls" else scale)
-        sweep.check_fresh(results, self.workspace.runs, data, MADE_BY[scale])
+        sweep.check_fresh(results, self.runs, data, MADE_BY[scale])
         return results
 
     def skipped(self, scale: str) -> pd.DataFrame:
@@ -149,7 +172,7 @@ class Study:
 
     def record(self, run: str) -> dict[str, object]:
         """What a finished run says of itself."""
-        return result(self.workspace.runs, run)
+        return result(self.runs, run)
 
     def recipe(self, results: pd.DataFrame) -> Recipe:
         """How the runs of a results table were trained."""
@@ -157,11 +180,11 @@ class Study:
 
     def curves(self, results: pd.DataFrame) -> pd.DataFrame:
         """The losses of each epoch on training batches: condition, scale, seed, epoch, step and a column a loss."""
-        return sweep.curves(results, self.workspace.runs)
+        return sweep.curves(results, self.runs)
 
     def model(self, results: pd.DataFrame, condition: str, seed: int | None = None) -> tuple[LeWM, ActionScale]:
         """A finished run's model in eval mode, and the scale of its actions."""
-        return sweep.load_model(results, self.workspace.runs, condition, seed)
+        return sweep.load_model(results, self.runs, condition, seed)
 
     def sizes(self, scale: str, results: pd.DataFrame) -> dict[str, float]:
         """How large a scale is, and what its runs took: episodes, frames, training windows, optimizer steps, …"""

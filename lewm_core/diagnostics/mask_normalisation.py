@@ -2,18 +2,25 @@
 sweep (section 4.2), measured. Areas are shares of the 56 × 56 map; regions are drawn, nested in area, many times.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from lewm_core.conditions import Condition
+from lewm_core.checkpoints import checkpoint, hub
+from lewm_core.conditions import Condition, condition
 from lewm_core.dataset import Data, targets
+from lewm_core.diagnostics.retrieval import Corpus
+from lewm_core.experiments.sweep import load_model, result
+from lewm_core.heads import build_heads
 from lewm_core.losses import depth_loss, shift_and_scale
 from lewm_core.utils.errors import InputError, pick
 
+NORMAL_COLUMNS = ["kind", "area", "shift_variance", "scale_variance", "scale_mean", "episode", "shift", "scale"]
+GRADIENT_COLUMNS = ["kind", "area", "normalised", "norm", "over_draws", "over_frames", "episode"]
 NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3, and their full-frame controls
 
 
@@ -23,6 +30,17 @@ def supervised(data: Data, condition: Condition) -> np.ndarray:
     if term.dilation is None:
         return np.ones(data["depth"].shape, bool)
     return targets.supervised_region(term, data)
+
+
+def supervised_shares(data: Data, names: Iterable[str]) -> dict[str, float]:
+    """Mean share of the frame that each of the named depth conditions supervises, the smallest first.
+
+    A name whose signal `data` lacks is left out, and so is a control: it has the area of the condition that it varies.
+    """
+    rows = [condition(name) for name in names]
+    rows = [row for row in rows if row.terms and row.control_of is None and not data.missing(row.columns)]
+    shares = {row.name: float(supervised(data, row).mean()) for row in rows}
+    return dict(sorted(shares.items(), key=lambda item: item[1]))
 
 
 def _compact(side: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -159,6 +177,25 @@ def noise_by_episode(data: Data, emb: Tensor, head: Callable[[Tensor], Tensor], 
     squared = normal.scale_mean**2
     normal = normal.assign(shift=normal.shift_variance / squared, scale=normal.scale_variance / squared)
     return normal, pd.concat(gradient, ignore_index=True)
+
+
+def noise_of_run(results: pd.DataFrame, folder: Path, data: Data, areas: Sequence[float],
+                 name: str = "B", seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`noise_by_episode` on the episodes that a finished run was trained on, with its own encoder and depth head.
+
+    results: of finished runs; folder: where they lie; data: holds the run's episodes. Empty tables where that run does
+    not exist.
+    """
+    found = results[(results.condition == name) & (results.seed == seed)]
+    if found.empty:
+        return pd.DataFrame(columns=NORMAL_COLUMNS), pd.DataFrame(columns=GRADIENT_COLUMNS)
+    run = found["run"].iloc[0]
+    trained = data.select(result(folder, run)["episodes"])
+    encoder, _ = load_model(found, folder, name, seed)
+    heads = build_heads([condition(name).terms[0].head], encoder.config.dim, 0)
+    checkpoint.load_heads(hub.find(folder / run), heads)
+    (head,) = heads.values()
+    return noise_by_episode(trained, Corpus.of(encoder, trained).emb, head.eval(), areas, np.random.default_rng(0))
 
 
 def _noise(g: Tensor) -> float:

@@ -1,0 +1,245 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+# ---
+
+# %% [markdown]
+# # 08 · The controls: what tells the explanations apart
+#
+# **The paper lacks** what is here. Its pilot and its full set differ in size, in selection and in training length. Its
+# masks differ in area, in place and in normalisation. Its metric lives in a space that each condition trains.
+#
+# **How we test it.** Many short runs in *arms* that differ in one thing only. All are judged by the same test episodes,
+# which none of them trains on. Conditions are paired by seed within an arm.
+#
+# **The rule.** Each explanation predicts something. A prediction is judged by the 95 % interval over seeds. *Lost*: of
+# two arms, the change against A is higher in the second. It is supported if the interval of the difference lies above 0
+# and contradicted if it lies below 0. An explanation is *supported* if all that it predicts is, and *contradicted* if
+# one thing is. These are many comparisons, and none is corrected for their number: of twenty that hold nothing, one is
+# decided by chance.
+
+# %% tags=["parameters"]
+profile = "quick"  # what figures say made them; it also decides how large the controls are
+data = "tabletop"  # tabletop (simulated), bridge or lerobot
+output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
+figures = "figures/quick"  # folder of the figures
+base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
+model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
+epochs = 6  # passes over the training windows, where the controls' own sizes do not say otherwise
+lr = 5e-5  # AdamW's peak learning rate
+directions = 256  # SIGReg's random projections a step; the public recipe has 1024
+val_episodes = 0.15  # share of episodes held out in the main study
+probe_seeds = 3  # runs of the main study whose tokens are probed
+point_counts = [1, 16, 100, 400]  # points regressed at once; the paper's heads regress 400
+jobs = 0  # parallel runs; 0: one a core, or one on a GPU
+
+# %%
+from lewm_core.diagnostics import capacity, design, mask_normalisation, metrics
+from lewm_core.diagnostics.ceiling import ceiling
+from lewm_core.experiments import controls
+from lewm_core.stats import contrasts, explanations, findings, paired, patch_routes, scaling
+from lewm_core.stats.arms import Arms
+from lewm_core.study import Study, say
+from lewm_core.train import Recipe
+from lewm_core.viz import control_figures, control_tables, curve_figures, diagnostic_figures, robustness_figures, style
+
+study = Study(output, figures, profile, data)
+start = study.base(base, model)
+recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)
+
+# %% [markdown]
+# ## The runs
+#
+# Two selections of episodes, the best by score and random ones, at several sizes. `experiments/controls.py` is their
+# table. A run that several questions need is done once.
+
+# %%
+results = study.run_controls(start, recipe, jobs)
+results.groupby(["study", "arm"], sort=False).agg(
+    episodes=("episodes", "first"), steps=("steps", "max"), conditions=("condition", "nunique"),
+    seeds=("seed", "nunique"))
+
+# %% [markdown]
+# ## Scale or curation?
+#
+# **Scale**, the paper's explanation, predicts that more data take the benefit away under *both* selections.
+# **Curation** predicts that random episodes in the place of the best take it away at *both* sizes. Both may be true.
+# All arms have the same number of epochs, so more data are more steps, too. The next section parts those.
+
+# %%
+scale = Arms.of(results, "scale")
+sizes = scale.random_sizes()
+few, many = min(sizes.values()), max(sizes.values())
+crossings = scaling.crossings(scale.changes, sizes)
+study.show(control_figures.effect_against_size(crossings, scale.changes, sizes), "control_scale",
+           control_tables.size_table(scale, crossings), study.about("pool", scale.rows))
+
+# %%
+corners = [f"{kind} {n}" for n in (few, many) for kind in ("best", "random")]
+study.show(control_figures.effects_by_arm(scale.changes, scale.summary, corners), "control_curation",
+           control_tables.arm_table(scale, corners), study.about("pool", scale.rows))
+contrasts.effects(scale.summary, corners)
+
+# %%
+say(*explanations.told(explanations.scale_or_curation(scale, few, many), scale.changes))
+
+# %%
+say("Where the effect, interpolated over the logarithm of the size, crosses zero:", "",
+    *(f"- {scaling.describe_crossing(crossing, name)}" for name, crossing in crossings.items()), "",
+    "Both at once, as in the paper:", "", contrasts.markdown(explanations.both_at_once(scale, few, many)))
+
+# %% [markdown]
+# ## Steps or data?
+#
+# Twenty epochs are about nine times as many steps on the paper's full set as on its pilot. Here both sets are trained
+# for their own number of steps and for the other's. **Data** predicts that the benefit is lost from the small to the
+# large set at equal steps, for *both* numbers of steps. **Steps** predicts that it is lost from few to many steps on
+# the same set, for *both* sets.
+
+# %%
+steps = Arms.of(results, "steps")
+pairs = controls.STEP_ARMS
+study.show(control_figures.effects_by_arm(steps.changes, steps.summary, pairs), "control_steps",
+           control_tables.arm_table(steps, pairs), study.about("pool", steps.rows))
+contrasts.effects(steps.summary, pairs)
+
+# %%
+say(*explanations.told(explanations.steps_or_data(steps, pairs), steps.changes))
+
+# %% [markdown]
+# The same along training, judged on the same test episodes: A's error, and the changes against A.
+
+# %%
+along = controls.along_training(steps.rows, study.runs)
+study.show(curve_figures.curves_by_panel(control_tables.training_curves(along), "optimizer step", order=pairs),
+           "control_curves", style.tidy(along, "value", ""), study.about("pool", steps.rows))
+say(*explanations.baseline_along_training(along, pairs, steps.steps))
+
+# %% [markdown]
+# ## Is it the normalisation of the masks?
+#
+# C1 to C3 differ from B in how many pixels are supervised, which ones, and over how many the depth is normalised.
+# **C1-rnd** to **C3-rnd** move the mask to a random place, the same for all frames of an episode. **C1-ff** to
+# **C3-ff** supervise inside the mask and normalise over the full frame. The paper's explanation predicts that
+#
+# - the variance of the estimated shift falls as the region grows, and so does that of the scale (over episodes);
+# - the gradient of the loss is noisier if a small region is normalised over itself than over the frame;
+# - the benefit grows with the area, from C1 over C2 to C3 (slope over the logarithm of the area);
+# - B, over the full frame, is better than C1;
+# - normalising over the frame repairs the masks: the mean of C1-ff − C1, C2-ff − C2, C3-ff − C3 is below 0.
+#
+# Apart from that: if only the area matters, the same masks at random places do as well.
+
+# %%
+masks = Arms.of(results, "masks")
+areas = mask_normalisation.supervised_shares(study.data("pool"), masks.conditions)
+study.show(control_figures.area_families(control_tables.families_by_area(masks, areas)), "control_masks",
+           control_tables.arm_table(masks, figure=2), study.about("pool", masks.rows))
+contrasts.effects(masks.summary, ["pilot"])
+
+# %% [markdown]
+# ### The noise, without training
+#
+# Regions of every size at random places: *compact* (a disc, as a mask is) and *scattered* pixels. Left and middle: how
+# much the estimated shift and scale vary over regions of that size, over their squared mean scale, since the loss
+# divides by it. Right: the variance of the loss's gradient over regions, over the squared mean gradient, with respect
+# to the latents of a trained B and through its own head.
+
+# %%
+small = 0.03  # of the frame: the paper's masks cover 2 to 5 %
+measured = mask_normalisation.noise_of_run(masks.rows, study.runs, study.data("pool"), (0.01, small, 0.1, 0.3))
+noise = control_tables.noise(*measured)
+figure = curve_figures.curves_by_panel(control_tables.noise_curves(noise), "share of the frame (log scale)", log=True,
+                                       marks={name: share for name, share in areas.items() if share < 1})
+study.show(figure, "control_noise", style.tidy(noise, "value", "", scale="pilot", condition="B"),
+           study.about("pool", masks.rows))
+
+# %%
+say(*explanations.told(explanations.instability(masks, areas, design.mask_controls(), measured, small), masks.changes))
+
+# %% [markdown]
+# ## Do the gradients conflict?
+#
+# The paper: at full scale the auxiliary loss *"either becomes redundant or actively interferes through gradient
+# conflict"*. At a few steps of each run we take the gradients of the prediction and of each head on the encoder that
+# both train. **Interferes** predicts that the cosine between them, mean along training, is below 0 at full scale, and
+# lower than at the pilot's. **Redundant** predicts that the head's gradient, over the prediction's, gets smaller.
+
+# %%
+conflict = Arms.of(results, "conflict")
+gradients = controls.gradients(results, study.runs)
+study.keep("gradients", gradients)
+study.show(curve_figures.gradient_cosines(gradients), "control_gradients",
+           control_tables.gradients(gradients), study.about("pool", conflict.rows))
+
+# %%
+say(*explanations.told(explanations.gradients(gradients)))
+say(*explanations.pull(gradients))
+
+# %% [markdown]
+# These are gradients of single batches, before Adam rescales them. A ratio may fall because the prediction's gradient
+# grows, and directions that oppose on the encoder need not make the held-out error worse.
+
+# %% [markdown]
+# ## Is it the weight of the auxiliary loss?
+#
+# The paper fixes it at 0.1. If auxiliary supervision is a prior that helps where data are few and interferes where they
+# are many, a **larger weight** helps more at the pilot's size (the change falls with the logarithm of the weight) and
+# does more harm at full scale (it rises).
+
+# %%
+weight = Arms.of(results, "weight")
+study.show(curve_figures.weight_curve(explanations.summary_by_weight(weight), used=recipe.head_weight),
+           "control_weights", control_tables.arm_table(weight), study.about("pool", weight.rows))
+say(*explanations.told(explanations.a_prior(weight), weight.changes))
+
+# %% [markdown]
+# ## Does a useless signal help through patch tokens?
+#
+# **The paper concludes** (section 4.4) that the head's architecture is at fault, and proposes a head or a predictor
+# that reads patch tokens (section 7). The same depth and tracks go through a head on patch tokens (B-patch, D-patch,
+# against A), and through such heads with a predictor that reads patch tokens as well (B-pp, D-pp, against A-pp).
+
+# %%
+patches = Arms.of(results, "patches")
+changes = patch_routes.route_changes(patches.rows, design.baselines())
+table = patch_routes.route_table(changes, design.routes())
+study.show(control_figures.patch_effects(changes, table), "control_patches",
+           style.tidy(changes, "change", "mse change %"), study.about("pool", patches.rows))
+say(*(f"- {line}" for line in patch_routes.describe_routes(table, changes, design.routes())))
+
+# %% [markdown]
+# ## Does it depend on the metric?
+#
+# MSE lives in each model's own latent space, and the encoder is trained. Here are the same runs of the main study under
+# one yardstick for all: a ridge map, fitted to training windows, turns the predicted change into that of the frozen
+# base encoder's latent (1 is persistence). Beside it the error 1, 5 and 10 steps ahead over that of persistence, and
+# the latents' own variance and effective rank, which say whether they shrink or flatten.
+
+# %%
+common = study.common_metrics(start)
+errors = [*metrics.ERRORS, "latent_variance", "effective_rank"]
+_, by_metric = paired.compare(common[common.scale == "pilot"], [m for m in errors if m in set(common.metric)])
+study.show(robustness_figures.metric_panels(by_metric), "control_common_metrics",
+           style.tidy(by_metric, "mean", "change %"), study.about("pilot", study.results("pilot")))
+say(*findings.over_metrics(by_metric, metrics.ERRORS))
+
+# %% [markdown]
+# ## How well could tracks be read at all?
+#
+# Notebook 06 regresses displacements from tokens. Here is the ceiling: the same probes on the state itself (the
+# gripper's pose and opening, the object's centroid), of the frame alone and with its change since the first frame. If
+# the state recovers no more than the tokens do, the tokens are not what is missing. An attention probe is told where a
+# point started, so that it can look there.
+
+# %%
+full_results = study.results("full")
+curve = ceiling(full_results, study.runs, study.data("full"), study.recipe(full_results), point_counts, probe_seeds)
+study.keep("capacity", curve)
+first = curve[curve.seed == curve.seed.min()]
+study.show(diagnostic_figures.capacity_curves(first), "control_capacity_ceiling",
+           style.tidy(first.assign(condition="A"), "error", "track error (px at 224)", scale="full", split="episode"),
+           study.about("full", full_results))
+say(*(f"- {line}" for line in capacity.describe_curve(first)))

@@ -1,0 +1,64 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+# ---
+
+# %% [markdown]
+# # 09 · What is left of the claims
+#
+# **The question.** Which of the paper's sentences do these runs support, which do they contradict, and which can they
+# not decide?
+#
+# **How we judge.** Every claim stands beside the paper's number and ours with its 95 % interval over seeds. The verdict
+# follows a rule that is written down in `lewm_core/stats/verdicts.py` and shown under the table. An interval that
+# includes 0 is no evidence of anything. A claimed absence needs a test of equivalence. What these runs cannot decide is
+# *not decided at this power*: beside it stands the smallest change that they would have detected.
+#
+# A verdict is about these runs, with their data, model and training length. It says nothing of the paper's own runs.
+
+# %% tags=["parameters"]
+profile = "quick"  # what figures say made them
+data = "tabletop"  # tabletop (simulated), bridge or lerobot
+output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
+figures = "figures/quick"  # folder of the figures
+study_controls = "main"  # main, or controls: also judge what needs the runs of notebook 08
+
+# %%
+from lewm_core.stats import claims, claims_report, findings
+from lewm_core.study import Study, say
+from lewm_core.viz import control_figures, style
+
+study = Study(output, figures, profile, data)
+evidence = study.evidence()
+about = study.about("full", evidence.results)
+
+# %% [markdown]
+# ## What these runs are
+#
+# Before any verdict: do the models predict better than persistence, and did the heads learn anything? Where they did
+# not, a verdict says little.
+
+# %%
+say(*findings.what_these_runs_are(evidence))
+
+# %% [markdown]
+# ## Does a verdict survive another metric?
+#
+# The verdicts below are on next-latent MSE of held-out episodes. The map asks whether they survive another metric, or
+# the paper's split.
+
+# %%
+by_metric = claims.survival(evidence)
+study.show(control_figures.survival_map(by_metric), "claims_by_metric",
+           style.tidy(by_metric, "n", "n"), about)
+
+# %% [markdown]
+# ## The claims
+
+# %%
+judged = claims.claims_table(evidence, about)
+study.keep_claims(judged)
+say(*claims.describe_survival(by_metric, judged))
+say(claims_report.markdown(judged))
