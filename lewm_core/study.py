@@ -24,14 +24,15 @@ from lewm_core.config import Recipe
 from lewm_core.curation.selection import chosen_by, read_selection
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
-from lewm_core.diagnostics.metrics import metric_table
+from lewm_core.diagnostics import design
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.run import load_once, result
 from lewm_core.model import LeWM
 from lewm_core.signals.pipeline import SourceSpec, every_packet
-from lewm_core.stats import paper
+from lewm_core.stats import claims_report, paper
+from lewm_core.stats.evidence import Evidence, gather
 from lewm_core.utils import provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_csv
@@ -50,6 +51,7 @@ class Study:
 
     def __init__(self, output: str | Path, figures: str | Path, profile: str, data: str):
         self.workspace = Workspace(output, figures)
+        self.runs = self.workspace.runs  # the folder of finished runs
         self.profile, self.source_name = profile, data
         self.started = time.time()
 
@@ -120,11 +122,6 @@ class Study:
 
     # Runs
 
-    @property
-    def runs(self) -> Path:
-        """The folder of finished runs."""
-        return self.workspace.runs
-
     def base(self, name: str, model: str) -> Base:
         """Where every run starts: a base's name, a hub id or a path, and the size of our own bases."""
         return bases.resolve(name, model, self.workspace.cache)
@@ -150,14 +147,6 @@ class Study:
         write_csv(self.workspace.skipped("controls"), skipped)
         write_csv(self.workspace.results("controls"), results)
         return results
-
-    def common_metrics(self, start: Base) -> pd.DataFrame:
-        """The main study's results with metrics in one space for all models, which are kept for the claims."""
-        both = [self.results(scale) for scale in SCALES]
-        more = [metric_table(results, self.runs, self.data(scale), start)
-                for scale, results in zip(SCALES, both, strict=True)]
-        self.keep("metrics", pd.concat(more))
-        return pd.concat([*both, *more], ignore_index=True)
 
     def results(self, scale: str) -> pd.DataFrame:
         """The metrics of runs that are done. InputError if they were trained on other episodes than those in hand."""
@@ -195,6 +184,12 @@ class Study:
                 "optimizer steps": run["steps"], "seeds": rows.seed.nunique(),
                 "mean curation score": selection[selection[scale]].score.mean()}
 
+    def evidence(self, with_controls: bool = False) -> Evidence:
+        """All that the claims are judged by, checked to be of the data in hand. with_controls: also notebook 08's."""
+        for scale in (*SCALES, *(["controls"] if with_controls else [])):
+            self.results(scale)
+        return gather(self.workspace, with_controls, design.baselines(), parameters=design.parameters())
+
     # What is kept and shown
 
     def about(self, scale: str | None = None, results: pd.DataFrame | None = None, **more: object) -> dict[str, object]:
@@ -226,6 +221,10 @@ class Study:
     def keep(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table that the claims are judged by (`workspace.MEASURED`)."""
         write_csv(self.workspace.measured(name), table)
+
+    def keep_claims(self, judged: pd.DataFrame) -> None:
+        """Keep the table of claims beside the figures, as CSV and Markdown."""
+        claims_report.save(judged, self.workspace.figures)
 
     def measured(self, name: str) -> pd.DataFrame:
         """A table that `keep` kept."""

@@ -36,6 +36,8 @@ point_counts = [1, 16, 100, 400]  # points regressed at once; the paper's heads 
 jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 
 # %%
+import pandas as pd
+
 from lewm_core.diagnostics import capacity, design, mask_normalisation, metrics
 from lewm_core.diagnostics.ceiling import ceiling
 from lewm_core.experiments import controls
@@ -219,11 +221,17 @@ say(*(f"- {line}" for line in patch_routes.describe_routes(table, changes, desig
 # the latents' own variance and effective rank, which say whether they shrink or flatten.
 
 # %%
-common = study.common_metrics(start)
-errors = [*metrics.ERRORS, "latent_variance", "effective_rank"]
-_, by_metric = paired.compare(common[common.scale == "pilot"], [m for m in errors if m in set(common.metric)])
+pilot_results, full_results = study.results("pilot"), study.results("full")
+more = [metrics.metric_table(rows, study.runs, study.data(scale), start)
+        for scale, rows in (("pilot", pilot_results), ("full", full_results))]
+study.keep("metrics", pd.concat(more))
+
+# %%
+common = pd.concat([pilot_results, more[0]])
+shown = [m for m in (*metrics.ERRORS, "latent_variance", "effective_rank") if m in set(common.metric)]
+_, by_metric = paired.compare(common, shown)
 study.show(robustness_figures.metric_panels(by_metric), "control_common_metrics",
-           style.tidy(by_metric, "mean", "change %"), study.about("pilot", study.results("pilot")))
+           style.tidy(by_metric, "mean", "change %"), study.about("pilot", pilot_results))
 say(*findings.over_metrics(by_metric, metrics.ERRORS))
 
 # %% [markdown]
@@ -235,7 +243,6 @@ say(*findings.over_metrics(by_metric, metrics.ERRORS))
 # point started, so that it can look there.
 
 # %%
-full_results = study.results("full")
 curve = ceiling(full_results, study.runs, study.data("full"), study.recipe(full_results), point_counts, probe_seeds)
 study.keep("capacity", curve)
 first = curve[curve.seed == curve.seed.min()]

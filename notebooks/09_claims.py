@@ -23,15 +23,16 @@ profile = "quick"  # what figures say made them
 data = "tabletop"  # tabletop (simulated), bridge or lerobot
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
-study_controls = "main"  # main, or controls: also judge what needs the runs of notebook 08
+controls = False  # also judge what needs the runs of notebook 08
 
 # %%
-from lewm_core.stats import claims, claims_report, findings
+from lewm_core.diagnostics import leakage, metrics
+from lewm_core.stats import claims, claims_report, findings, findings_probes
 from lewm_core.study import Study, say
-from lewm_core.viz import control_figures, style
+from lewm_core.viz import robustness_figures, style
 
 study = Study(output, figures, profile, data)
-evidence = study.evidence()
+evidence = study.evidence(controls)
 about = study.about("full", evidence.results)
 
 # %% [markdown]
@@ -41,7 +42,8 @@ about = study.about("full", evidence.results)
 # not, a verdict says little.
 
 # %%
-say(*findings.what_these_runs_are(evidence))
+say(*leakage.describe_leak(evidence.leak), *findings.persistence(evidence.results),
+    *findings_probes.against_floors(evidence.floors))
 
 # %% [markdown]
 # ## Does a verdict survive another metric?
@@ -50,15 +52,14 @@ say(*findings.what_these_runs_are(evidence))
 # the paper's split.
 
 # %%
-by_metric = claims.survival(evidence)
-study.show(control_figures.survival_map(by_metric), "claims_by_metric",
-           style.tidy(by_metric, "n", "n"), about)
+by_metric = claims.survival(evidence, metrics.ERRORS)
+study.show(robustness_figures.survival_map(by_metric), "claims_by_metric",
+           style.tidy(by_metric.assign(value=by_metric.n), "value", "n"), about)
 
 # %% [markdown]
 # ## The claims
 
 # %%
-judged = claims.claims_table(evidence, about)
+judged = claims.claims_table(evidence, provenance=about)
 study.keep_claims(judged)
-say(*claims.describe_survival(by_metric, judged))
-say(claims_report.markdown(judged))
+say(*claims_report.describe_survival(by_metric, judged), "", claims_report.markdown(judged))

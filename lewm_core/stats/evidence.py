@@ -12,6 +12,7 @@ from lewm_core.stats import paper
 from lewm_core.stats.paired import paired_change
 from lewm_core.utils.workspace import MEASURED, SCALES, Workspace
 
+CONTROLS_NOTEBOOK = "08_controls"
 CONTROLS = "it needs the control runs, --study controls"
 WHERE = {"sizes": CONTROLS, "patches": CONTROLS, "gradients": CONTROLS, "facts": "notebook 05 counts them",
          "instability": "notebook 04 measures it", "on_object": "notebook 02 counts them",
@@ -130,21 +131,25 @@ class Evidence:
         return difference
 
 
-def gather(workspace: Workspace, study: str = "main", more: pd.DataFrame | None = None,
-           baselines: Mapping[str, str] | None = None, **measured: object) -> Evidence:
+def gather(workspace: Workspace, with_controls: bool = False, baselines: Mapping[str, str] | None = None,
+           **measured: object) -> Evidence:
     """The results of notebooks 03 to 05 and what else lies in the folder; what does not is left out.
 
-    study: "controls" reads the control runs, too; in "main" those of an earlier study stay out. more: further rows of
-    results (`metrics.metric_table`). baselines: as in `Evidence`. measured: further fields that the caller has.
+    with_controls: also what notebook 08 left; without it, that of an earlier run stays out. baselines: as in
+    `Evidence`. measured: further fields that the caller has.
     """
     baselines = baselines or {}
-    results = pd.concat([pd.read_csv(workspace.results(s)) for s in SCALES] + ([] if more is None else [more]))
+    results = pd.concat([pd.read_csv(workspace.results(s)) for s in SCALES])
     skipped = pd.concat([pd.read_csv(workspace.skipped(s)) for s in SCALES])
-    found = {name: _table(workspace.measured(name)) for name in MEASURED if name != "gradients" or study == "controls"}
+    found = {name: _table(workspace.measured(name)) for name, made_by in MEASURED.items()
+             if made_by != CONTROLS_NOTEBOOK or with_controls}
+    more = found.pop("metrics", None)
+    if more is not None:
+        results = pd.concat([results, more])
     counted = _table(workspace.figures / "on_object_tracks.csv")
     if counted is not None:
         found["on_object"] = counted[["layout", "episode", "value"]].rename(columns={"value": "count"})
-    controls = _table(workspace.results("controls")) if study == "controls" else None
+    controls = _table(workspace.results("controls")) if with_controls else None
     if controls is not None:
         told = _table(workspace.skipped("controls"))
         if told is not None:

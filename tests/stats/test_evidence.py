@@ -47,7 +47,8 @@ def test_a_main_study_leaves_the_control_runs_out(workspace):
 def test_the_controls_bring_arms_of_equal_steps_and_patches_as_evidence_of_their_own(workspace):
     probes = pd.DataFrame({"seed": [0]})
     extra = pd.DataFrame(rows("pilot", "A"), columns=["condition", "scale", "seed", "split", "metric", "value", "run"])
-    found = gather(workspace, "controls", extra.assign(metric="yardstick"), probes=probes)
+    extra.assign(metric="yardstick").to_csv(workspace.measured("metrics"), index=False)
+    found = gather(workspace, True, probes=probes)
     assert found.sizes == {"small, longer": 3, "large, own": 9} and found.probes is probes
     assert np.allclose(found.change("B", "large, own", "mse", "episode"), 0)
     assert "yardstick" in set(found.results.metric) and "small, own" not in set(found.results.scale)
