@@ -44,7 +44,7 @@ class Target:
 
 
 def scaled(features: np.ndarray, train_frames: np.ndarray) -> np.ndarray:
-    """Features (N, …) to zero mean and unit deviation over `train_frames`, each by itself; constant ones only shift."""
+    """Features (N, …) to zero mean and unit std over `train_frames`, each by itself; constant ones only shift."""
     train = features[train_frames]
     std = train.std(0)
     return ((features - train.mean(0)) / np.where(std < 1e-6, 1, std)).astype(np.float32)
@@ -163,7 +163,7 @@ def _fit(model: nn.Module, last: nn.Linear, inputs: tuple[Tensor, ...], problem:
          batch: int, check: int) -> np.ndarray:
     """Predictions (n_test, K) of `model`, stopped where held-out training episodes are best.
 
-    It starts at the training mean (`last` is its last layer) and sees targets in units of their overall deviation.
+    It starts at the training mean (`last` is its last layer) and sees targets in units of their overall std.
     """
     p = problem
     episodes = np.random.default_rng(seed).permutation(np.unique(p.groups[p.train]))

@@ -109,7 +109,7 @@ def retrieve(corpus: Corpus, emb: Tensor, scope: str = "global",
 
 
 @dataclass(frozen=True)
-class World:
+class LatentWorld:
     """One condition's model with its action scale and the corpus it encoded."""
 
     model: LeWM
@@ -117,7 +117,7 @@ class World:
     corpus: Corpus
 
 
-def rollout_table(worlds: Mapping[str, World], data: Data, episode: int, start: int = 0, steps: int = 10,
+def rollout_table(worlds: Mapping[str, LatentWorld], data: Data, episode: int, start: int = 0, steps: int = 10,
                   history: int = 3, scope: str = "global") -> pd.DataFrame:
     """One rollout under several models: a row per step and model, and per step and model for persistence.
 

@@ -13,7 +13,7 @@ from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics import retrieval
 from lewm_core.diagnostics.decoder import Decoder, DecoderRecipe, quality, train_decoder
 from lewm_core.diagnostics.probes import held_out
-from lewm_core.diagnostics.retrieval import Corpus, World
+from lewm_core.diagnostics.retrieval import Corpus, LatentWorld
 from lewm_core.model import LeWM
 from lewm_core.stats.paper import BASELINE
 from lewm_core.train import default_device
@@ -32,7 +32,7 @@ class Rollouts:
     """
 
     data: Data
-    worlds: Mapping[str, World]
+    worlds: Mapping[str, LatentWorld]
     seed: int
     held: np.ndarray
     history: int
@@ -83,16 +83,17 @@ def compared(results: pd.DataFrame, seed: int) -> list[str]:
     return [BASELINE, *[name for name in BESIDE if name in run][:1]]
 
 
-def encode(models: Mapping[str, tuple[LeWM, ActionScale]], data: Data) -> dict[str, World]:
+def encode(models: Mapping[str, tuple[LeWM, ActionScale]], data: Data) -> dict[str, LatentWorld]:
     """Each model on the device, with all frames of `data` as it encodes them. models: with its own action scale."""
     worlds = {}
     for name, (model, scale) in models.items():
         model = model.to(default_device())
-        worlds[name] = World(model, scale, Corpus.of(model, data))
+        worlds[name] = LatentWorld(model, scale, Corpus.of(model, data))
     return worlds
 
 
-def roll_out(worlds: Mapping[str, World], data: Data, seed: int, recipe: Recipe, steps: int, stride: int) -> Rollouts:
+def roll_out(worlds: Mapping[str, LatentWorld], data: Data, seed: int, recipe: Recipe, steps: int,
+             stride: int) -> Rollouts:
     """Roll out every episode that runs of this seed and recipe never saw; all episodes where the recipe holds out none.
 
     steps: predicted frames; fewer where the longest of these episodes is shorter. stride: frames between the starts of

@@ -95,7 +95,8 @@ def compared(table: pd.DataFrame) -> list[str]:
     if values.empty:
         return NOT_ROLLED
     best = values.mean(axis=1)
-    who = "every model beats" if (best < 1).all() else "one model beats" if (best < 1).any() else "no model beats"
+    better = int((best < 1).sum())
+    who = {0: "no model beats", len(best): "every model beats"}.get(better, "one model beats")
     told = ", ".join(f"{name} is at {value:.2f}" for name, value in best.items())
     lines = [f"On average, {told} times persistence's distance: {who} repeating the last frame."]
     if len(values) < 2:
@@ -153,7 +154,11 @@ def against(success: pd.DataFrame, name: str, other: str) -> str:
     if len(difference) < 2:
         return text + ", one task."
     low, high = interval(difference)
-    verdict = "more" if low > 0 else "fewer" if high < 0 else "neither clearly more nor clearly fewer"
+    verdict = "neither clearly more nor clearly fewer"
+    if low > 0:
+        verdict = "more"
+    elif high < 0:
+        verdict = "fewer"
     return f"{text}{_bounds(difference, 1)}: {verdict} goals than {other}."
 
 

@@ -1,7 +1,7 @@
 """What a number of seeds can show: the smallest effect it detects, and the seeds that an effect needs.
 
 Power is that of the paired t test whose interval `paired.interval` is (statsmodels' TTestPower), at 5 % two-sided
-and 80 %. The deviation of the changes over seeds is itself estimated from these seeds: from three, the true one lies
+and 80 %. The std of the changes over seeds is itself estimated from these seeds: from three, the true one lies
 between half of it and six times of it (95 %), and so does the smallest effect. Both ends are reported.
 """
 
@@ -24,7 +24,7 @@ MOST_SEEDS = 10**6  # beyond this the number of seeds is not worth naming
 def detectable(n: int, sd: float) -> float:
     """The smallest mean change (in sd's units) that n seeds detect at 80 % if changes scatter with `sd`; NaN for n < 2.
 
-    The t test's power at that effect is 80 %: 3.3 deviations for n = 3, 1.7 for n = 5, 1.0 for n = 10.
+    The t test's power at that effect is 80 %: 3.3 std for n = 3, 1.7 for n = 5, 1.0 for n = 10.
     """
     if n < 2 or not np.isfinite(sd):
         return np.nan
@@ -62,12 +62,12 @@ def seeds_needed(effect: float, sd: float) -> int:
         raise InputError("seeds_needed", "an effect of 0", "an effect other than 0", "No number of seeds shows that.")
     if not detectable(MOST_SEEDS, sd) <= abs(effect):
         return MOST_SEEDS
-    # not TTestPower.power: it is NaN where n is small and the effect many deviations large
+    # not TTestPower.power: it is NaN where n is small and the effect many std large
     return bisect.bisect_left(range(MOST_SEEDS), True, lo=2, key=lambda n: detectable(n, sd) <= abs(effect))
 
 
 def sd_interval(n: int, sd: float) -> tuple[float, float]:
-    """The 95 % interval of a normal deviation of which n values gave the estimate `sd`; NaN for n < 2."""
+    """The 95 % interval of the std of a normal distribution, estimated as `sd` from n values; NaN for n < 2."""
     if n < 2:
         return np.nan, np.nan
     low, high = stats.chi2.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], n - 1)

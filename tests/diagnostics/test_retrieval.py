@@ -14,7 +14,7 @@ from lewm_core.diagnostics import retrieval
 from lewm_core.diagnostics.decoder import Decoder, DecoderRecipe, decode, psnr, quality, train_decoder
 from lewm_core.diagnostics.retrieval import (
     Corpus,
-    World,
+    LatentWorld,
     over_static,
     retrieve,
     rollout_from,
@@ -133,7 +133,8 @@ def test_a_rollout_table_has_hand_derived_distances(data):
     static prediction is k·√5 off; each static row belongs to its own space."""
     exact, drifting = Adder(), Adder(1.0)
     corpus = Corpus.of(exact, data)
-    table = rollout_table({"A": World(exact, scale, corpus), "B": World(drifting, scale, corpus)}, data, 0, 0, 4)
+    worlds = {"A": LatentWorld(exact, scale, corpus), "B": LatentWorld(drifting, scale, corpus)}
+    table = rollout_table(worlds, data, 0, 0, 4)
     k = np.arange(1, 5)
     by = table.groupby(["space", "model"]).distance
     np.testing.assert_allclose(by.get_group(("A", "A")), 0, atol=1e-3)

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lewm_core.stats.claims import claims_table, survival
 from lewm_core.stats.evidence import gather, same_steps
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
 from lewm_core.utils.workspace import SCALES, Workspace
 
 
@@ -32,7 +34,8 @@ def workspace(tmp_path):
     pd.DataFrame([("B-patch", "controls", "no depth here")], columns=["condition", "scale", "reason"]).to_csv(
         place.skipped("controls"), index=False)
     for name in ("facts", "gradients"):
-        pd.DataFrame({"scale": ["full"], "value": [1.0]}).to_csv(place.measured(name), index=False)
+        measured = {"scale": ["full"], "fact": ["optimizer steps"], "seed": [0], "cosine": [0.1], "value": [1.0]}
+        pd.DataFrame(measured).to_csv(place.measured(name), index=False)
     place.measured("instability").write_text("\n")  # what an empty table leaves
     return place
 
@@ -58,3 +61,24 @@ def test_the_controls_bring_arms_of_equal_steps_and_patches_as_evidence_of_their
         found.patches.values("B-patch", "full", "mse", "episode")
     _, arms = same_steps(pd.read_csv(workspace.results("controls")))
     assert set(arms.steps) == {30}
+
+
+@pytest.mark.parametrize("conditions", ["A", "AD"])
+@pytest.mark.parametrize("split", ["episode", "window"])
+def test_a_study_of_few_conditions_seeds_and_splits_is_gathered_and_judged(workspace, conditions, split):
+    """One seed, one split, and no run of the controls that has a signal."""
+    for scale in SCALES:
+        table = pd.read_csv(workspace.results(scale))
+        chosen = pd.DataFrame(rows(scale, conditions), columns=table.columns)
+        chosen[(chosen.seed == 0) & (chosen.split == split)].to_csv(workspace.results(scale), index=False)
+        pd.DataFrame(columns=["condition", "scale", "reason"]).to_csv(workspace.skipped(scale), index=False)
+    controls = pd.read_csv(workspace.results("controls"))
+    controls[controls.condition == "A"].to_csv(workspace.results("controls"), index=False)
+    for study in ("main", "controls"):
+        found = gather(workspace, study)
+        table = claims_table(found).set_index("id")
+        assert set(table.verdict) <= {UNTESTABLE, UNDECIDED, CONTRADICTED, SUPPORTED}
+        assert table.verdict["pilot-B"] == UNTESTABLE and "B was not run at scale pilot" in table.reason["pilot-B"]
+        one_seed = conditions == "AD" and split == "episode"
+        assert table.verdict["pilot-D"] == (UNDECIDED if one_seed else UNTESTABLE)
+    assert survival(found, ["mse"]).verdict.isin([UNTESTABLE, UNDECIDED]).all()
