@@ -43,12 +43,12 @@ def effects(summary: pd.DataFrame, able: pd.DataFrame, figure: int) -> list[str]
     if rows.empty:
         return NO_EFFECT
     power = able.set_index(["condition", "scale", "split"])
-    several = rows.scale.nunique() > 1
     lines = []
     for row in rows.itertuples():
         text = describe(row, paper.reported(figure, row.scale).get(row.condition))
         shown = can_show(power.loc[(row.condition, row.scale, row.split)])
-        lines.append(f"{row.scale + ', ' if several else ''}{text}. {shown.capitalize()}.")
+        where = f"{row.scale}, " if figure == 3 else ""  # the only one of two scales
+        lines.append(f"{where}{text}. {shown.capitalize()}.")
     return [*lines, f"All on {HELD_OUT[rows.split.iloc[0]]}. " + power_note(int(rows.n.min()))]
 
 
@@ -62,11 +62,14 @@ def reach(able: pd.DataFrame, figure: int) -> list[str]:
     enough = [row.condition for row in compared.itertuples() if row.mde < abs(told[row.condition])]
     return [f"These {int(able.n.min())} seeds would find the paper's own effect for {len(enough)} of the "
             f"{len(compared)} conditions of its Figure {figure} that were run{_named(enough)}.",
-            f"Telling ±{paper.FULL_SCALE_BAND} % from 0 would take {able.seeds.min()} to {able.seeds.max()} seeds."]
+            f"Telling ±{paper.FULL_SCALE_BAND} % from 0 would take at least {able.seeds.min()} seeds, and at most "
+            f"{able.seeds.max()}."]
 
 
 def splits_differ(changes: pd.DataFrame) -> list[str]:
     """For which conditions the sign of the mean effect depends on what is held out."""
+    if changes.empty:
+        return NO_EFFECT
     means = changes.groupby(["condition", "split"]).change.mean().unstack("split")
     if means.shape[1] < 2:
         return ["Only one kind of data was held out, so the splits cannot be compared."]

@@ -6,7 +6,7 @@ from lewm_core.stats.findings import not_run
 from lewm_core.stats.paired import SPLITS, describe, judged, number, paired_change, summarise
 from lewm_core.stats.power import can_show, power_table
 
-NO_TRACKS = ["This dataset has no tracks, so nothing can be said of them."]
+NO_TRACKS = ["Not run: there are no tracks, or no held-out episodes to judge by."]
 NOTHING = 0.05  # R² up to which a probe recovers too little to compare
 LAYOUTS = ("D", "D-fg")  # tracks of a uniform grid, and with most queries on the object
 
@@ -18,7 +18,7 @@ def recovered(probes: pd.DataFrame) -> list[str]:
     for target, r2 in means.iterrows():
         each = ", ".join(f"{_plain(value)} from {tokens}" for tokens, value in r2.items())
         lines.append(f"{target}: R² is {each} (patch − CLS: {number(r2['patch'] - r2['CLS'], 2)}).")
-    return lines or ["This dataset has no signal that could be probed."]
+    return lines or ["Not run: there is no signal to probe, or no held-out episodes to judge by."]
 
 
 def bottleneck(probes: pd.DataFrame) -> list[str]:

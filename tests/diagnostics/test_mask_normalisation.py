@@ -13,6 +13,7 @@ from lewm_core.dataset import targets
 from lewm_core.diagnostics.mask_normalisation import (
     frame_to_frame,
     gradient_noise,
+    instability,
     noise_by_episode,
     normalisation_noise,
     regions,
@@ -218,3 +219,15 @@ def test_noise_by_episode_is_that_of_its_frames(data, rng):
     for name in ("shift_variance", "scale_variance", "scale_mean"):
         np.testing.assert_array_equal(mine[name], first[name])
     assert mine["shift"].to_numpy() == pytest.approx((first.shift_variance / first.scale_mean**2).to_numpy())
+
+
+def test_instability_is_that_of_every_episode_and_region(data):
+    inside = {name: supervised(data, condition(name)) for name in ("B", "C1")}
+    inside["C1"][data.episode(2)] = False  # nowhere to look, so it cannot be told
+    table = instability(data, inside)
+    assert table[table.condition == "B"].episode.tolist() == [0, 1, 2, 3, 4]
+    assert table[table.condition == "C1"].episode.tolist() == [0, 1, 3, 4]
+    first = frame_to_frame(data["depth"][data.episode(0)], inside["B"][data.episode(0)])
+    assert table.iloc[0][["scale", "shift", "value"]].to_dict() == first
+    nothing = instability(data, {})
+    assert nothing.empty and list(nothing) == list(table)
