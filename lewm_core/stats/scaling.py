@@ -142,12 +142,6 @@ def _place(c: Crossing, size: float) -> str:
     return f"below {c.sizes[0]:g}" if size == 0 else f"{size:.0f}"
 
 
-def describe_crossings(found: Mapping[str, Crossing]) -> list[str]:
-    """`describe_crossing` of each condition."""
-    lines = [f"{describe_crossing(crossing, condition)}." for condition, crossing in found.items()]
-    return lines or ["Not run: no condition at two sizes or more."]
-
-
 def crossing_table(crossings: Mapping[str, Crossing], metric: str = "mse", split: str = "episode") -> pd.DataFrame:
     """What `control_figures.effect_against_size` draws of crossings, tidy for a figure's table.
 

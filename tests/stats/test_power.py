@@ -141,11 +141,8 @@ def test_crossings_of_those_that_were_run_at_two_sizes():
     assert list(found) == ["B"] and 25 < found["B"].size < 50
     alone = scaling.crossing(both, SIZES, np.random.default_rng(0), "B")
     assert (found["B"].low, found["B"].high) == (alone.low, alone.high)
-    (line,) = scaling.describe_crossings(found)
-    assert line == scaling.describe_crossing(alone, "B") + "."
     none = scaling.crossings(both[both.condition == "D"], SIZES)
-    assert none == {} and scaling.describe_crossings(none) == ["Not run: no condition at two sizes or more."]
-    assert scaling.crossing_table(none).empty and scaling.crossings(both[:0], SIZES) == {}
+    assert none == {} and scaling.crossing_table(none).empty and scaling.crossings(both[:0], SIZES) == {}
 
 
 def test_a_difference_is_paired_where_seeds_pair():
