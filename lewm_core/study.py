@@ -28,6 +28,7 @@ from lewm_core.diagnostics import design
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.base import Base
+from lewm_core.experiments.pool import draw_pool
 from lewm_core.experiments.run import load_once, result
 from lewm_core.model import LeWM
 from lewm_core.signals.pipeline import SourceSpec, every_packet
@@ -105,7 +106,7 @@ class Study:
 
         with_pool: also the episodes of the controls, in the profile's sizes. jobs: parallel processes; 0: one a core.
         """
-        table = sets.union(self.selection, controls.draw_pool(self.scores, self.profile) if with_pool else None)
+        table = sets.union(self.selection, draw_pool(self.scores, self.profile) if with_pool else None)
         spec, source = self.source, self.source.open()
         made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends),
                 "profile": self.profile, "selection": self.selected_by}

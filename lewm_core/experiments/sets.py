@@ -14,7 +14,7 @@ def union(selection: pd.DataFrame, pool: pd.DataFrame | None = None) -> pd.DataF
 
     First come the selected episodes in the selection's order, then what the pool has beyond them.
 
-    selection: columns episode, pilot, full. pool: as `controls.choose` makes it; None where no controls are run.
+    selection: columns episode, pilot, full. pool: as `pool.choose` makes it; None where no controls are run.
     """
     chosen = selection[selection.pilot | selection.full][["episode", "pilot", "full"]]
     columns = ["episode", *PLACES, "test"]
@@ -37,7 +37,7 @@ def members(sets: pd.DataFrame, name: str) -> pd.Series:
 
 
 def pool(sets: pd.DataFrame) -> pd.DataFrame:
-    """The pool of the controls as `controls.choose` made it: episode, best, random, test, ordered by episode."""
+    """The pool of the controls as `pool.choose` made it: episode, best, random, test, ordered by episode."""
     rows = sets[members(sets, "pool")].sort_values("episode", ignore_index=True)
     return rows[["episode", *PLACES, "test"]]
 

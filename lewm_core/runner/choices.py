@@ -165,7 +165,7 @@ def controls(settings: Settings) -> list[InputError]:
     """The controls need sizes for the profile, and that many candidates."""
     if not settings.get("controls"):
         return []
-    from lewm_core.experiments.controls import PRESETS
+    from lewm_core.experiments.pool import PRESETS
 
     profile, candidates = settings.get("profile"), settings.get("n_candidates", 0)
     if profile not in PRESETS:

@@ -12,8 +12,9 @@ from lewm_core.conditions import CONDITIONS, CONTROLS, condition, in_order
 from lewm_core.config import Recipe
 from lewm_core.dataset import windows
 from lewm_core.experiments import controls, sets, sweep
-from lewm_core.experiments.controls import Sizes, choose, plan, training_set
+from lewm_core.experiments.controls import plan
 from lewm_core.experiments.gradients import probe
+from lewm_core.experiments.pool import Sizes, choose, training_set
 from lewm_core.experiments.run import Run, execute
 from lewm_core.experiments.sweep import curves
 from lewm_core.model import MODELS, LeWM
