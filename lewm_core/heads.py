@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lewm_core.model import attend, seeded, sine_waves
 from lewm_core.signals.geometry import POINTS, SHAPE_COMPONENTS, SUPERVISION_SIZE
 from lewm_core.utils.errors import pick
+from lewm_core.utils.files import digest
 
 GRID = 16  # patches along an image's side in the paper's model
 FREQUENCIES = 8  # of the sines and cosines that a point's position is embedded by
@@ -144,15 +145,14 @@ HEADS = {
 
 
 def build_heads(names: Iterable[str], dim: int, seed: int, grid: int = GRID, width: int | None = None) -> nn.ModuleDict:
-    """The named heads, drawn from `seed` (each head's weights depend neither on the others nor on rows added below).
+    """The named heads, each drawn from `seed` and its name alone: other heads and their rows change no start.
 
     grid, width: patches along an image's side and the size of their tokens (None: D), for heads that read them.
     An unknown name is an InputError that lists the known ones.
     """
-    heads, rows = nn.ModuleDict(), list(HEADS)
+    heads = nn.ModuleDict()
     for name in names:
         row = pick(HEADS, name, "head")
-        table, place = divmod(rows.index(name), 4)  # four rows share a range of seeds: the first four were there first
-        with seeded(table * 2**32 + seed * 4 + place):
+        with seeded(int(digest(name, str(seed)), 16) % 2**63):  # 63 bits: what every device's generator takes
             heads[name] = row.make(dim, width or dim, grid)
     return heads
