@@ -70,8 +70,9 @@ tell(f"Compared: {' and '.join(names)}, seed {rollout_seed}.", *findings.not_run
 
 # %%
 models = {name: study.model(results, name, rollout_seed) for name in names}
-rollouts = rollout_study.roll_out(rollout_study.encode(models, frames), frames, rollout_seed, study.recipe(results),
-                                  rollout_steps, rollout_stride)
+worlds = rollout_study.encode(models, frames)
+rollouts = rollout_study.roll_out(worlds, frames, rollout_scale, rollout_seed, study.recipe(results), rollout_steps,
+                                  rollout_stride)
 tell(*rollouts.told())
 
 # %% [markdown]
@@ -83,7 +84,7 @@ about = study.about(rollout_scale, results[results.seed == rollout_seed], condit
                     history=rollouts.history, held_out=[rollouts.ids[e] for e in rollouts.held])
 table = rollouts.table
 study.show(rollout_figures.distance(rollouts), "rollout_distance",
-           rollout_figures.numbers(rollouts, table, ["relative"], rollout_scale), about)
+           rollout_figures.numbers(rollouts, table, ["relative"]), about)
 
 # %% [markdown]
 # The mean distance over the mean distance of persistence in the same space, with a 95 % t interval over *episodes*.
@@ -113,8 +114,8 @@ display(psnr.style.format("{:.2f} dB"))
 episode, start = rollout_study.choose(rollouts, show_episode)
 pictures = rollout_figures.columns(rollouts, decoders, episode, start)
 shown = rollout_figures.figure4_columns(pictures)
-study.show(rollout_figures.strip(rollouts, shown, episode, start), "figure4", rollout_figures.numbers(
-    rollouts, rollouts.of(episode, start), ["distance", "retrieval_distance"], rollout_scale), about)
+distances = rollout_figures.numbers(rollouts, rollouts.of(episode, start), ["distance", "retrieval_distance"])
+study.show(rollout_figures.strip(rollouts, shown, episode, start), "figure4", distances, about)
 
 # %%
 rollout_figures.animation(rollouts, shown, study.workspace.figures / "figure4.gif")
@@ -125,7 +126,7 @@ rollout_figures.animation(rollouts, shown, study.workspace.figures / "figure4.gi
 # %%
 both = rollout_study.both_scopes(rollouts, episode, start)
 study.show(rollout_figures.strip(rollouts, rollout_figures.scope_columns(pictures), episode, start), "rollout_scopes",
-           rollout_figures.numbers(rollouts, both, ["retrieval_distance"], rollout_scale), about)
+           rollout_figures.numbers(rollouts, both, ["retrieval_distance"]), about)
 
 # %% [markdown]
 # ## How steadily does the retrieved frame move?
@@ -180,7 +181,7 @@ tell(*planned.told(planning))
 
 # %%
 study.show(rollout_figures.planning(planned), "planning",
-           rollout_figures.planning_numbers(planned, rollouts, rollout_scale), about | planned.record(planning))
+           rollout_figures.planning_numbers(planned, rollouts), about | planned.record(planning))
 
 # %% [markdown]
 # Goals reached by kind of task and in all, the median distance to go at the end over that at the start (the object's

@@ -26,13 +26,14 @@ BESIDE = ("B", "D")  # what is set beside the baseline: the first of these that 
 class Rollouts:
     """Rollouts and what they need.
 
-    worlds: by condition, the baseline first. seed: of the runs. held: numbers of the episodes that the runs never
+    worlds: by condition, the baseline first. scale, seed: of the runs. held: numbers of the episodes that they never
     trained on, none where the recipe holds out none. history, steps: context frames, and frames predicted after them.
     starts: (episode, first context frame) of each rollout. tables: `retrieval.rollout_table` of all, by scope.
     """
 
     data: Data
     worlds: Mapping[str, LatentWorld]
+    scale: str
     seed: int
     held: np.ndarray
     history: int
@@ -92,12 +93,13 @@ def encode(models: Mapping[str, tuple[LeWM, ActionScale]], data: Data) -> dict[s
     return worlds
 
 
-def roll_out(worlds: Mapping[str, LatentWorld], data: Data, seed: int, recipe: Recipe, steps: int,
+def roll_out(worlds: Mapping[str, LatentWorld], data: Data, scale: str, seed: int, recipe: Recipe, steps: int,
              stride: int) -> Rollouts:
     """Roll out every episode that runs of this seed and recipe never saw; all episodes where the recipe holds out none.
 
-    steps: predicted frames; fewer where the longest of these episodes is shorter. stride: frames between the starts of
-    two rollouts of one episode. InputError where no episode is longer than a model's history.
+    scale: what `data` is, pilot or full. steps: predicted frames; fewer where the longest of these episodes is shorter.
+    stride: frames between the starts of two rollouts of one episode. InputError where no episode is longer than a
+    model's history.
     """
     held = held_out(data, seed, recipe)
     chosen = held if len(held) else np.arange(len(data["ep_len"]))
@@ -116,7 +118,7 @@ def roll_out(worlds: Mapping[str, LatentWorld], data: Data, seed: int, recipe: R
         tables[scope] = pd.concat([
             retrieval.rollout_table(worlds, data, episode, start, steps, history, scope)
             for episode, start in starts], ignore_index=True)
-    return Rollouts(data, worlds, seed, held, history, steps, starts, tables)
+    return Rollouts(data, worlds, scale, seed, held, history, steps, starts, tables)
 
 
 def choose(rollouts: Rollouts, name: str = "") -> tuple[int, int]:

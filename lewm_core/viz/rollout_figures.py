@@ -23,13 +23,13 @@ SAME_EPISODE = ", same episode"
 LABELS = ["seed", "episode", "start", "step", "space", "model", "scope", "retrieved_episode", "retrieved_frame"]
 
 
-def numbers(rollouts: Rollouts, rows: pd.DataFrame, drawn: list[str], scale: str) -> pd.DataFrame:
+def numbers(rollouts: Rollouts, rows: pd.DataFrame, drawn: list[str]) -> pd.DataFrame:
     """The columns `drawn` of rows of `rollouts.tables`: a row per number, with names of episodes and frames in them."""
     corpus, ids = rollouts.corpus, rollouts.ids
     rows = rows.assign(seed=rollouts.seed, retrieved_episode=[ids[e] for e in corpus.episode[rows.frame]],
                        retrieved_frame=corpus.frame[rows.frame], episode=[ids[e] for e in rows.episode])
     split = "episode" if len(rollouts.held) else "training"
-    return tidy(rows.melt(LABELS, drawn, "metric", "value"), "value", "", "model", scale=scale, split=split)
+    return tidy(rows.melt(LABELS, drawn, "metric", "value"), "value", "", "model", scale=rollouts.scale, split=split)
 
 
 def distance(rollouts: Rollouts) -> Figure:
@@ -111,11 +111,11 @@ def for_inspector(rollouts: Rollouts, decoders: Mapping[str, Decoder],
             for episode, start in offered}
 
 
-def planning_numbers(planned: Planned, rollouts: Rollouts, scale: str) -> pd.DataFrame:
+def planning_numbers(planned: Planned, rollouts: Rollouts) -> pd.DataFrame:
     """The table of the planning figure; empty where nothing was planned."""
     if planned.summary.empty:
         return pd.DataFrame()
-    return tidy(planned.summary, "value", "", "method", scale=scale, seed=rollouts.seed, split="episode")
+    return tidy(planned.summary, "value", "", "method", scale=rollouts.scale, seed=rollouts.seed, split="episode")
 
 
 def planning(planned: Planned) -> Figure:

@@ -35,7 +35,7 @@ def worlds(data):
 
 @pytest.fixture(scope="module")
 def rollouts(worlds, data):
-    return rollout_study.roll_out(worlds, data, 0, HALF, STEPS, 2)
+    return rollout_study.roll_out(worlds, data, "pilot", 0, HALF, STEPS, 2)
 
 
 def test_the_baseline_is_compared_with_the_first_that_was_run():
@@ -54,7 +54,7 @@ def test_only_held_out_episodes_are_rolled_out(rollouts, data):
 
 
 def test_where_none_is_held_out_all_are_rolled_out_and_it_is_said(worlds, data):
-    every = rollout_study.roll_out(worlds, data, 0, replace(TINY, val_episodes=0.0), STEPS, 2)
+    every = rollout_study.roll_out(worlds, data, "pilot", 0, replace(TINY, val_episodes=0.0), STEPS, 2)
     assert {episode for episode, _ in every.starts} == set(range(len(LENGTHS))) and not every.unseen.any()
     assert "none of which was held out" in every.told()[0]
     _, psnr = rollout_study.train_decoders(every, DecoderRecipe(steps=2))
@@ -63,7 +63,7 @@ def test_where_none_is_held_out_all_are_rolled_out_and_it_is_said(worlds, data):
 
 def test_steps_are_clipped_to_the_longest_episode(worlds, data):
     longest = max(LENGTHS[e] for e in held_out(data, 0, HALF))
-    assert rollout_study.roll_out(worlds, data, 0, HALF, 99, 2).steps == longest - 3
+    assert rollout_study.roll_out(worlds, data, "pilot", 0, HALF, 99, 2).steps == longest - 3
 
 
 def test_the_rollout_to_show_is_that_in_which_most_happens(rollouts):
@@ -89,7 +89,7 @@ def test_columns_and_numbers_of_figure_4(rollouts):
     first = rollouts.data.episode(episode).start + start + rollouts.history
     np.testing.assert_array_equal(shown["ground truth"].frames, rollouts.data["pixels"][first: first + STEPS])
     assert all((frame == rollouts.data["pixels"][first - 1]).all() for frame in shown["persistence"].frames)
-    table = rollout_figures.numbers(rollouts, rollouts.of(episode, start), ["distance"], "pilot")
+    table = rollout_figures.numbers(rollouts, rollouts.of(episode, start), ["distance"])
     assert list(table)[: len(COLUMNS)] == COLUMNS and set(table.episode) == {rollouts.ids[episode]}
     assert set(table.condition) == {"A", "B", "static"} and len(table) == 4 * STEPS
     assert set(psnr.index) == {(m, e) for m in "AB" for e in ("held out", "training")}
@@ -108,7 +108,7 @@ def test_planning_needs_a_world_that_can_be_stepped_and_the_base_of_the_runs(rol
     planned = planning_study.plan(real, rollouts.ids, rollouts, base, base.hash, recipe)
     assert "stepped" in planned.told(recipe)[0] and planned.outcomes.empty and planned.preferred == {}
     assert "stepped" in rollout_figures.planning(planned).axes[0].texts[0].get_text()
-    assert rollout_figures.planning_numbers(planned, rollouts, "full").empty
+    assert rollout_figures.planning_numbers(planned, rollouts).empty
     with pytest.raises(InputError, match="from which the runs started"):
         planning_study.plan(real, rollouts.ids, rollouts, base, "another", recipe)
 
@@ -121,7 +121,7 @@ def test_planning_on_the_tabletop(rollouts):
     assert isinstance(planned, Planned) and len(planned.tasks) == 2 and planned.planners == ["base", "A", "B"]
     assert list(planned.success) == list(planned.outcomes.index) == ["static", "random", "base", "A", "B", "recorded"]
     assert set(planned.preferred) == {"base", "A", "B"} and all(0 <= v <= 1 for v in planned.preferred.values())
-    table = rollout_figures.planning_numbers(planned, rollouts, "full")
+    table = rollout_figures.planning_numbers(planned, rollouts)
     assert len(table) == len(planned.summary) and planned.record(recipe)["plan"]["samples"] == 8
     nothing = planning_study.plan(spec, names, rollouts, base, base.hash, replace(recipe, n=0))
     assert nothing.told(recipe) == ["Not run: no task was asked for."]
