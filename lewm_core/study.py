@@ -84,8 +84,7 @@ class Study:
 
     @cached_property
     def sets(self) -> pd.DataFrame:
-        """Which episodes of the dataset file are which: episode, pilot, full (bool), and of the pool best, random
-        (place from 1; 0: not in it) and test (bool)."""
+        """Which episodes of the dataset file are which: the table of `sets.union`."""
         return pd.read_csv(self.workspace.need(self.workspace.sets, "02_extraction"), dtype={"episode": str})
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What the seven notebooks promise together, without running them."""
+"""What the notebooks promise together, without running them."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ NODES = {path.stem: jupytext.read(path) for path in NOTEBOOKS}
 DECLARED = {name: parameters.declared(node.cells, name) for name, node in NODES.items()}
 
 
-def test_there_are_seven_in_order():
-    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{n:02}" for n in range(1, 8)]
+def test_there_are_nine_in_order():
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{n:02}" for n in range(1, 10)]
 
 
 def test_a_parameter_of_several_notebooks_has_one_default():
