@@ -70,7 +70,8 @@ table = paper_figures.study_table(changes, summary, 2, skipped, areas)
 study.show(paper_figures.figure2(changes, summary, skipped=skipped), "figure2", table, about)
 
 # %%
-tell(*findings.effects(summary, power.power_table(changes), figure=2))
+display(findings.effect_table(summary, power.power_table(changes), figure=2).round(2))
+tell(*findings.effects(summary, figure=2))
 
 # %% [markdown]
 # ## Benefit against supervised area

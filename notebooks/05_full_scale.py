@@ -110,7 +110,8 @@ study.show(paper_figures.figure3(changes, summary, skipped=skipped, conditions=a
 tell(*findings.flips(summary, auxiliary), *findings.inside_band(summary))
 
 # %%
-tell(*findings.effects(summary, power.power_table(changes), figure=3))
+display(findings.effect_table(summary, power.power_table(changes), figure=3).round(2))
+tell(*findings.effects(summary, figure=3))
 
 # %% [markdown]
 # ## Does the paper's split leak here, too?
@@ -122,7 +123,6 @@ tell(*findings.effects(summary, power.power_table(changes), figure=3))
 leak = leakage.leak_summary(leakage.leak_table(full, study.workspace.runs, study.data("full"), start))
 known = study.measured("leak")
 study.keep("leak", pd.concat([known[known.scale == "pilot"], leak]))
-display(leak.round(2))
 tell(*leakage.describe_leak(leak))
 
 # %% [markdown]

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper
-from lewm_core.stats.paired import describe, describe_order, judged, number, power_note
-from lewm_core.stats.power import can_show
+from lewm_core.stats.paired import describe_order, judged, number, power_note
 
 HELD_OUT = {"episode": "held-out episodes", "window": "held-out windows"}
 NO_EFFECT = ["No condition was run beside the baseline, so there is no effect to see."]
@@ -34,21 +33,44 @@ def persistence(results: pd.DataFrame) -> list[str]:
     return lines
 
 
-def effects(summary: pd.DataFrame, able: pd.DataFrame, figure: int) -> list[str]:
-    """Every effect with its interval, the paper's number, and what so many seeds can show.
+def effect_table(summary: pd.DataFrame, able: pd.DataFrame, figure: int) -> pd.DataFrame:
+    """Every effect with its interval, the paper's number, and the smallest change that so many seeds detect, per cent.
 
     summary: as from `paired.summarise`, able: as from `power.power_table`; figure: of the paper.
     """
+    rows = judged(summary)[["scale", "condition", "n", "mean", "low", "high", "p_holm"]]
+    told = [paper.reported(figure, row.scale).get(row.condition, np.nan) for row in rows.itertuples()]
+    detected = judged(able).set_index(["scale", "condition"]).mde.rename("detected")
+    table = rows.assign(paper=np.array(told, float)).set_index(["scale", "condition"]).join(detected)
+    return table.rename(columns={"p_holm": "p (Holm)", "detected": "detected at 80 %"})
+
+
+def effects(summary: pd.DataFrame, figure: int) -> list[str]:
+    """For which conditions the interval excludes 0 and holds the paper's number. figure: of the paper."""
     rows = judged(summary)
     if rows.empty:
         return NO_EFFECT
-    power = able.set_index(["condition", "scale", "split"])
-    lines = []
+    better, worse, neither = [], [], []
+    inside, compared = [], []
     for row in rows.itertuples():
-        text = describe(row, paper.reported(figure, row.scale).get(row.condition))
-        shown = can_show(power.loc[(row.condition, row.scale, row.split)])
-        where = f"{row.scale}, " if figure == 3 else ""  # the only one of two scales
-        lines.append(f"{where}{text}. {shown.capitalize()}.")
+        name = f"{row.scale} {row.condition}" if figure == 3 else row.condition  # the only one of two scales
+        if row.high < 0:
+            better.append(name)
+        elif row.low > 0:
+            worse.append(name)
+        else:
+            neither.append(name)
+        reported = paper.reported(figure, row.scale).get(row.condition)
+        if reported is not None and row.n > 1:
+            compared.append(name)
+            if row.low <= reported <= row.high:
+                inside.append(name)
+    lines = [f"Better than A (the interval lies below 0): {', '.join(better) or 'none'}.",
+             f"Worse than A (the interval lies above 0): {', '.join(worse) or 'none'}.",
+             f"Not told from A: {', '.join(neither) or 'none'}."]
+    if compared:
+        lines.append(f"The paper's number lies inside the interval for {len(inside)} of {len(compared)}"
+                     f"{_named(inside)}.")
     return [*lines, f"All on {HELD_OUT[rows.split.iloc[0]]}. " + power_note(int(rows.n.min()))]
 
 
