@@ -109,7 +109,7 @@ tell(*findings_curation.selection(study.selected_by, readings, found.edited, rel
 display(found.sets().join(paper.sizes()).round(3))
 
 # %%
-display(found.selection.head(8).round(2))
+display(found.selection.head(8).round(3))
 
 # %% [markdown]
 # ## Choose yourself
