@@ -37,10 +37,10 @@ from lewm_core.stats.evidence import Evidence, gather
 from lewm_core.utils import provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_csv
-from lewm_core.utils.workspace import MEASURED, SCALES, Workspace, relative
+from lewm_core.utils.workspace import CONTROLS, MEASURED, SCALES, Workspace, relative
 from lewm_core.viz import style
 
-MADE_BY = {"pilot": "03_pilot_ablation", "full": "05_full_scale", "controls": "08_controls"}  # whose runs these are
+MADE_BY = {"pilot": "03_pilot_ablation", "full": "05_full_scale", "controls": CONTROLS}  # whose runs these are
 
 
 class Study:

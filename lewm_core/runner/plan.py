@@ -15,7 +15,7 @@ from lewm_core.utils import parameters
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest
 from lewm_core.utils.provenance import SIMULATED
-from lewm_core.utils.workspace import BASES, ROOT, Workspace, relative, run_name
+from lewm_core.utils.workspace import BASES, CONTROLS, ROOT, Workspace, relative, run_name
 
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
@@ -42,7 +42,8 @@ class Plan:
 def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
     """Check every option against the notebooks and profiles in `folder` (default: the repository's notebooks/)."""
     folder = Path(folder or notebook.FOLDER)
-    notebooks = [notebook.read_notebook(p) for p in notebook.paths(folder)]
+    paths = [p for p in notebook.paths(folder) if p.stem != CONTROLS or options.study == "controls"]
+    notebooks = [notebook.read_notebook(p) for p in paths]
     if not notebooks:
         raise InputError(folder, "no notebooks", "files named NN_name.py")
     profiles = {p.stem: p for p in sorted((folder / "profiles").glob("*.yaml"))}
@@ -128,7 +129,8 @@ def choose(notebooks: list[Notebook], only: Iterable[str], first: str | None) ->
 
     def named(text: str, option: str) -> str:
         if text not in known:
-            raise InputError(option, repr(text), "one of " + ", ".join(names))
+            raise InputError(option, repr(text), "one of " + ", ".join(names),
+                             f"{CONTROLS} runs with --study controls." if text in CONTROLS else "")
         return known[text]
 
     if first:

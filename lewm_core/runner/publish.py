@@ -1,5 +1,6 @@
 """Make a finished run the one that the repository shows: its figures and claims, and the README's summary of them."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from lewm_core.runner import notebook, stamps
 from lewm_core.stats import claims_report
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import replacing
-from lewm_core.utils.workspace import FIGURES, ROOT, Workspace, relative
+from lewm_core.utils.workspace import CONTROLS, FIGURES, ROOT, Workspace, relative
 
 SUFFIXES = (".png", ".svg", ".csv", ".json", ".gif", ".md")  # of what a run leaves in its figures' folder
 
@@ -19,12 +20,21 @@ def publish(run: str = "quick") -> dict[str, object]:
     """
     known = {p.parent.name: p.parent.name for p in sorted((ROOT / "runs").glob("*/stamps"))}
     place = Workspace.of_run(pick(known, run, "publish") if known else run)
-    names = [path.stem for path in notebook.paths()]
+    names = [path.stem for path in notebook.paths() if path.stem != CONTROLS or with_controls(place)]
     new = finished(place, names)
     claims_report.update_readme(folder=place.figures)  # first, since it may refuse
     removed = replace_figures(new, FIGURES)
     return {"published": relative(place.figures), "figures": len(new), "removed": removed,
             "rewritten": "README.md, block of claims"}
+
+
+def with_controls(place: Workspace) -> bool:
+    """Whether the last run there had the controls."""
+    try:
+        parameters = json.loads(place.summary.read_text())["parameters"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return any(values.get("controls", False) for values in parameters.values())
 
 
 def finished(place: Workspace, names: list[str]) -> list[Path]:

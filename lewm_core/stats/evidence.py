@@ -10,14 +10,16 @@ import pandas as pd
 
 from lewm_core.stats import paper
 from lewm_core.stats.paired import paired_change
-from lewm_core.utils.workspace import MEASURED, SCALES, Workspace
+from lewm_core.utils.workspace import CONTROLS, MEASURED, SCALES, Workspace
 
-CONTROLS_NOTEBOOK = "08_controls"
-CONTROLS = "it needs the control runs, --study controls"
-WHERE = {"sizes": CONTROLS, "patches": CONTROLS, "gradients": CONTROLS, "facts": "notebook 05 counts them",
-         "instability": "notebook 04 measures it", "on_object": "notebook 02 counts them",
-         "leak": "notebooks 03 and 05 measure it", "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it",
-         "floors": "notebook 06 measures them", "parameters": "`diagnostics.design` counts them"}
+NEEDS_CONTROLS = "it needs the control runs, --study controls"
+WHERE = {  # what is measured: who measures it
+    "sizes": NEEDS_CONTROLS, "patches": NEEDS_CONTROLS, "gradients": NEEDS_CONTROLS,
+    "facts": "notebook 05 counts them", "instability": "notebook 04 measures it",
+    "on_object": "notebook 02 counts them", "leak": "notebooks 03 and 05 measure it",
+    "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it", "floors": "notebook 06 measures them",
+    "parameters": "`diagnostics.design` counts them",
+}
 FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
 CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
 
@@ -142,7 +144,7 @@ def gather(workspace: Workspace, with_controls: bool = False, baselines: Mapping
     results = pd.concat([pd.read_csv(workspace.results(s)) for s in SCALES])
     skipped = pd.concat([pd.read_csv(workspace.skipped(s)) for s in SCALES])
     found = {name: _table(workspace.measured(name)) for name, made_by in MEASURED.items()
-             if made_by != CONTROLS_NOTEBOOK or with_controls}
+             if made_by != CONTROLS or with_controls}
     more = found.pop("metrics", None)
     if more is not None:
         results = pd.concat([results, more])

@@ -8,10 +8,11 @@ from lewm_core.utils.errors import InputError, known
 ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, figures/, runs/
 FIGURES = ROOT / "figures"  # the committed figures; a run has its own in a folder below
 SCALES = ("pilot", "full")
+CONTROLS = "08_controls"  # the notebook that runs only with --study controls
 MEASURED = {  # what the claims are judged by beside the results, and who writes it first
     "leak": "03_pilot_ablation", "instability": "04_mask_sweep", "facts": "05_full_scale",
     "probes": "06_cls_diagnostic", "capacity": "06_cls_diagnostic", "floors": "06_cls_diagnostic",
-    "gradients": "08_controls", "metrics": "08_controls",
+    "gradients": CONTROLS, "metrics": CONTROLS,
 }
 BASES = ("tabletop", "retrain", "random")  # what base.resolve knows by name; anything else is a checkpoint
 
