@@ -69,7 +69,7 @@ tell(f"{full['run'].nunique()} runs at full scale, {full_seeds} for each conditi
 # %%
 scales = pd.DataFrame({scale: study.sizes(scale, results) for scale in ("pilot", "full")})
 study.keep("facts", findings.facts(scales))
-display(scales.round(3))
+display(scales.T.convert_dtypes().round(3))
 tell(*findings.growth(scales))
 
 # %% [markdown]
@@ -87,7 +87,7 @@ study.show(paper_figures.scale_bars(results), "baseline_mse",
 
 # %%
 errors = baseline[baseline.metric.isin(["mse", "mse_over_variance", "mse_over_static"])]
-means = errors.groupby(["metric", "split", "scale"]).value.mean().unstack("scale")
+means = errors.groupby(["metric", "split", "scale"]).value.mean().unstack("scale")[["pilot", "full"]]
 display(means.assign(ratio=means["pilot"] / means["full"]).round(4))
 tell(*findings.persistence(results))
 
