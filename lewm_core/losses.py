@@ -53,15 +53,20 @@ def shift_and_scale(depth: Tensor, region: Tensor | None = None) -> tuple[Tensor
     """The median and the mean absolute deviation from it, (M, 1) each, over each frame's `region`.
 
     depth: (M, H, W); region: (M, H, W) bool, None for the full frame. Of an empty region they are 0 and infinite.
+    The median's gradient is shared by the half of the pixels that is nearest to it. torch.median gives it all to one
+    pixel: nearly all of the loss's gradient, and to another pixel as soon as rounding reorders two neighbours.
     """
     flat = depth.flatten(1)
-    if region is None:
-        shift = flat.median(1, keepdim=True).values
-        return shift, (flat - shift).abs().mean(1, keepdim=True)
-    inside = region.flatten(1)
+    inside = torch.ones_like(flat, dtype=torch.bool) if region is None else region.flatten(1)
     count = inside.sum(1, keepdim=True)
-    nan = torch.where(inside, flat, torch.nan)
-    shift = torch.where(count > 0, nan.nanmedian(1, keepdim=True).values, 0.0)
+    known = flat.detach().where(inside, torch.nan)
+    shift = known.nanmedian(1, keepdim=True).values
+    if depth.requires_grad:
+        distance = (known - shift).abs()
+        near = distance <= distance.nanmedian(1, keepdim=True).values
+        mean = flat.where(near, 0).sum(1, keepdim=True) / near.sum(1, keepdim=True).clamp(min=1)
+        shift = shift + (mean - mean.detach())  # the median's value, the mean's gradient
+    shift = torch.where(count > 0, shift, 0.0)
     scale = ((flat - shift).abs() * inside).sum(1, keepdim=True) / count.clamp(min=1)
     return shift, torch.where(count > 0, scale, torch.inf)
 
