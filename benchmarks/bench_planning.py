@@ -11,8 +11,9 @@ import time
 
 import torch
 
+from lewm_core.config import MODELS
 from lewm_core.diagnostics.cem import CEM, cem, goal_cost, plan_actions
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import LeWM
 from lewm_core.train import default_device
 
 

@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lewm_core import losses
 from lewm_core.conditions import condition
-from lewm_core.config import Recipe
+from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset.frames import Frames
-from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise
+from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM, normalise
 from lewm_core.train import default_device, loss_terms
 
 FRAMES, EPISODE = 640, 32

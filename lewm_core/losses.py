@@ -98,22 +98,20 @@ def depth_loss(pred: Tensor, target: Tensor, region: Tensor | None = None, weigh
     return per_frame.sum() / (total > 0).sum().clamp(min=1)
 
 
-def track_loss(pred: Tensor, target: Tensor, visible: Tensor) -> Tensor:
-    """Smooth L1 between displacements (M, N, 2), in units of the image side, over the visible (M, N) points."""
+def vector_loss(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Smooth L1 between vectors (M, …, K) over those that are valid (M, …).
+
+    Of tracks: displacements (M, N, 2), in units of the image side, over the visible (M, N) points. Of centroid and
+    shape descriptor: standardised numbers (M, K) over the valid (M,) frames.
+    """
     error = F.smooth_l1_loss(pred, target, reduction="none").mean(-1)
-    return (error * visible).sum() / visible.sum().clamp(min=1)
+    return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
 def visibility_loss(logits: Tensor, visible: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy of visibility logits (M, N) with `visible` (M, N), over the points that are `known`."""
     error = F.binary_cross_entropy_with_logits(logits, visible.float(), reduction="none")
     return (error * known).sum() / known.sum().clamp(min=1)
-
-
-def vector_loss(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Smooth L1 between standardised vectors (M, K) (centroid, shape descriptor) over the frames where valid (M,)."""
-    error = F.smooth_l1_loss(pred, target, reduction="none").mean(-1)
-    return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -166,14 +164,10 @@ def _depth(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     return depth_loss(pred, target, region=inside)
 
 
-def _tracks(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-    return track_loss(pred, targets["target"], targets["valid"])
-
-
 def _tracks_and_visibility(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     displacement, logits = pred[..., :2], pred[..., 2]
     visibility = visibility_loss(logits, targets["valid"], targets["known"])
-    return track_loss(displacement, targets["target"], targets["valid"]) + VISIBILITY_WEIGHT * visibility
+    return vector_loss(displacement, targets["target"], targets["valid"]) + VISIBILITY_WEIGHT * visibility
 
 
 def _vector(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
@@ -183,7 +177,7 @@ def _vector(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
 # What a term's loss may be. A new one is one more row: a function of the term, the head's output and the targets.
 LOSSES: dict[str, Callable[[Term, Tensor, Mapping[str, Tensor]], Tensor]] = {
     "depth": _depth,
-    "tracks": _tracks,
+    "tracks": _vector,
     "tracks and visibility": _tracks_and_visibility,
     "vector": _vector,
 }

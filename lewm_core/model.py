@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lewm_core.config import MODELS as MODELS  # whoever builds a model names one
 from lewm_core.config import LeWMConfig
 from lewm_core.utils import torchvision_compat
 from lewm_core.utils.errors import InputError

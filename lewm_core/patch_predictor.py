@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from lewm_core.model import LeWM, LeWMConfig, attend, seeded
+from lewm_core.config import LeWMConfig
+from lewm_core.model import LeWM, attend, seeded
 from lewm_core.utils.errors import InputError
 
 

@@ -201,7 +201,7 @@ class _Run:
 
 
 def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: int,
-          action_scale: ActionScale | None = None, device: str | None = None,
+          action_scale: ActionScale | None = None,
           on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None,
           test: Sequence[str] | None = None, probe: Probe | None = None) -> Outcome:
     """Fine-tune `model` in place on `data` under `condition`, then evaluate it on both held-out sets.
@@ -214,7 +214,7 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     check(data, condition, model)
     if recipe.grad_probes and probe is None:
         raise InputError("recipe", f"grad_probes {recipe.grad_probes} and no probe", "a probe to call, or none of them")
-    device = device or default_device()
+    device = default_device()
     split = split_of(data, recipe, seed, test)
     train_frames = np.unique(windows(split.train))
     scale = action_scale or ActionScale.fit(data["action"][train_frames])

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from lewm_core import dataset
-from lewm_core.config import Recipe
+from lewm_core.config import MODELS, Recipe
 from lewm_core.experiments.base import Base
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import LeWM
 from lewm_core.signals import geometry
 from lewm_core.signals.extraction import ARRAYS, Signals, grid_queries
 from lewm_core.sources.episode import Episode

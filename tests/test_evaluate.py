@@ -8,11 +8,12 @@ import torch
 
 from lewm_core import dataset, losses
 from lewm_core.conditions import condition
+from lewm_core.config import MODELS
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.heads import build_heads
-from lewm_core.model import MODELS, LeWM, normalise
+from lewm_core.model import LeWM, normalise
 from lewm_core.train import split_of, train
 from tests.helpers import TINY, write_squares
 
@@ -66,7 +67,7 @@ def test_metrics_are_what_a_loop_over_windows_finds(data, frames):
     depth = losses.depth_loss(heads["depth"](emb), torch.from_numpy(data["depth"][used]))
     assert got["head_depth"] == pytest.approx(depth.item(), rel=1e-4)
     moved = (data["tracks"] - data["tracks"][data.first_frames()])[used] / 32
-    tracks = losses.track_loss(heads["tracks"](emb), torch.from_numpy(moved), torch.from_numpy(data["visible"][used]))
+    tracks = losses.vector_loss(heads["tracks"](emb), torch.from_numpy(moved), torch.from_numpy(data["visible"][used]))
     assert got["head_tracks"] == pytest.approx(tracks.item(), rel=1e-4)
 
 

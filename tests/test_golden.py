@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from lewm_core.checkpoints import names
+from lewm_core.config import LeWMConfig
 from lewm_core.diagnostics.cem import goal_cost
 from lewm_core.heads import HEADS, build_heads
 from lewm_core.losses import prediction_loss, sigreg
-from lewm_core.model import LeWM, LeWMConfig
+from lewm_core.model import LeWM
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = 5e-6

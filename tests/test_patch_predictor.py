@@ -11,6 +11,7 @@ from lewm_core import dataset
 from lewm_core import heads as heads_module
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONTROLS, condition
+from lewm_core.config import MODELS
 from lewm_core.dataset import targets
 from lewm_core.dataset.frames import Frames
 from lewm_core.evaluate import encode_frames, evaluate
@@ -18,8 +19,8 @@ from lewm_core.experiments.gradients import probe
 from lewm_core.experiments.run import Run, execute
 from lewm_core.experiments.sweep import load_model, rows
 from lewm_core.heads import HEADS, build_heads
-from lewm_core.losses import VISIBILITY_WEIGHT, track_loss, visibility_loss
-from lewm_core.model import MODELS, LeWM, normalise
+from lewm_core.losses import VISIBILITY_WEIGHT, vector_loss, visibility_loss
+from lewm_core.model import LeWM, normalise
 from lewm_core.patch_predictor import PatchLeWM
 from lewm_core.signals.geometry import POINTS
 from lewm_core.train import check, split_of, train
@@ -105,7 +106,7 @@ def test_the_track_head_learns_planted_tracks_and_occlusion():
     for _ in range(500):
         tokens, queries, moved, visible, on = planted(64, g)
         out = head(tokens, queries)
-        loss = 100 * track_loss(out[..., :2], moved, visible) + visibility_loss(out[..., 2], visible, on | ~on)
+        loss = 100 * vector_loss(out[..., :2], moved, visible) + visibility_loss(out[..., 2], visible, on | ~on)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -142,7 +143,7 @@ def test_visibility_counts_where_the_point_is_known(data):
     p = pred[..., 2].sigmoid()
     seen, known = built["valid"], built["known"]
     bce = -(torch.where(seen, p.log(), (1 - p).log()) * known).sum() / known.sum()
-    want = track_loss(pred[..., :2], built["target"], seen) + VISIBILITY_WEIGHT * bce
+    want = vector_loss(pred[..., :2], built["target"], seen) + VISIBILITY_WEIGHT * bce
     assert term.compare(pred, built).item() == pytest.approx(want.item(), rel=1e-5)
     changed = pred.clone()
     changed[data.episode(0), 7] = 50.0

@@ -10,11 +10,11 @@ import torch
 from lewm_core import dataset, losses
 from lewm_core import train as module
 from lewm_core.conditions import CONDITIONS, condition
-from lewm_core.config import Recipe
+from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import WINDOW, windows
 from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.heads import build_heads
-from lewm_core.model import IMAGE_MEAN, IMAGE_STD, MODELS, LeWM, normalise, seeded
+from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM, normalise, seeded
 from lewm_core.signals import geometry
 from lewm_core.train import learning_rate, loss_terms, split_of, train
 from lewm_core.utils.errors import InputError
@@ -147,7 +147,7 @@ def head_losses(heads, emb, data, rows):
     shape = torch.from_numpy(np.nan_to_num((data["shape"] - known.mean(0)) / std).astype(np.float32))
     return {"A": lambda: [], "B": lambda: [losses.depth_loss(heads["depth"](emb), depth)],
             "C2": lambda: [losses.depth_loss(heads["depth"](emb), depth, region=wide)],
-            "D": lambda: [losses.track_loss(heads["tracks"](emb), moved, seen)],
+            "D": lambda: [losses.vector_loss(heads["tracks"](emb), moved, seen)],
             "G": lambda: [losses.vector_loss(heads["shape"](emb), shape[rows], valid[rows])]}
 
 

@@ -26,7 +26,7 @@ from lewm_core.diagnostics.probe_fits import (
     scaled,
 )
 from lewm_core.diagnostics.probes import build_target, episode_index, held_out
-from lewm_core.losses import track_loss
+from lewm_core.losses import vector_loss
 from lewm_core.signals.geometry import POINTS
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
@@ -216,7 +216,7 @@ def head_floors(results: pd.DataFrame, data: Data) -> pd.DataFrame:
         moved, visible = truth["target"], truth["valid"]
         seen, test = visible[~unseen].unsqueeze(-1), torch.from_numpy(unseen)
         mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)
-        losses = {name: track_loss(guess, moved[test], visible[test]).item()
+        losses = {name: vector_loss(guess, moved[test], visible[test]).item()
                   for name, guess in ((FLOORS[1], torch.zeros_like(moved[test])),
                                       (FLOORS[0], mean.expand_as(moved[test])))}
         rows.append({"condition": run.condition, "scale": run.scale, "seed": run.seed, "head": run.value} | losses)

@@ -1,8 +1,9 @@
 """What the judges in `stats` must be told of the model and of the table of conditions, which they do not import."""
 
 from lewm_core.conditions import ALL, CONTROLS, FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, in_order
+from lewm_core.config import MODELS
 from lewm_core.heads import build_heads
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import LeWM
 from lewm_core.stats import paper
 from lewm_core.stats.patch_routes import CLS, Route
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import condition
-from lewm_core.config import Recipe
+from lewm_core.config import MODELS, LeWMConfig, Recipe
 from lewm_core.dataset.frames import ActionScale
-from lewm_core.model import MODELS, LeWM, LeWMConfig
+from lewm_core.model import LeWM
 from lewm_core.signals.backends import Backends
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.episode import ACTION_DIM

@@ -12,7 +12,7 @@ from typing import Any
 from lewm_core.config import MODELS
 from lewm_core.runner.notebook import Notebook
 from lewm_core.signals.geometry import POINTS
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.provenance import SIMULATED
 from lewm_core.utils.workspace import SCALES, Workspace
 
@@ -133,10 +133,10 @@ def criteria(settings: Settings) -> list[InputError]:
 
 def names(settings: Settings) -> Iterator[InputError]:
     if "model" in settings:
-        yield from caught(pick, MODELS, settings["model"], "parameter model")
+        yield from caught(known, MODELS, settings["model"], "parameter model")
     for name in ("probe_scale", "rollout_scale"):
         if name in settings:
-            yield from caught(pick, dict.fromkeys(SCALES), settings[name], f"parameter {name}")
+            yield from caught(known, SCALES, settings[name], f"parameter {name}")
     scale, seed = settings.get("rollout_scale"), settings.get("rollout_seed")
     runs = settings.get(f"{scale}_seeds")
     if runs is not None and seed is not None and seed >= runs >= 1:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from lewm_core.runner.cli import FAILED, OK
 from lewm_core.runner.transfer import File, Remote, ask, check, fetch, hub_file, part_of, recorded, size_of
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import new_folder
 
 SHARDS = 1024  # train shards of bridge_dataset 1.0.0
@@ -60,7 +60,7 @@ WHAT = ("bridge", *REPOSITORIES)
 
 def files(what: Iterable[str] = WHAT, shards: int = 4) -> list[File]:
     """Everything that `what` names, the first `shards` train shards of Bridge among it; InputError for other names."""
-    what = [pick({w: w for w in WHAT}, name, "--what") for name in what]
+    what = [known(WHAT, name, "--what") for name in what]
     if not 1 <= shards <= SHARDS:
         raise InputError("--shards", str(shards), f"1 to {SHARDS}")
     found = []

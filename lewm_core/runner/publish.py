@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lewm_core.runner import notebook, stamps
 from lewm_core.stats import claims_report
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import replacing
 from lewm_core.utils.workspace import CONTROLS, FIGURES, ROOT, Workspace, relative
 
@@ -18,8 +18,8 @@ def publish(run: str = "quick") -> dict[str, object]:
 
     Returns what was done. Raises InputError unless every notebook of that run is finished and its figures untouched.
     """
-    known = {p.parent.name: p.parent.name for p in sorted((ROOT / "runs").glob("*/stamps"))}
-    place = Workspace.of_run(pick(known, run, "publish") if known else run)
+    there = [p.parent.name for p in sorted((ROOT / "runs").glob("*/stamps"))]
+    place = Workspace.of_run(known(there, run, "publish") if there else run)
     names = [path.stem for path in notebook.paths() if path.stem != CONTROLS or with_controls(place)]
     new = finished(place, names)
     claims_report.update_readme(folder=place.figures)  # first, since it may refuse

@@ -1,6 +1,6 @@
 """The one way in which bad input is reported: where, what was found, what was expected, what to do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 V = TypeVar("V")
@@ -24,13 +24,13 @@ class InputError(ValueError):
         return type(self), (self.where, self.found, self.expected, self.remedy)
 
 
-def known(names: Iterable[str], name: str, kind: str) -> str:
+def known(names: Collection[str], name: str, kind: str) -> str:
     """`name`; an InputError that lists `names` where it is none of them."""
-    return pick({n: n for n in names}, name, kind)
+    if name not in names:
+        raise InputError(kind, repr(name), "one of " + ", ".join(map(str, names)))
+    return name
 
 
 def pick(table: Mapping[str, V], name: str, kind: str) -> V:
     """`table[name]`; an unknown name is an InputError that lists the known ones."""
-    if name not in table:
-        raise InputError(kind, repr(name), "one of " + ", ".join(map(str, table)))
-    return table[name]
+    return table[known(table, name, kind)]

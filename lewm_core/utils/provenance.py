@@ -17,25 +17,21 @@ SIMULATED = ("tabletop", "play")  # data sources that are simulated, which is sa
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "h5py", "opencv-python-headless", "mujoco", "matplotlib")
 
 
-def collect(device: str | None = None, **extra: object) -> dict[str, object]:
+def collect(**extra: object) -> dict[str, object]:
     """A JSON-ready record of what is running.
 
-    device: name of the device used; None takes torch's (its first GPU, else the CPU) if torch is imported already,
-        and None otherwise, since importing it takes seconds.
     extra: what the caller knows: profile, data, fingerprint, seeds, base, duration_s, …
     """
     commit, dirty = revision()
-    own = {
+    return {
         "commit": commit,
         "dirty": dirty,
         "versions": versions(*LIBRARIES),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "device": device or _device(),
+        "device": _device(),
+        **extra,
     }
-    if clash := own.keys() & extra.keys():
-        raise InputError("provenance.collect", ", ".join(sorted(clash)), "names that are not recorded already")
-    return own | extra
 
 
 def data_label(data: str | None) -> str | None:
@@ -92,7 +88,6 @@ def revision(root: Path = ROOT) -> tuple[str | None, bool | None]:
 
 def versions(*names: str) -> dict[str, str | None]:
     """Installed version of each distribution, None for those that are not installed. Imports none of them."""
-
     found = {}
     for name in names:
         try:
@@ -122,6 +117,7 @@ def code_digest(*modules: str) -> str:
 
 
 def _device() -> str | None:
+    """Torch's device (its first GPU, else the CPU) if it is imported already; importing it takes seconds."""
     torch = sys.modules.get("torch")
     if torch is None:
         return None

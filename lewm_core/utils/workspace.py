@@ -85,11 +85,11 @@ class Workspace:
 
     def results(self, scale: str) -> Path:
         """scale: pilot, full or controls (all studies, written by notebook 05; columns as `controls.results` says)."""
-        return self.output / f"results_{_named(scale, *SCALES, 'controls')}.csv"
+        return self.output / f"results_{known((*SCALES, 'controls'), scale, 'scale')}.csv"
 
     def skipped(self, scale: str) -> Path:
         """Conditions that could not be run at this scale, each with the reason."""
-        return self.output / f"skipped_{_named(scale, *SCALES, 'controls')}.csv"
+        return self.output / f"skipped_{known((*SCALES, 'controls'), scale, 'scale')}.csv"
 
     def measured(self, name: str) -> Path:
         """What the claims are judged by beside the results: the table of that name in `evidence.Evidence`.
@@ -144,7 +144,3 @@ class Workspace:
                 f"Run that first: ./run_all.sh --only {made_by.split('_')[0]} (with the same options).",
             )
         return path
-
-
-def _named(scale: str, *scales: str) -> str:
-    return known(scales, scale, "scale")

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lewm_core.checkpoints import checkpoint, names
+from lewm_core.config import MODELS
 from lewm_core.experiments import base
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
 
 NANO = MODELS["nano"]

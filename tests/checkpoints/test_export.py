@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, config_json, export, names
+from lewm_core.config import MODELS, LeWMConfig
 from lewm_core.experiments import base, sweep
 from lewm_core.experiments.run import execute, result
-from lewm_core.model import MODELS, LeWM, LeWMConfig, normalise
+from lewm_core.model import LeWM, normalise
 from lewm_core.runner import cli, plan
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.provenance import caption

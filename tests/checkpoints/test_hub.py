@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from lewm_core.checkpoints import config_json, hub, names
-from lewm_core.model import MODELS, LeWM
+from lewm_core.config import MODELS
+from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from lewm_core.conditions import condition
-from lewm_core.config import Recipe
+from lewm_core.config import LeWMConfig, Recipe
 from lewm_core.dataset import Data
 from lewm_core.diagnostics.probe_fits import (
     MAX_FEATURES,
@@ -26,7 +26,7 @@ from lewm_core.diagnostics.probes import (
     token_features,
     with_first_frame,
 )
-from lewm_core.model import LeWM, LeWMConfig, normalise
+from lewm_core.model import LeWM, normalise
 from lewm_core.train import train
 from lewm_core.utils.errors import InputError
 

@@ -9,7 +9,7 @@ import torch
 
 from lewm_core import dataset
 from lewm_core.conditions import CONDITIONS, CONTROLS, condition, in_order
-from lewm_core.config import Recipe
+from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import windows
 from lewm_core.experiments import controls, sets, sweep
 from lewm_core.experiments.controls import plan
@@ -17,7 +17,7 @@ from lewm_core.experiments.gradients import probe
 from lewm_core.experiments.pool import Sizes, choose, training_set
 from lewm_core.experiments.run import Run, execute
 from lewm_core.experiments.sweep import curves
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import LeWM
 from lewm_core.train import evenly, split_of, train
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import Workspace

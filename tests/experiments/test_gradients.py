@@ -6,12 +6,12 @@ import torch
 
 from lewm_core import dataset
 from lewm_core.conditions import condition
-from lewm_core.config import Recipe
+from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.experiments.gradients import conflict, shared_parameters
 from lewm_core.heads import build_heads
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import LeWM
 from lewm_core.train import loss_terms
 from tests.helpers import write_squares
 

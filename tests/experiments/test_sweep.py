@@ -18,6 +18,7 @@ import torch
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONDITIONS, condition
+from lewm_core.config import MODELS
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import Frames
 from lewm_core.evaluate import evaluate
@@ -27,7 +28,7 @@ from lewm_core.experiments.base import Base
 from lewm_core.experiments.evaluate import evaluate_checkpoint
 from lewm_core.experiments.run import Run, execute, is_done, result
 from lewm_core.experiments.sweep import check_fresh, curves, load_model, plan, rows, sweep
-from lewm_core.model import MODELS, LeWM
+from lewm_core.model import LeWM
 from lewm_core.train import split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, random_base, write_squares
