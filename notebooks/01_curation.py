@@ -19,12 +19,12 @@
 # `pilot` is what the other notebooks use.
 #
 # **Where the paper is silent.** It names the criteria, but not how they combine, their weights, what is measured for
-# the displacement, or the unit of the depth range. Every such choice of ours is a field of `Criteria`, below. And the
-# paper and its author's post tell different things of the two sets, so each reading has a name: `pilot_by` is `score`
-# or `hand`, `full_by` is `score` or `random`. Which it was is recorded in the datasets and with every figure.
+# the displacement, or the unit of the depth range. Every such choice of ours is a field of `Criteria`, below. The paper
+# and its author's post also differ on how the two sets were chosen. So each reading has a name: `pilot_by` is `score`
+# or `hand`, `full_by` is `score` or `random`. The choice is recorded in the dataset and with every figure.
 
 # %% tags=["parameters"]
-profile = "quick"  # what figures say made them
+profile = "quick"  # its name stands under every figure
 data = "tabletop"  # tabletop (simulated) or bridge
 data_path = ""  # folder of the data set, for bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
@@ -64,13 +64,17 @@ from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import FULL_BY, PILOT_BY, Choice
 from lewm_core.signals.pipeline import SourceSpec, packet
 from lewm_core.stats import findings_curation, paper
-from lewm_core.study import Study, tell
+from lewm_core.study import Study, say, tell
 from lewm_core.utils.workspace import relative
 from lewm_core.viz import curation_figures, data_figures, tables
 from lewm_core.viz.curation_browser import CurationBrowser
 
 # %% [markdown]
 # ## The criteria, and what makes the signals
+#
+# First the thresholds and the weights of the parts. Lengths are in frames, motion is in pixels of a 224-pixel image,
+# coverage is a share of the frame, `max_variation` is the std of the mask's area over its mean, and `min_depth_range`
+# is far over near depth. Then the backend that makes each signal.
 
 # %%
 study = Study(output, figures, profile, data)
@@ -78,17 +82,17 @@ spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth
                   weights, paper_backends)
 rules = Criteria.of(criteria, min_length=min_length, max_length=max_length)
 choice = Choice(n_top, n_full, n_pilot, pilot_by, full_by, full_seed)
-display(pd.Series(asdict(rules), name="criterion").to_frame())
+display(pd.Series(asdict(rules), name="value").rename_axis("criterion").astype(str).to_frame().style)
 display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna("none").rename_axis("signal"))
 
 # %% [markdown]
 # ## The whole curation
 #
-# It happens in this one cell; what follows looks at each step of it.
+# This one cell does it all. The sections after it look at each step.
 #
 # 1. The metadata of every episode are read and filtered. No frame is decoded or rendered for this.
-# 2. Of the episodes that pass, the signals are extracted. They are kept in a cache, and so is what the score needs to
-#    know of each: a second call measures only what is new.
+# 2. The signals of the episodes that pass are extracted and measured. Both are kept in a cache, so a second call
+#    measures only what is new.
 # 3. The episodes are scored and ranked. The best are kept. Of these, `full_by` and `pilot_by` say which are the full
 #    set and the pilot. An edited selection is never overwritten unless `reselect` is set.
 #
@@ -114,9 +118,9 @@ display(found.selection.head(8).round(3))
 # %% [markdown]
 # ## Choose yourself
 #
-# Where a kernel runs: move a weight or a limit and the table ranks anew. Click an episode to see it with its signals.
-# *keep* and *pilot* are your ticks. *save* writes the selection file, which then counts as edited. In an exported page,
-# the best episodes stand here as a table.
+# With a running kernel: move a weight or a limit, and the episodes are ranked anew. Click an episode to see it with its
+# signals. Tick *keep* and *pilot* to choose. *save* writes the selection file, which then counts as edited. An exported
+# page shows the best episodes as a table instead.
 
 # %%
 CurationBrowser(found.measurements, lambda id: packet(spec, id, study.workspace.signals), path, rules, choice)
@@ -124,12 +128,12 @@ CurationBrowser(found.measurements, lambda id: packet(spec, id, study.workspace.
 # %% [markdown]
 # ## Tasks and cameras
 #
-# The instructions, the most frequent first. Then the middle frame from every camera of some episodes, first one of each
-# instruction, then the next. The study itself sees one camera.
+# The instructions, the most frequent first. Then some episodes, each as its middle frame from every camera: first one
+# episode of each instruction, then a second of each. The study itself uses one camera.
 
 # %%
 tasks = instructions(found.candidates)
-tell(f"{len(tasks)} instructions; the most frequent:")
+say(f"{len(tasks)} different instructions. The most frequent:")
 display(tasks.head(30))
 
 # %%
@@ -152,8 +156,8 @@ study.show(data_figures.score_distributions(scored[["score", *found.parts, "sele
 # %% [markdown]
 # ## What was taken and what was not
 #
-# The middle frame of the best episodes and of the worst that were scored, with the score and its lowest part; and of
-# some that the metadata rejected, with the reason. Blue: selected.
+# The middle frame of each episode: the best, with the score and its lowest part; the worst that were scored, likewise;
+# and some that the metadata rejected, with the reason. A blue frame: selected.
 
 # %%
 figure, table = curation_figures.taken_and_not(found, spec, study.workspace.signals)
@@ -172,8 +176,9 @@ study.show(figure, "signals_sheet", table, about)
 # %% [markdown]
 # ## Which parts decide?
 #
-# The difference between the mean scores of the episodes that were selected and those that were not is a sum over the
-# parts: weight × difference of the part's mean, over the sum of the weights.
+# The mean score of the selected episodes minus that of the others is a sum over the parts. Each contributes its weight
+# × the difference of its mean, divided by the sum of the weights. *Full marks*: the share of the scored episodes whose
+# part is 1.
 
 # %%
 shares = gap(scored, found.parts, rules.weights)
@@ -187,10 +192,12 @@ tell(*findings_curation.decided(shares, scored))
 #   the object, in pixels of a 224-pixel image. The paper's *total displacement* could also be a sum over points.
 # - **Depth dynamic range** is far over near depth. A ratio has no unit, and a threshold of 2.0 makes sense for it. The
 #   paper's depth is relative (inverse, up to scale and shift), for which no ratio is defined.
-# - **Thresholds become slopes**: an episode that misses one loses part of that criterion's share and no more.
-# - **Cloth**: the author's tool penalises folding. Here folding is rejected and limp objects halve the verb's part.
-# - **The pilot** is the best by score unless `pilot_by=hand`. The author's was chosen by eye for clean manipulation. In
-#   both cases the pilot differs from the full set in quality as well as in size: scale is *not* the only thing that
-#   varies between the two, as section 4.3 has it. The table of the sets above says by how much they differ here.
-# - **The full set** is the best `n_full` by score unless `full_by=random`. The paper says 100 of the top 300 and not
-#   which; the author's post says drawn at random. Drawn so, it need not hold the pilot.
+# - **Thresholds are not cuts**: an episode that misses one loses some or all of that part, and nothing of the others.
+# - **Cloth**: the author's tool penalises folding. Here tasks about folding are rejected. Tasks about cloth get half of
+#   the part for the verb.
+# - **The pilot** is the best by score unless `pilot_by=hand`. The author's was chosen by eye for clean manipulation.
+#   Either way the pilot is selected more strictly than the full set. So the two may differ in quality as well as in
+#   size, and scale need *not* be the only thing that varies, as section 4.3 says it is. The table of the sets above
+#   shows by how much they differ here.
+# - **The full set** is the best `n_full` by score unless `full_by=random`. The paper says 100 of the top 300, but not
+#   which. The author's post says that they were drawn at random. Such a set need not contain the pilot.

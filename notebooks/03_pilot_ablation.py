@@ -23,7 +23,7 @@
 # those. Each model is judged on both: windows left out of its training episodes, and episodes it never saw.
 
 # %% tags=["parameters"]
-profile = "quick"  # what figures say made them
+profile = "quick"  # its name stands under every figure
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures

@@ -24,7 +24,7 @@
 # which the current frame alone does not determine, whatever token one reads.
 
 # %% tags=["parameters"]
-profile = "quick"  # what figures say made them
+profile = "quick"  # its name stands under every figure
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures

@@ -26,7 +26,7 @@
 # own latent space, so between models we compare ratios to persistence in the same space, not distances.
 
 # %% tags=["parameters"]
-profile = "quick"  # what figures say made them
+profile = "quick"  # its name stands under every figure
 data = "tabletop"  # tabletop (simulated) or bridge
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures

@@ -21,7 +21,7 @@
 # decided by chance.
 
 # %% tags=["parameters"]
-profile = "quick"  # what figures say made them; it also decides how large the controls are
+profile = "quick"  # its name stands under every figure, and decides how large the controls are
 data = "tabletop"  # tabletop (simulated), bridge or lerobot
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures

@@ -19,7 +19,7 @@
 # A verdict is about these runs, with their data, model and training length. It says nothing of the paper's own runs.
 
 # %% tags=["parameters"]
-profile = "quick"  # what figures say made them
+profile = "quick"  # its name stands under every figure
 data = "tabletop"  # tabletop (simulated), bridge or lerobot
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures

@@ -8,7 +8,7 @@ import pandas as pd
 def metadata(candidates: pd.DataFrame) -> list[str]:
     """How many candidates pass the filter on metadata, and why the others do not. Columns accepted, reason."""
     rejected = candidates[~candidates.accepted].reason.value_counts()
-    lines = [f"{len(candidates)} candidates, {candidates.accepted.sum()} pass."]
+    lines = [f"{candidates.accepted.sum()} of {len(candidates)} candidates pass the filter on text and length."]
     if len(rejected):
         lines.append("Rejected: " + ", ".join(f"{reason} ({count})" for reason, count in rejected.items()) + ".")
     return lines
@@ -19,7 +19,7 @@ def measured(n: int, new: int, absent: Sequence[str], bad: pd.DataFrame, report:
 
     new: how many of the `n` were measured in this run. bad: rows with column reason. report: the file that lists them.
     """
-    lines = [f"{n} episodes measured, {new} of them in this run."]
+    lines = [f"{n} episodes have been measured: {new} in this run, {n - new} in earlier ones."]
     if absent:
         lines.append(f"Not part of the score, for lack of a signal: {', '.join(absent)}.")
     if len(bad):
@@ -34,11 +34,11 @@ def selection(chosen: Mapping[str, object], readings: Mapping[str, Mapping[str, 
 
     chosen: as from `selection.chosen_by`. readings: set -> its readings by name, in words. path: the selection file.
     """
-    state = "kept as somebody edited it" if edited else "written"
-    lines = [f"`{path}`: **{state}**."]
+    state = "was edited by hand, and is kept as it is" if edited else "was written"
+    lines = [f"The selection **{state}**: `{path}`."]
     for name, words in readings.items():
         by = str(chosen[f"{name}_by"])
-        lines.append(f"The {name} set: {words.get(by, 'edited by hand')} (`{by}`).")
+        lines.append(f"The {name} set is {words.get(by, 'edited by hand')} (`{name}_by={by}`).")
     return lines
 
 
@@ -54,5 +54,5 @@ def decided(gap: pd.DataFrame, scored: pd.DataFrame) -> list[str]:
                  f"gap, the parts account for {shares}."]
     same = gap.index[gap["full marks"] == 1]
     if len(same):
-        lines.append(f"The same full marks for all, so without effect: {', '.join(same)}.")
+        lines.append(f"All scored episodes have full marks in {', '.join(same)}, so this had no effect.")
     return lines
