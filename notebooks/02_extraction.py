@@ -14,12 +14,12 @@
 # foreground-biased one about 47.
 #
 # **What we do.** Each signal has a *backend*, chosen by name. On the simulated tabletop that is the simulator's own
-# truth. On real frames these are the paper's, where their weights are (`--weights DIR`), else `classical`: OpenCV
-# tracks and a mask of what is moved, without weights and without depth. Notebook 01 says which and why. A signal that
-# nobody can make is left out of the file, with the reason. The conditions that need it are then skipped in the
-# notebooks that follow.
+# truth. On real frames it is the paper's backend if its weights are there (`--weights DIR`), otherwise `classical`:
+# OpenCV tracks and a mask of what is moved. It needs no weights and makes no depth. Notebook 01 says which was chosen
+# and why. A signal that no backend can make is left out of the file, with the reason. The conditions that need it are
+# then skipped in the notebooks that follow.
 #
-# How good the backends are, we measure where the truth is known: on simulated episodes.
+# We also measure how good the backends are, on simulated episodes, where the truth is known.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
@@ -54,8 +54,8 @@ tell(f"Source: {study.source.open().name}, {study.source.image_size} px.",
 # ## The dataset
 #
 # One file holds every episode of the study, one after the other. The pilot, the full set and the pool of the controls
-# are selections of it by name. The pool exists only with `--study controls`: a test set drawn from all scored episodes,
-# then of the others the best by score, and as many at random.
+# are selections of it by name. The pool exists only with `--study controls`. It has three parts: a *test* set drawn
+# from all scored episodes and, from the others, the *best* by score and as many drawn at *random*.
 
 # %%
 study.write_dataset(controls, jobs)
@@ -67,12 +67,12 @@ display(study.set_sizes().round(3))
 
 # %%
 display(audit.contract({"pilot": pilot, "full": full}))
-tell(f"{full.nan_actions} action values of the file are NaN and become 0 when read.")
+tell(f"{full.nan_actions} action values of the full set are NaN in the file. They become 0 when read.")
 
 # %% [markdown]
 # ## One episode, all its signals
 #
-# The paper's packet view: time runs to the right.
+# All signals of a few frames, as in the paper's packet view. Time runs to the right.
 
 # %%
 shown = packets(pilot, study.episodes("pilot")[:widget_episodes])
@@ -83,8 +83,8 @@ study.show(images.packet_view(episode, signals), "packet_view", tables.packet(si
 # %% [markdown]
 # ## Audit
 #
-# Over the full set: what made each signal; in what share of the frames (of the pixels for depth, of the points for
-# tracks) it is valid; and the range of a number that should look familiar.
+# Over the full set: what made each signal; in what share of the frames it is valid (for depth of the pixels, for tracks
+# of the points); and the range of one number of it that is easy to check.
 
 # %%
 display(audit.signals(full).style.format({"valid": "{:.1%}"}, precision=3, na_rep="–"))
@@ -102,8 +102,10 @@ display(audit.signals(full).style.format({"valid": "{:.1%}"}, precision=3, na_re
 # - points that begin on the *object*
 # - *staying* points are visible in every frame
 #
-# Tracks are measured by the TAP-Vid metrics (AJ: average Jaccard), in px at 224. Depth is measured after one scale and
-# one shift for the clip. `signals.quality.compare` defines each number.
+# Tracks are measured by the TAP-Vid metrics, in px at 224: *AJ* is the average Jaccard, *within 1–16 px* the mean share
+# of visible points within 1, 2, 4, 8 and 16 px, *occlusion* the share whose visibility is right, *found* the share of
+# visible points that are called visible. Depth is measured after one scale and one shift for the clip. *Stability* is
+# the overlap of each mask with the next, centred. `signals.quality.compare` defines each number.
 
 # %%
 tried = trial.run(n_quality, quality_size, study.source.seed, study.source.settings, study.workspace.signals)
@@ -143,8 +145,8 @@ display(area.style.format({"mean share of the frame": "{:.1%}", "frames with not
 # %% [markdown]
 # ## Look for yourself
 #
-# Where a kernel runs, these are live: pick an episode and a frame, set the trail's length, show only what lies on the
-# object. In an exported page, a slider over pictures stands in.
+# With a running kernel, these are live: pick an episode and a frame, set the trail's length, show only what lies on the
+# object. An exported page has a slider over pictures instead.
 
 # %%
 widgets.inspect_tracks(shown)
@@ -157,10 +159,11 @@ widgets.inspect_masks(shown)
 #
 # - **Depth.** The paper's is relative (up to scale and shift per clip, and drifting on the static background). The
 #   simulator's is metric and exact, so our depth conditions see a *cleaner* signal than the author's. Where a network's
-#   depth is used here, its inverse depth is turned over (0 is the clip's nearest pixel, 1 the furthest). It has no
+#   depth is used here, its inverse depth is reversed (0 is the clip's nearest pixel, 1 the furthest). It has no
 #   ratio of far to near and gives no centroid or shape.
-# - **Tracks and masks** are exact on the tabletop, too: if a signal brings no benefit there, bad extraction is not why.
+# - **Tracks and masks** are exact on the tabletop, too. So bad extraction cannot be the reason if a signal brings no
+#   benefit there.
 # - **The shape descriptor's** ten components are named but not defined. Ours are in
 #   `signals.geometry.shape_descriptor`.
-# - **A column `contact`** is in the author's file. The paper never uses it; ours has none.
+# - **The column `contact`** of the author's file is never used in the paper. Our file has none.
 # - **Intrinsics** of Bridge's cameras are unknown, so centroid and shape could not be computed there even with depth.

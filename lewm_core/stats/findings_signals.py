@@ -14,15 +14,15 @@ def backend_quality(numbers: pd.DataFrame, summary: pd.DataFrame, backend: str) 
     lines = []
     if pd.notna(row["staying: median error (px)"]):
         lines += [
-            f"Points that stay visible are off by {row['staying: median error (px)']:.2f} px (median), those among "
-            f"them that move by {row['moving, staying: median error (px)']:.2f} px.",
-            f"Points on the object are off by {row['object: median error (px)']:.2f} px wherever they are truly "
-            f"visible, and {row['object: found']:.0%} of them are called visible."]
+            f"The median error of points that stay visible is {row['staying: median error (px)']:.2f} px. Of those "
+            f"among them that also move, it is {row['moving, staying: median error (px)']:.2f} px.",
+            f"Where points on the object are truly visible, their median error is "
+            f"{row['object: median error (px)']:.2f} px, and {row['object: found']:.0%} of them are called visible."]
     iou = numbers[(numbers.made_by == backend) & (numbers.metric == "iou")].value.dropna()
     if len(iou):
         lines.append(f"The mask's overlap with the true one (IoU) is {iou.mean():.2f} on average, from "
                      f"{iou.min():.2f} to {iou.max():.2f} by episode.")
-    return [f"`{backend}`, means over {numbers.episode.nunique()} simulated episodes.", *lines]
+    return [f"All numbers are of `{backend}`: means over simulated episodes (n = {numbers.episode.nunique()}).", *lines]
 
 
 def tracks_on_object(counts: pd.DataFrame, coverage: float, points: int, inside: float) -> list[str]:
@@ -37,8 +37,8 @@ def tracks_on_object(counts: pd.DataFrame, coverage: float, points: int, inside:
     reported = paper.ON_OBJECT_TRACKS
     return [
         f"Uniform queries put {mean['uniform']:.1f} visible tracks on the object, mean over frames (the paper: about "
-        f"{reported['uniform']}). That is the size of the objects: the mask covers {coverage:.1%} of the frame, "
+        f"{reported['uniform']}). The mask covers {coverage:.1%} of the frame, which is the area of "
         f"{points * coverage:.0f} of {points} points. The paper's masks cover 2 to 5 %.",
         f"Foreground-biased queries put {mean['foreground']:.1f} there (the paper: about {reported['foreground']}). "
-        f"Of the {inside:.0f} that begin on the object, {mean['foreground'] / inside:.0%} stay visible on it; the "
-        f"paper's count means about {reported['foreground'] / inside:.0%}."]
+        f"That is {mean['foreground'] / inside:.0%} of the {inside:.0f} queries that begin on the object; the paper's "
+        f"count is about {reported['foreground'] / inside:.0%} of them."]
