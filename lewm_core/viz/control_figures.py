@@ -1,7 +1,7 @@
 """Figures of the controls: is the sign flip real, and what is it made of?
 
-Functions from tables to Matplotlib figures. What the paper reports is a star. `split=None` takes the episode split
-where episodes were held out, else the window split.
+Functions from tables to Matplotlib figures. What the paper reports is a star. They show next-latent MSE, on the episode
+split where episodes were held out, else on the window split.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from lewm_core.conditions import ALL, FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, condition, in_order
+from lewm_core.conditions import FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, condition, in_order
 from lewm_core.stats import paper
 from lewm_core.stats.scaling import Crossing
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import colour, rows_where
 
-REGIONS = {"": "in the mask", RANDOM: RANDOM, FULL_FRAME: FULL_FRAME}  # families of regions, by what a control varies
-REGION_COLOURS = {"in the mask": "#00785D", RANDOM: "#D55E00", FULL_FRAME: "#CC79A7"}
+REGION_COLOURS = {"in the mask": "#00785D", RANDOM: "#D55E00", FULL_FRAME: "#CC79A7"}  # of families of regions
 ROUTES = {  # how a signal reaches the model, by what a control varies
     "": "CLS\nhead", PATCH_HEAD: "patch\nhead", PATCH_PREDICTOR: "patch\npredictor",
 }
@@ -27,18 +26,17 @@ NO_RUNS = "no condition but the baseline"
 
 
 @style.styled
-def effect_against_size(crossings: Mapping[str, Crossing], changes: pd.DataFrame, sizes: Mapping[str, float],
-                        metric: str = "mse", split: str | None = None) -> Figure:
+def effect_against_size(crossings: Mapping[str, Crossing], changes: pd.DataFrame,
+                        sizes: Mapping[str, float]) -> Figure:
     """The effect at each size with its interval, and where its interpolated mean crosses zero; a panel per condition.
 
-    Args:
-        crossings: condition -> as from scaling.crossing, of `metric` and `split`.
-        changes: as from paired.paired_change; its seeds are drawn. sizes: scale -> episodes.
+    crossings: condition -> as from scaling.crossing. changes: as from paired.paired_change; its seeds are drawn. sizes:
+    scale -> episodes.
     """
     if not crossings:
         return style.empty_figure(NO_RUNS)
-    split = split or style.first_split(changes)
-    seeds = rows_where(changes[changes.scale.isin(list(sizes))], metric=metric, split=split)
+    split = style.first_split(changes)
+    seeds = rows_where(changes[changes.scale.isin(list(sizes))], split=split)
     names = in_order(crossings)
     fig, axes = style.new_figure(3.7 * len(names) + 0.8, 4.6, 1, len(names), sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
@@ -59,7 +57,7 @@ def effect_against_size(crossings: Mapping[str, Crossing], changes: pd.DataFrame
         draw.sizes_axis(ax, crossing.sizes)
         ax.set_title(f"{style.name_and_title(name)}\n{_crosses(crossing)}", fontsize=10)
         ax.set_xlabel("episodes (log scale)")
-    axes[0, 0].set_ylabel(f"change in {style.metric_label(metric)} against A (%)")
+    axes[0, 0].set_ylabel("change in next-latent MSE against A (%)")
     numbers = [n for crossing in crossings.values() for n in crossing.n]
     entries = [draw.mean_key(numbers, split), draw.seed_key(),
                (Patch(color="0.3", alpha=0.14), "95 % band between sizes"),
@@ -95,16 +93,14 @@ def _crosses(crossing: Crossing) -> str:
 
 
 @style.styled
-def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[str], metric: str = "mse",
-                   split: str | None = None) -> Figure:
+def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """The change against A in every arm, a panel per condition: mean, 95 % interval, and a small point per seed.
 
     changes, summary: as from paired.paired_change and paired.summarise. arms: their scales to be drawn, from above.
     """
-    style.need(changes, "effects by arm", ["condition", "scale", "seed", "split", "metric", "change"])
-    split = split or style.first_split(changes)
-    seeds = rows_where(changes[changes.scale.isin(list(arms))], metric=metric, split=split)
-    means = rows_where(summary[summary.scale.isin(list(arms))], metric=metric, split=split)
+    split = style.first_split(changes)
+    seeds = rows_where(changes[changes.scale.isin(list(arms))], split=split)
+    means = rows_where(summary[summary.scale.isin(list(arms))], split=split)
     if means.empty:
         return style.empty_figure(NO_RUNS)
     names = in_order(means.condition)
@@ -122,18 +118,17 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
         ax.set_title(style.name_and_title(name), fontsize=10)
         ax.set_xlabel("change against A (%)")
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-    draw.legend(fig, [draw.mean_key(means.n, split, of=style.metric_label(metric)), draw.seed_key()], 2)
+    draw.legend(fig, [draw.mean_key(means.n, split, of="next-latent MSE"), draw.seed_key()], 2)
     return fig
 
 
 @style.styled
-def area_families(table: pd.DataFrame, metric: str = "mse") -> Figure:
+def area_families(table: pd.DataFrame) -> Figure:
     """Effect against supervised area for families of regions: in the mask, as large at random, and so on.
 
     table: columns condition, area (share of the frame, above 0), mean, low, high (per cent, as from paired.summarise).
     A condition that does not supervise a region (B) stands alone.
     """
-    style.need(table, "areas", ["condition", "area", "mean", "low", "high"])
     if table.empty:
         return style.empty_figure("no condition that supervises depth")
     series = table.condition.map(_region)
@@ -157,28 +152,24 @@ def area_families(table: pd.DataFrame, metric: str = "mse") -> Figure:
                 ax.annotate(row.condition, (x, np.nanmax([row.mean, row.high])), xytext=(0, 4), ha="center",
                             textcoords="offset points", fontsize=8, color=shade, fontweight="bold")
     draw.share_axis(ax)
-    ax.set_ylabel(f"change in {style.metric_label(metric)} against A (%)")
+    ax.set_ylabel("change in next-latent MSE against A (%)")
     draw.legend(fig, [*draw.labelled(ax), draw.paper_key(2)], 3)
     return fig
 
 
 def _region(name: str) -> str:
     """The family of regions that a condition supervises; its own name if it supervises none of them."""
-    known = ALL.get(name)
-    if known is None or known.family != "mask":
-        return name
-    return REGIONS.get(known.variant, name)
+    row = condition(name)
+    return row.variant or "in the mask" if row.family == "mask" else name
 
 
 @style.styled
-def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame, split: str | None = None) -> Figure:
+def patch_effects(changes: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """Does a signal help more by another route? CLS head, patch head, patch-aware predictor; pilot beside full scale.
 
     changes, summary: as from paired.paired_change and paired.summarise, each condition against its own baseline.
     """
-    style.need(changes, "changes", ["condition", "scale", "split", "change"])
-    style.need(summary, "summary", ["condition", "scale", "split", "mean", "low", "high", "n"])
-    split = split or style.first_split(summary)
+    split = style.first_split(summary)
     means = rows_where(summary, split=split)
     seeds = rows_where(changes, split=split)
     columns = _by_family(means.condition)

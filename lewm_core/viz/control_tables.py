@@ -41,8 +41,7 @@ def families_by_area(arms: Arms, areas: Mapping[str, float]) -> pd.DataFrame:
     """
     rows = judged(arms.summary)
     varied = rows.condition.map(lambda name: condition(name).control_of or name)
-    family = rows.condition.map(lambda name: condition(name).variant or "in the mask")
-    table = rows.assign(area=varied.map(areas), family=family.where(varied != "B", ""))
+    table = rows.assign(area=varied.map(areas))
     weighted = rows.condition.map(lambda name: any(term.inside_weight != 1 for term in condition(name).terms))
     return table[~weighted & table.area.notna()]
 

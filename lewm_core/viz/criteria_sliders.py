@@ -23,7 +23,7 @@ STYLE = {"description_width": "84px"}
 LAYOUT = {"width": "310px"}
 
 
-def sliders(criteria: Criteria, without: Collection[str] = ()) -> dict[str, widgets.Widget]:
+def sliders(criteria: Criteria, without: Collection[str]) -> dict[str, widgets.Widget]:
     """A slider by name, set to `criteria`; those of the weights of the parts in `without` are disabled."""
     found = {}
     for name, (fields, low, high, step) in SLIDERS.items():

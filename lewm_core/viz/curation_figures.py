@@ -75,7 +75,7 @@ def _why(row: pd.Series, parts: list[str]) -> str:
 
 
 def signals_sheet(curated: Curated, spec: SourceSpec, cache: Path, shown: pd.DataFrame,
-                  jobs: int = 0) -> tuple[Figure, pd.DataFrame]:
+                  jobs: int) -> tuple[Figure, pd.DataFrame]:
     """The last frame of episodes with the object mask and the path of each point that moved.
 
     cache: where signals and opened episodes are kept. shown: candidates; those that were measured are drawn.

@@ -26,48 +26,39 @@ DASHES = ("-", (0, (4, 1.5)))  # so that two lines that lie on each other are bo
 def gradient_cosines(table: pd.DataFrame) -> Figure:
     """Do a head's gradient and the prediction's conflict along training? Cosine above, ratio of norms below.
 
-    table: columns scale, head, step, cosine, and ratio (head's norm over the prediction's), condition, seed where there
-    are several; the line is the mean over seeds, the thin ones are the seeds. A column per scale.
+    table: columns condition, scale, seed, head, step, cosine, and ratio (the head's norm over the prediction's). A
+    column per scale.
     """
-    style.need(table, "gradients", ["scale", "head", "step", "cosine"])
     if table.empty:
         return style.empty_figure("no condition with a head")
-    table = table.assign(condition=table.get("condition", ""), seed=table.get("seed", 0))
     scales = style.scales_of(table)
-    quantities = [q for q in GRADIENTS if q in table]
-    fig, axes = style.new_figure(4.3 * len(scales) + 0.8, 1.4 + 2.3 * len(quantities), len(quantities), len(scales),
-                                 sharex="col", sharey="row")
+    fig, axes = style.new_figure(4.3 * len(scales) + 0.8, 6.0, 2, len(scales), sharex="col", sharey="row")
     lines = list(table[["condition", "head"]].drop_duplicates().itertuples(index=False))
-    heads = list(dict.fromkeys(table["head"]))
     for j, scale in enumerate(scales):
         for name, head in lines:
             rows = rows_where(table, scale=scale, condition=name, head=head)
             first = next(other for condition, other in lines if condition == name)
-            shade = colour(name) if style.title(name) else sns.color_palette("colorblind")[heads.index(head) % 10]
-            label = f"{name}, {head} head" if name else f"{head} head"
-            for ax, quantity in zip(axes[:, j], quantities, strict=True):
+            for ax, quantity in zip(axes[:, j], GRADIENTS, strict=True):
                 wide = rows.pivot_table(index="step", columns="seed", values=quantity)
-                draw.seeds_and_mean(ax, wide, shade, label, f"{name}/{head}/{scale}/{quantity}",
-                                     linestyle="-" if head == first else "--")
+                draw.seeds_and_mean(ax, wide, colour(name), f"{name}, {head} head",
+                                    f"{name}/{head}/{scale}/{quantity}", linestyle="-" if head == first else "--")
         draw.zero_line(axes[0, j])
         axes[0, j].set_title(scale)
         axes[-1, j].set_xlabel("optimizer step")
-    for ax, quantity in zip(axes[:, 0], quantities, strict=True):
-        ax.set_ylabel(GRADIENTS[quantity])
-        if quantity == "ratio":
-            draw.log_axis(ax)
+    for ax, label in zip(axes[:, 0], GRADIENTS.values(), strict=True):
+        ax.set_ylabel(label)
+    draw.log_axis(axes[1, 0])
     draw.legend(fig, draw.labelled(*axes[0]), 4)
     return fig
 
 
 @style.styled
-def weight_curve(table: pd.DataFrame, metric: str = "mse", used: float | None = None) -> Figure:
+def weight_curve(table: pd.DataFrame, used: float) -> Figure:
     """Effect against the weight of the auxiliary loss, a panel per scale, a line per condition.
 
     table: columns condition, scale, weight (above 0), mean, low, high (per cent, as from paired.summarise). used: the
     weight of all other runs (the paper's), drawn as a vertical line.
     """
-    style.need(table, "weights", ["condition", "scale", "weight", "mean", "low", "high"])
     if table.empty:
         return style.empty_figure("no condition but the baseline")
     scales = style.scales_of(table)
@@ -75,8 +66,7 @@ def weight_curve(table: pd.DataFrame, metric: str = "mse", used: float | None = 
     fig, axes = style.new_figure(4.4 * len(scales) + 0.8, 4.4, 1, len(scales), sharey=True)
     for ax, scale in zip(axes[0], scales, strict=True):
         draw.zero_line(ax)
-        if used is not None:
-            ax.axvline(used, color="0.6", linewidth=1, linestyle="--", label=f"weight of the other runs ({used:g})")
+        ax.axvline(used, color="0.6", linewidth=1, linestyle="--", label=f"weight of the other runs ({used:g})")
         for i, name in enumerate(names):
             rows = rows_where(table, condition=name, scale=scale).sort_values("weight")
             shift = 1.05 ** (i - (len(names) - 1) / 2)
@@ -87,7 +77,7 @@ def weight_curve(table: pd.DataFrame, metric: str = "mse", used: float | None = 
         draw.sizes_axis(ax, sorted(set(table.weight)))
         ax.set_xlabel("weight of the auxiliary loss (log scale)")
         ax.set_title(scale)
-    axes[0, 0].set_ylabel(f"change in {style.metric_label(metric)} against A (%)")
+    axes[0, 0].set_ylabel("change in next-latent MSE against A (%)")
     draw.legend(fig, draw.labelled(*axes[0]), 6)
     return fig
 
@@ -101,7 +91,6 @@ def curves_by_panel(table: pd.DataFrame, xlabel: str, log: bool = False, marks: 
     geometric mean; values that are not above 0 are left out. marks: name -> x of a vertical line. order: of the
     series.
     """
-    style.need(table, "curves", ["panel", "unit", "series", "repeat", "x", "value"])
     table = table[np.isfinite(table.value.astype(float)) & ((table.value > 0) | (not log))]
     if table.empty:
         return style.empty_figure("nothing was measured")

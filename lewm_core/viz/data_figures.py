@@ -18,14 +18,12 @@ LAYOUTS = {"uniform": "uniform 20×20 grid", "foreground": "foreground-biased"} 
 
 
 @style.styled
-def score_distributions(scores: pd.DataFrame, accepted: str = "accepted") -> Figure:
+def score_distributions(scores: pd.DataFrame, accepted: str) -> Figure:
     """How each part of the curation score is distributed over accepted and rejected episodes.
 
-    scores: one row per episode with columns part_* (0..1), optionally `score`, and the boolean column `accepted`.
+    scores: one row per episode with columns part_* (0..1), score, and the boolean column that `accepted` names.
     """
-    parts = [c for c in scores.columns if c.startswith("part_")]
-    style.need(scores, "scores", [accepted, *(parts or ["part_*"])])
-    shown = [*parts, *(["score"] if "score" in scores else [])]
+    shown = [*(c for c in scores.columns if c.startswith("part_")), "score"]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     fig, axes = style.new_figure(2.9 * columns, 2.3 * rows + 0.6, rows, columns)
@@ -50,7 +48,6 @@ def track_quality(points: pd.DataFrame) -> Figure:
     points: one row per point and frame with columns backend, error (px at image size), visible_true (the truth) and
         visible (what the backend says). Errors count where both say visible.
     """
-    style.need(points, "points", ["backend", "error", "visible_true", "visible"])
     fig, axes = style.new_figure(9.5, 3.9, 1, 2, width_ratios=(3, 2))
     distances, visibility = axes[0]
     backends = list(dict.fromkeys(points.backend))
@@ -102,7 +99,6 @@ def on_object_counts(counts: pd.DataFrame) -> Figure:
     counts: one row per frame with columns layout ("uniform" or "foreground"), episode and count (of 400); without any
         count, column `note` says why.
     """
-    style.need(counts, "counts", ["layout", "count"])
     if counts["count"].isna().all():
         return style.empty_figure(counts.note.iloc[0])
     fig, axes = style.new_figure(7, 4)

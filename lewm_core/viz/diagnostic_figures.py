@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -37,18 +36,16 @@ SERIES = {  # of tokens and floors in the capacity curve: colour, line
 def probe_bars(table: pd.DataFrame) -> Figure:
     """What a probe recovers from the CLS token and from the patch tokens: R² on held-out episodes.
 
-    table: columns target (depth, tracks, …), tokens ("CLS" or "patch"), r2, and seed, if there are several; with a
-        column probe ("linear", "mlp") a panel each.
+    table: columns target (depth, tracks, …), tokens ("CLS" or "patch"), probe (a panel each), r2, and a row per seed.
     """
-    style.need(table, "probes", ["target", "tokens", "r2"])
     if table.empty:
         return style.empty_figure("nothing could be probed")
-    probes = list(dict.fromkeys(table.probe)) if "probe" in table else [""]
+    probes = list(dict.fromkeys(table.probe))
     targets = list(dict.fromkeys(table.target))
     fig, axes = style.new_figure(1.2 + max(3.5, 1.25 * len(targets)) * len(probes), 4, 1, len(probes), sharey=True)
     lowest = max(LOWEST_R2, min(0.0, float(table.r2.min())))
     for ax, probe in zip(axes[0], probes, strict=True):
-        rows = table[table.probe == probe] if probe else table
+        rows = table[table.probe == probe]
         draw.zero_line(ax)
         for k, tokens in enumerate(dict.fromkeys(table.tokens)):
             shift = (k - (table.tokens.nunique() - 1) / 2) * 0.38
@@ -58,7 +55,7 @@ def probe_bars(table: pd.DataFrame) -> Figure:
                     bar = _probe_bar(ax, i + shift, values, lowest, PAIR[k % 2], f"{target}/{tokens}/{probe}")
                     bar.set_label(TOKENS.get(tokens, f"{tokens} tokens"))
         draw.names_axis(ax, targets)
-        ax.set_title(f"{probe} probe" if probe else "Probe")
+        ax.set_title(f"{probe} probe")
         ax.set_ylim(lowest * 1.08, 1.1)
     axes[0, 0].set_ylabel("R² on held-out episodes (1 is perfect)")
     draw.legend(fig, draw.labelled(axes[0, 0]), 2)
@@ -83,19 +80,17 @@ def capacity_curves(table: pd.DataFrame) -> Figure:
     table: as from capacity.capacity_curve (series, probe, points, error), with a column seed if there are several runs.
     The state is dotted (the ceiling of what can be recovered), predictions that look at nothing are dashed.
     """
-    style.need(table, "capacity", ["series", "probe", "points", "error"])
     if table.empty:
         return style.empty_figure("no tracks to regress")
     probes = [p for p in dict.fromkeys(table.probe) if p]
     fig, axes = style.new_figure(max(6.5, 3.8 * len(probes) + 0.8), 4.2, 1, max(1, len(probes)), sharey=True)
-    given = list(dict.fromkeys(table.series))
-    names = [*(s for s in SERIES if s in given), *(s for s in given if s not in SERIES)]
+    names = [s for s in SERIES if s in set(table.series)]
     for ax, probe in zip(axes[0], probes, strict=True):
-        for i, name in enumerate(names):
+        for name in names:
             rows = table[(table.series == name) & table.probe.isin([probe, ""])]
             if rows.empty:
                 continue
-            shade, line = SERIES.get(name) or (sns.color_palette("colorblind")[i % 10], "-")
+            shade, line = SERIES[name]
             mean = rows.groupby("points").error.mean()
             floor = name in FLOORS
             ax.plot(mean.index, mean, color=shade, linestyle=line, linewidth=1.6 if floor else 2,
@@ -112,13 +107,12 @@ def capacity_curves(table: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def rollout_distance(table: pd.DataFrame, ylabel: str = "L2 distance to the true embedding") -> Figure:
+def rollout_distance(table: pd.DataFrame) -> Figure:
     """Distance over rollout steps, a line per model, the persistence baseline dashed.
 
-    table: columns step (1 …), model (a condition, or "static" for persistence), distance, and episode or seed where
-        there are several; the line is their mean and the band holds the middle half.
+    table: a row per rollout with columns step (1 …), model (a condition, or "static" for persistence) and relative, the
+        distance over the corpus's spread; the line is their mean and the band holds the middle half.
     """
-    style.need(table, "rollout distances", ["step", "model", "distance"])
     if table.empty:
         return style.empty_figure("no rollout on held-out episodes")
     fig, axes = style.new_figure(8, 4.4)
@@ -127,7 +121,7 @@ def rollout_distance(table: pd.DataFrame, ylabel: str = "L2 distance to the true
         look = {"color": colour(name), "label": style.name_and_title(name)}
         if name == PERSISTENCE:
             look = {"color": GREY, "linestyle": "--", "label": "persistence: last context frame"}
-        rows = table[table.model == name].groupby("step").distance
+        rows = table[table.model == name].groupby("step").relative
         mean = rows.mean()
         marker = "o" if len(mean) < 16 else None
         ax.plot(mean.index, mean, linewidth=2, marker=marker, markersize=4, gid=f"{name}/mean", **look)
@@ -136,7 +130,7 @@ def rollout_distance(table: pd.DataFrame, ylabel: str = "L2 distance to the true
                             linewidth=0)
     ax.set_ylim(bottom=0)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set(xlabel="rollout step", ylabel=ylabel)
+    ax.set(xlabel="rollout step", ylabel="distance to the true latent ÷ corpus spread")
     n = int(table.groupby(["model", "step"]).size().max())
     band = ", band: middle half" if n > 3 else ""
     ax.set_title(f"Mean of {n} rollouts{band}" if n > 1 else "One rollout")
@@ -150,7 +144,6 @@ def planning(summary: pd.DataFrame) -> Figure:
 
     summary: as from planning.summarise; methods are those of NO_MODEL, conditions and "base".
     """
-    style.need(summary, "planning", ["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])
     if summary.empty:
         return style.empty_figure("no planning task")
     fig, axes = style.new_figure(11, 7, 2, 2)
@@ -202,17 +195,12 @@ def _goals_reached(ax: Axes, success: pd.DataFrame, looks: dict[str, tuple]) -> 
 
 
 @style.styled
-def learning_curves(table: pd.DataFrame, ylabel: str = "training loss",
-                    conditions: Sequence[str] | None = None) -> Figure:
+def learning_curves(table: pd.DataFrame, ylabel: str, conditions: Sequence[str]) -> Figure:
     """A quantity over optimizer steps: a thin line per seed, a thick one for their mean, a panel per scale.
 
-    table: columns condition, seed, step, value, and scale where there are two. conditions: those shown, if they are
-    there; None: all.
+    table: columns condition, scale, seed, step, value. conditions: those shown, if they are there.
     """
-    style.need(table, "learning curves", ["condition", "seed", "step", "value"])
-    table = table if "scale" in table else table.assign(scale="")
-    if conditions is not None:
-        table = table[table.condition.isin(list(conditions))]
+    table = table[table.condition.isin(list(conditions))]
     if table.empty:
         return style.empty_figure("no run of these conditions")
     scales = style.scales_of(table)

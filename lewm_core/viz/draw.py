@@ -14,19 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
+from lewm_core.stats.paired import n_label
 from lewm_core.viz.style import SPLIT, rows_where
 
 PAPER = {"marker": "*", "color": "black", "markersize": 11, "markerfacecolor": "white", "linestyle": "none"}
 THIN = {"color": "0.4", "linewidth": 1}  # the line that effects are read against
 Entry = tuple[Artist, str]  # of a legend
-
-
-def n_label(numbers: Iterable[int]) -> str:
-    """How many seeds there are: 'n = 5', 'n = 3 to 10', or 'no run'."""
-    counts = sorted({int(n) for n in numbers})
-    if not counts:
-        return "no run"
-    return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
 
 
 def zero_line(ax: Axes, at: float = 0, sideways: bool = False) -> None:
@@ -35,20 +28,19 @@ def zero_line(ax: Axes, at: float = 0, sideways: bool = False) -> None:
     line(at, **THIN)
 
 
-def effect(ax: Axes, at: float, row: pd.Series | tuple, shade: str, gid: str, *, hollow: bool = False,
+def effect(ax: Axes, at: float, row: tuple, shade: str, gid: str, *, hollow: bool = False,
            marker: str = "o", sideways: bool = False) -> None:
     """The mean of an effect with its 95 % interval; the mean alone where there is no interval (one seed).
 
     at: place on the other axis. row: has mean, low and high. hollow: lighter, for the second of two kinds.
     gid: names the marks in the figure, `gid`/mean and `gid`/interval.
     """
-    mean = row["mean"] if isinstance(row, pd.Series) else row.mean
     if np.isfinite(row.low):
         values = [row.low, row.high]
         places = [at, at]
         ax.plot(*_turned(places, values, sideways), color=shade, linewidth=1.4 if hollow else 2.4,
                 solid_capstyle="butt", zorder=2, gid=f"{gid}/interval")
-    ax.plot(*_turned([at], [mean], sideways), marker=marker, markersize=6 if hollow else 8, color=shade,
+    ax.plot(*_turned([at], [row.mean], sideways), marker=marker, markersize=6 if hollow else 8, color=shade,
             markerfacecolor="white" if hollow else shade, zorder=3, gid=f"{gid}/mean")
 
 

@@ -12,13 +12,15 @@ from PIL import Image, ImageDraw, ImageFont
 from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, to_supervision
 from lewm_core.sources.episode import Episode
-from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.viz import pixels
 from lewm_core.viz.style import colour, empty_figure, new_figure, styled
 
 SHOWN = ("depth", "tracks", "mask")  # signals of the packet view
-FRAME_SECONDS = 0.2  # 5 Hz
+TIMES = 8  # time steps of the packet view, and
+TRAIL = 8  # frames back that its trails reach
+STEP_SECONDS = 0.6  # of the animation: a third of real time
+STEP_SIZE = 160  # px of its images
 DARK = (24, 24, 24)
 ACCEPTED = "#0072B2"  # colours of frames around images
 REJECTED = "0.6"
@@ -27,14 +29,12 @@ NEUTRAL = "#999999"  # around what is of no condition
 
 
 @styled
-def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: int = 6,
+def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: int,
                   good: Sequence[bool] | None = None) -> Figure:
     """Images (H, W, 3) in a grid with a title over each.
 
     good: accepted or not, shown by the frame (blue, solid; grey, dashed) around each image.
     """
-    if len(titles) != len(images) or (good is not None and len(good) != len(images)):
-        raise InputError("contact_sheet", f"{len(images)} images, {len(titles)} titles", "a title for each image")
     if not len(images):
         return empty_figure("there is no picture to show")
     ncols = min(ncols, len(images))
@@ -68,14 +68,14 @@ class _Row:
 
 
 @styled
-def packet_view(episode: Episode, signals: Signals, n: int = 8, trail: int = 8) -> Figure:
-    """One episode's signals over `n` time steps: RGB, depth, tracks with trails, mask, masked depth.
+def packet_view(episode: Episode, signals: Signals) -> Figure:
+    """One episode's signals over TIMES time steps: RGB, depth, tracks with trails, mask, masked depth.
 
     A missing signal is an empty row that says why. Depth has one colour scale over the episode.
     """
     length = len(episode.frames)
-    times = np.unique(np.linspace(0, length - 1, min(n, length)).round().astype(int))
-    rows = _packet_rows(episode, signals, trail)
+    times = np.unique(np.linspace(0, length - 1, min(TIMES, length)).round().astype(int))
+    rows = _packet_rows(episode, signals)
     fig, axes = new_figure(1.35 * len(times) + 0.7, 1.4 * len(rows) + 0.6, len(rows), len(times))
     for axes_row, row in zip(axes, rows, strict=True):
         first = axes_row[0]
@@ -97,7 +97,7 @@ def packet_view(episode: Episode, signals: Signals, n: int = 8, trail: int = 8) 
     return fig
 
 
-def _packet_rows(episode: Episode, signals: Signals, trail: int) -> list[_Row]:
+def _packet_rows(episode: Episode, signals: Signals) -> list[_Row]:
     """The rows of the packet view, from above."""
     zoom = max(1, round(REFERENCE_SIZE / episode.frames.shape[1]))
     why = {name: _why(signals, name) for name in SHOWN}
@@ -120,7 +120,7 @@ def _packet_rows(episode: Episode, signals: Signals, trail: int) -> list[_Row]:
     return [
         _Row("RGB", lambda t: episode.frames[t]),
         _Row("depth", lambda t: pixels.draw_depth(signals.depth[t], near, far), why["depth"]),
-        _Row(label, lambda t: pixels.draw_tracks(episode.frames[t], tracks, visible, t, trail, zoom=zoom),
+        _Row(label, lambda t: pixels.draw_tracks(episode.frames[t], tracks, visible, t, TRAIL, zoom=zoom),
              why["tracks"]),
         _Row("mask", lambda t: pixels.draw_mask(episode.frames[t] // 2, signals.mask[t], 0.6), why["mask"]),
         _Row("masked\ndepth", masked_depth, " ".join(filter(None, (why["depth"], why["mask"])))),
@@ -158,17 +158,16 @@ class RolloutColumn:
 
 
 @styled
-def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: Sequence[int] | None = None,
-                  title: str = "") -> Figure:
+def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: Sequence[int],
+                  title: str) -> Figure:
     """Figure 4: a column per source of images, a row per rollout step.
 
     Args:
         columns: ground truth first; all with as many frames as there are `steps`.
         steps: the rollout steps (1 …) that the frames belong to.
-        show: which of them get a row; all by default.
+        show: which of them get a row.
     """
-    _check_columns(columns, steps)
-    indices = [list(steps).index(s) for s in (steps if show is None else show)]
+    indices = [list(steps).index(s) for s in show]
     noted = any(len(c.notes) for c in columns)
     fig, axes = new_figure(1.75 * len(columns) + 0.7, (1.95 if noted else 1.75) * len(indices) + 0.9, len(indices),
                            len(columns))
@@ -181,14 +180,12 @@ def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: 
                 ax.set_xlabel(column.notes[i], fontsize=7.5, labelpad=2)
     for ax, column in zip(axes[0], columns, strict=True):
         ax.set_title(textwrap.fill(column.name, 20), fontsize=9, loc="center", color=column.colour, pad=4)
-    if title:
-        fig.suptitle(title, x=0.01, ha="left", fontsize=10)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=10)
     return fig
 
 
-def rollout_row(columns: Sequence[RolloutColumn], steps: Sequence[int], i: int, size: int = 160) -> np.ndarray:
+def rollout_row(columns: Sequence[RolloutColumn], steps: Sequence[int], i: int, size: int) -> np.ndarray:
     """One step of the rollout as one image: the columns side by side with name, image and note, on a dark ground."""
-    _check_columns(columns, steps)
     gap = 6
     head = 22
     foot = 34
@@ -208,27 +205,15 @@ def rollout_row(columns: Sequence[RolloutColumn], steps: Sequence[int], i: int, 
     return np.asarray(sheet)
 
 
-def rollout_animation(columns: Sequence[RolloutColumn], steps: Sequence[int], path: str | Path, size: int = 160,
-                      seconds: float = 3 * FRAME_SECONDS) -> Path:
-    """Figure 4 as a GIF, one image per rollout step for `seconds` each (default: a third of real time), atomically."""
-    _check_columns(columns, steps)
-    images = [Image.fromarray(rollout_row(columns, steps, i, size)) for i in range(len(steps))]
+def rollout_animation(columns: Sequence[RolloutColumn], steps: Sequence[int], path: Path) -> Path:
+    """Figure 4 as a GIF, one image per rollout step, written atomically."""
+    images = [Image.fromarray(rollout_row(columns, steps, i, STEP_SIZE)) for i in range(len(steps))]
     palette = Image.fromarray(np.concatenate([np.asarray(image) for image in images])).quantize(256)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     with replacing(path) as temporary:
-        images[0].save(temporary, format="GIF", save_all=True, append_images=images[1:], duration=round(1000 * seconds),
-                       loop=0, optimize=False, disposal=1)
-    return Path(path)
-
-
-def _check_columns(columns: Sequence[RolloutColumn], steps: Sequence[int]) -> None:
-    wrong = []
-    for column in columns:
-        if len(column.frames) != len(steps) or len(column.notes) not in (0, len(steps)):
-            wrong.append(f"{column.name}: {len(column.frames)} frames, {len(column.notes)} notes")
-    if wrong or not columns:
-        raise InputError("rollout columns", "; ".join(wrong) or "none",
-                         f"{len(steps)} frames per column, one per step, and as many notes or none")
+        images[0].save(temporary, format="GIF", save_all=True, append_images=images[1:],
+                       duration=round(1000 * STEP_SECONDS), loop=0, optimize=False, disposal=1)
+    return path
 
 
 def _picture(ax, image: np.ndarray | None, keep: bool = False) -> None:

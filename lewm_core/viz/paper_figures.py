@@ -22,9 +22,8 @@ STATISTICS = ("n", "mean", "low", "high", "p", "p_holm")  # of paired.summarise
 
 
 @style.styled
-def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame | None = None,
-            scale: str = "pilot") -> Figure:
-    """Figure 1: change in next-latent MSE against A for every condition at one scale.
+def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
+    """Figure 1: change in next-latent MSE against A for every condition on the pilot.
 
     Args:
         changes, summary: as from paired.paired_change and paired.summarise, of one metric; rows of other scales are
@@ -32,42 +31,38 @@ def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame 
         skipped: columns condition, scale, reason; these conditions are on the axis, grey, with their reason.
     """
     fig, axes = style.new_figure(11, 5.6)
-    names = in_order([*CONDITIONS, *changes[changes.scale == scale].condition])
+    names = in_order([*CONDITIONS, *changes[changes.scale == "pilot"].condition])
     names.remove(paper.BASELINE)
-    _changes_axis(axes[0, 0], changes, summary, names, scale, paper.reported(1, scale), skipped)
-    axes[0, 0].set_title(f"Change in {style.one_metric(summary)} against A, {scale}")
-    _legend(fig, summary[summary.scale == scale], 1)
+    _changes_axis(axes[0, 0], changes, summary, names, 1, skipped)
+    axes[0, 0].set_title(f"Change in {style.one_metric(summary)} against A, pilot")
+    _legend(fig, summary[summary.scale == "pilot"], 1)
     return fig
 
 
 @style.styled
-def figure2(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame | None = None,
-            scale: str = "pilot") -> Figure:
+def figure2(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
     """Figure 2: the same for depth by region: full frame (B, C4) and inside the mask (C1, C2, C3). Args: as figure1."""
     fig, axes = style.new_figure(8, 5.2)
     names = [name for name, condition in CONDITIONS.items() if condition.family in ("depth", "mask")]
-    _changes_axis(axes[0, 0], changes, summary, names, scale, paper.reported(2, scale), skipped)
-    axes[0, 0].set_title(f"Where depth is supervised: change in {style.one_metric(summary)} against A, {scale}")
-    _legend(fig, summary[summary.scale == scale], 2)
+    _changes_axis(axes[0, 0], changes, summary, names, 2, skipped)
+    axes[0, 0].set_title(f"Where depth is supervised: change in {style.one_metric(summary)} against A, pilot")
+    _legend(fig, summary[summary.scale == "pilot"], 2)
     return fig
 
 
 @style.styled
-def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float], scale: str = "pilot",
-                         split: str | None = None) -> Figure:
+def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float]) -> Figure:
     """Figure 2 ordered by what varies: mean change against the share of the frame that is supervised.
 
-    Args:
-        summary: as from paired.summarise, of one metric.
-        areas: condition -> mean share of the 56×56 grid that its loss reads, in 0..1 (C4 reads all of it).
-        split: which; None takes the episode split where there is one.
+    On the episode split where there is one. summary: as from paired.summarise, of one metric. areas: condition -> mean
+    share of the 56×56 grid that its loss reads, in 0..1 (C4 reads all of it).
     """
     if not areas:
         return style.empty_figure("no condition that supervises depth")
-    split = split or style.first_split(summary)
-    rows = rows_where(summary, scale=scale, split=split)
+    split = style.first_split(summary)
+    rows = rows_where(summary, scale="pilot", split=split)
     names = in_order(areas)
-    reported = paper.reported(2, scale)
+    reported = paper.reported(2)
     fig, axes = style.new_figure(7, 4.8)
     ax = axes[0, 0]
     draw.zero_line(ax)
@@ -75,20 +70,19 @@ def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float], scal
         equal = [other for other in names if np.isclose(areas[other], areas[name], rtol=0.02)]
         x = areas[name] * 1.05 ** (2 * equal.index(name) - len(equal) + 1)  # equal areas stand side by side
         for row in rows_where(rows, condition=name).itertuples():
-            draw.effect(ax, x, row, colour(name), f"{name}/{scale}/{split}")
+            draw.effect(ax, x, row, colour(name), f"{name}/pilot/{split}")
         draw.paper_star(ax, x, reported, name, name)
         ax.annotate(name, (x, 0), xycoords=("data", "axes fraction"), xytext=(0, 4 + 11 * (i % 2)),
                     textcoords="offset points", ha="center", color=colour(name), fontweight="bold")
     draw.share_axis(ax)
     ax.set_ylabel(f"change in {style.one_metric(summary)} (%)")
-    ax.set_title(f"Benefit against supervised area, {scale}, {SPLIT[split]}")
+    ax.set_title(f"Benefit against supervised area, pilot, {SPLIT[split]}")
     _legend(fig, rows, 2, seeds=False)
     return fig
 
 
 @style.styled
-def figure3(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame | None = None,
-            conditions: Sequence[str] = ("B", "D", "E")) -> Figure:
+def figure3(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     """Figure 3: pilot beside full scale, a panel per split, the pilot's mean joined to the full scale's. A is 0.
 
     Args: as figure1; `conditions` are those shown.
@@ -135,12 +129,13 @@ def _both_scales(ax: Axes, changes, summary, split: str, skipped, conditions: Se
 
 
 @style.styled
-def scale_bars(results: pd.DataFrame, metric: str = "mse", condition: str = paper.BASELINE) -> Figure:
+def scale_bars(results: pd.DataFrame) -> Figure:
     """The baseline's absolute MSE at both scales, a panel per split, with the ratio that the paper puts at about 4.
 
     results: the tidy results table (condition, scale, seed, split, metric, value) with both scales' rows.
     """
-    rows = rows_where(results, condition=condition, metric=metric)
+    rows = rows_where(results, condition=paper.BASELINE, metric="mse")
+    shade = colour(paper.BASELINE)
     splits = splits_of(rows) or ["episode"]
     fig, axes = style.new_figure(3.6 * len(splits) + 0.6, 4.2, 1, len(splits), sharey=True)
     for ax, split in zip(axes[0], splits, strict=True):
@@ -148,23 +143,24 @@ def scale_bars(results: pd.DataFrame, metric: str = "mse", condition: str = pape
         for x, scale in enumerate(("pilot", "full")):
             values = rows_where(rows, scale=scale, split=split)
             if values.empty:
-                draw.absent(ax, x, condition, scale, None)
+                draw.absent(ax, x, paper.BASELINE, scale, None)
                 continue
             means[scale] = values.value.mean()
-            ax.bar([x], [means[scale]], width=0.6, color=colour(condition), alpha=0.35, gid=f"{scale}/{split}/mean")
-            draw.seed_dots(ax, x, values, colour(condition), f"{scale}/{split}", value="value")
+            ax.bar([x], [means[scale]], width=0.6, color=shade, alpha=0.35, gid=f"{scale}/{split}/mean")
+            draw.seed_dots(ax, x, values, shade, f"{scale}/{split}", value="value")
         ratio = f"pilot / full = {means['pilot'] / means['full']:.2g}" if len(means) == 2 else "one scale only"
         ax.set_title(f"{SPLIT[split]}\n{ratio} (paper: about {paper.BASELINE_MSE_RATIO:g})", fontsize=9.5)
         draw.names_axis(ax, ["pilot", "full"])
         ax.set_xlim(-0.6, 1.6)
-    axes[0, 0].set_ylabel(f"{style.metric_label(metric)} of {condition} (a point per seed)")
+    axes[0, 0].set_ylabel(f"next-latent MSE of {paper.BASELINE} (a point per seed)")
     return fig
 
 
-def _changes_axis(ax: Axes, changes, summary, names: Sequence[str], scale: str, reported: pd.Series, skipped) -> None:
-    """One column per condition at one scale: episode split filled at its centre, window split hollow beside it."""
-    changes = rows_where(changes, scale=scale)
-    summary = rows_where(summary, scale=scale)
+def _changes_axis(ax: Axes, changes, summary, names: Sequence[str], figure: int, skipped) -> None:
+    """One column per condition on the pilot: episode split filled at its centre, window split hollow beside it."""
+    changes = rows_where(changes, scale="pilot")
+    summary = rows_where(summary, scale="pilot")
+    reported = paper.reported(figure)
     splits = splits_of(summary)
     offsets = {"episode": -0.13, "window": 0.13} if len(splits) > 1 else dict.fromkeys(splits, -0.05)
     draw.zero_line(ax)
@@ -173,15 +169,15 @@ def _changes_axis(ax: Axes, changes, summary, names: Sequence[str], scale: str, 
         for row in rows_where(summary, condition=name).itertuples():
             hollow = row.split != splits[0]
             x = i + offsets[row.split]
-            gid = f"{name}/{scale}/{row.split}"
+            gid = f"{name}/pilot/{row.split}"
             seeds = rows_where(changes, condition=name, split=row.split)
             draw.seed_dots(ax, x - 0.09, seeds, colour(name), gid, hollow=hollow)
             draw.effect(ax, x, row, colour(name), gid, hollow=hollow)
             if not hollow:
                 here[name] = row.mean
         if name not in set(summary.condition):
-            draw.absent(ax, i, name, scale, skipped)
-        draw.paper_star(ax, i + 0.33, reported, name, f"{name}/{scale}")
+            draw.absent(ax, i, name, "pilot", skipped)
+        draw.paper_star(ax, i + 0.33, reported, name, f"{name}/pilot")
     draw.names_axis(ax, _tick_labels(names, here, reported))
     for tick, name in zip(ax.get_xticklabels(), names, strict=True):
         tick.set_color("black" if name in set(summary.condition) else style.GREY)

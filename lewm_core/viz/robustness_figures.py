@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from lewm_core.conditions import in_order
 from lewm_core.stats import paper
+from lewm_core.stats.paired import n_label
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import GREY, METRICS, SPLIT, colour, rows_where
@@ -26,20 +27,19 @@ BASE = "base"  # in leak tables, the model before fine-tuning
 
 
 @style.styled
-def power_chart(power: pd.DataFrame, summary: pd.DataFrame, figure: int = 1) -> Figure:
+def power_chart(power: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """What each condition's seeds can detect, beside what they found and what the paper reports; sizes without sign.
 
-    power: as from power.power_table, of one scale, metric and split. summary: as from paired.summarise. figure: of the
-    paper, whose values are drawn.
+    power: as from power.power_table, of one scale, metric and split. summary: as from paired.summarise. The paper's
+    values are those of its Figure 1.
     """
-    style.need(power, "power", ["condition", "scale", "n", "mde", "mde_low", "mde_high", "effect"])
     power = power[np.isfinite(power.mde.astype(float))]
     if power.empty:
         return style.empty_figure("no condition has two seeds or more, which power needs")
     fig, axes = style.new_figure(1.6 + 0.85 * max(5, len(power)), 4.4)
     ax = axes[0, 0]
     found = summary.set_index("condition")["mean"].abs()
-    reported = paper.reported(figure, power.scale.iloc[0]).abs()
+    reported = paper.reported(1, power.scale.iloc[0]).abs()
     for x, row in enumerate(power.itertuples()):
         name = row.condition
         shade = colour(row.condition)
@@ -54,11 +54,11 @@ def power_chart(power: pd.DataFrame, summary: pd.DataFrame, figure: int = 1) -> 
     draw.names_axis(ax, list(power.condition))
     ax.set_ylabel("size of the change against A (%, log scale)")
     entries = [
-        draw.key(f"smallest change detected at 80 % ({draw.n_label(power.n)})", marker="_", markersize=13,
+        draw.key(f"smallest change detected at 80 % ({n_label(power.n)})", marker="_", markersize=13,
                   markeredgewidth=2.5),
         draw.line_key("its 95 % interval", color="0.3", linewidth=7, alpha=0.3),
         draw.key("mean change found here", color="0.15", markersize=6),
-        draw.paper_key(figure),
+        draw.paper_key(1),
         draw.line_key(f"the paper's ±{paper.FULL_SCALE_BAND} %", linestyle="--"),
     ]
     draw.legend(fig, entries, 3)
@@ -66,15 +66,14 @@ def power_chart(power: pd.DataFrame, summary: pd.DataFrame, figure: int = 1) -> 
 
 
 @style.styled
-def metric_panels(summary: pd.DataFrame, scale: str = "pilot") -> Figure:
-    """The change of every condition against A under each metric: a panel per metric, a row per condition.
+def metric_panels(summary: pd.DataFrame) -> Figure:
+    """The change of every condition against A on the pilot under each metric: a panel per metric, a row per condition.
 
     summary: as from paired.summarise; the episode split is filled, the window split hollow below it.
     """
-    style.need(summary, "summary", ["condition", "scale", "split", "metric", "n", "mean", "low", "high"])
-    summary = summary[summary.scale == scale]
+    summary = summary[summary.scale == "pilot"]
     if summary.empty:
-        return style.empty_figure(f"no condition but the baseline at {scale} scale")
+        return style.empty_figure("no condition but the baseline at pilot scale")
     names = in_order(summary.condition)[::-1]
     splits = style.splits_of(summary)
     measured = list(dict.fromkeys(summary.metric))
@@ -106,8 +105,6 @@ def leak_chart(by_shared: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     by_shared: as from leakage.error_by_shared, summary: as from leakage.leak_summary, of one scale or several; "base"
     is the model before fine-tuning, which saw none of them.
     """
-    style.need(by_shared, "leak", ["condition", "scale", "seed", "split", "shared", "mse_over_static"])
-    style.need(summary, "leak summary", ["condition", "scale", "measure", "mean", "low", "high"])
     if by_shared.empty:
         return style.empty_figure("no window was held out")
     scales = list(dict.fromkeys(by_shared.scale))
@@ -168,7 +165,6 @@ def survival_map(table: pd.DataFrame) -> Figure:
 
     table: as from claims.survival (id, claim, metric, split, verdict); claims that no metric can test are left out.
     """
-    style.need(table, "survival", ["id", "claim", "metric", "split", "verdict"])
     testable = set(table.id[table.verdict != UNTESTABLE])
     claims = [i for i in dict.fromkeys(table.id) if i in testable]
     if not claims:

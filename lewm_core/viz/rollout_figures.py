@@ -35,8 +35,7 @@ def numbers(rollouts: Rollouts, rows: pd.DataFrame, drawn: list[str]) -> pd.Data
 def distance(rollouts: Rollouts) -> Figure:
     """Distance to the true latent over the corpus's spread, by step; persistence is the mean over the latent spaces."""
     relative = rollouts.table.groupby(["episode", "start", "step", "model"], sort=False).relative.mean().reset_index()
-    return diagnostic_figures.rollout_distance(relative.rename(columns={"relative": "distance"}),
-                                               "distance to the true latent ÷ corpus spread")
+    return diagnostic_figures.rollout_distance(relative)
 
 
 def columns(rollouts: Rollouts, decoders: Mapping[str, Decoder], episode: int, start: int) -> dict[str, RolloutColumn]:

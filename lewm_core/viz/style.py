@@ -4,7 +4,7 @@ import functools
 import io
 import json
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -153,13 +153,6 @@ def rows_where(table: pd.DataFrame, **equal: object) -> pd.DataFrame:
     return table[keep]
 
 
-def need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
-    """InputError if the table that a figure is drawn from lacks a column."""
-    missing = [c for c in columns if c not in table.columns]
-    if missing:
-        raise InputError(name, f"no column {', '.join(missing)}", "columns " + ", ".join(columns))
-
-
 def hide_unused(axes: np.ndarray, used: int) -> list[Axes]:
     """The first `used` axes of a grid; the others are hidden."""
     for ax in axes.flat[used:]:
@@ -190,7 +183,9 @@ def save_figure(fig: Figure, stem: str | Path, table: pd.DataFrame, provenance: 
         InputError: `table` lacks a column of COLUMNS, or `provenance` is not JSON (NaN is not).
     """
     stem = Path(stem)
-    need(table, f"table of {stem.name}", COLUMNS)
+    missing = [c for c in COLUMNS if c not in table.columns]
+    if missing:
+        raise InputError(f"table of {stem.name}", f"no column {', '.join(missing)}", "columns " + ", ".join(COLUMNS))
     try:
         record = json.dumps(dict(provenance), indent=1, sort_keys=True, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:

@@ -6,10 +6,9 @@ provided the widget state is not embedded in it (`without_widget_state`).
 """
 
 import base64
-import functools
 import html
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
@@ -18,7 +17,6 @@ from lewm_core.conditions import DILATIONS
 from lewm_core.signals import geometry
 from lewm_core.signals.extraction import Signals
 from lewm_core.sources.episode import Episode
-from lewm_core.utils.errors import InputError, pick
 from lewm_core.viz import images, pixels
 
 Packet = tuple[Episode, Signals]
@@ -30,34 +28,26 @@ REGIONS = {"object mask, full resolution": None,
            **{f"{name}: mask + {px} px, 56×56": px for name, px in DILATIONS.items()}}
 
 
-def static_slider_html(images: Sequence[bytes], labels: Sequence[str], alt: str = "picture") -> str:
-    """A slider over pictures that works in any browser, offline and without a kernel; the first shows without scripts.
-
-    Args:
-        images: PNG or JPEG files as bytes. labels: a line under each.
-    """
-    if not images or len(images) != len(labels):
-        raise InputError("static_slider_html", f"{len(images)} images, {len(labels)} labels", "a label for each image")
-    pages = [_figure_html(image, label, alt, hidden=i > 0)
-             for i, (image, label) in enumerate(zip(images, labels, strict=True))]
+def static_slider_html(pages: Sequence[tuple[np.ndarray, str]]) -> str:
+    """A slider over pictures (H, W, 3) uint8, each with a line of text under it, that works in any browser, offline and
+    without a kernel; the first shows without scripts."""
+    figures = [_figure_html(picture, text, hidden=i > 0) for i, (picture, text) in enumerate(pages)]
     script = ("for (const [i, page] of this.parentNode.querySelectorAll('figure').entries()) "
               "page.style.display = i == this.value ? '' : 'none'")
     slider = ""
-    if len(images) > 1:
-        slider = (f'<input type="range" min="0" max="{len(images) - 1}" value="0" step="1" '
-                  f'aria-label="{html.escape(alt)}" autocomplete="off" '
-                  f'style="width:{DISPLAY_SIZE}px;max-width:100%" oninput="{script}">')
-    return f'<div class="static-slider">{slider}{"".join(pages)}</div>'
+    if len(figures) > 1:
+        slider = (f'<input type="range" min="0" max="{len(figures) - 1}" value="0" step="1" aria-label="picture" '
+                  f'autocomplete="off" style="width:{DISPLAY_SIZE}px;max-width:100%" oninput="{script}">')
+    return f'<div class="static-slider">{slider}{"".join(figures)}</div>'
 
 
-def _figure_html(image: bytes, label: str, alt: str, hidden: bool) -> str:
+def _figure_html(picture: np.ndarray, label: str, hidden: bool) -> str:
     """A picture with its label as HTML that needs nothing from outside."""
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-    data = base64.b64encode(image).decode()
+    data = base64.b64encode(pixels.jpeg(picture)).decode()
     text = html.escape(label)
     display = ";display:none" if hidden else ""
-    return (f'<figure style="margin:0{display}"><img alt="{html.escape(alt)}: {text}" style="max-width:100%" '
-            f'src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>')
+    return (f'<figure style="margin:0{display}"><img alt="picture: {text}" style="max-width:100%" '
+            f'src="data:image/jpeg;base64,{data}"><figcaption>{text}</figcaption></figure>')
 
 
 def without_widget_state(notebook):
@@ -115,21 +105,13 @@ class Inspector(WithStandIn):
 
     def static_html(self) -> str:
         """The stand-in: a slider over pictures of the settings that `static` lists."""
-        drawn = [self.draw(**{**self.values(), **setting}) for setting in self._static()]
-        return static_slider_html([pixels.jpeg(picture) for picture, _ in drawn], [text for _, text in drawn])
+        return static_slider_html([self.draw(**{**self.values(), **setting}) for setting in self._static()])
 
 
-def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
-                   ids: Iterable[str] | None = None) -> Inspector:
-    """Pick an episode and a frame and see its tracks: which queries, how long a trail, on the object only.
-
-    Args:
-        episodes: id -> (Episode, Signals), or a function that loads them. ids: those offered; all of a mapping.
-    """
-    load, ids = _loader(episodes, ids)
-
+def inspect_tracks(episodes: Mapping[str, Packet]) -> Inspector:
+    """Pick an episode and a frame and see its tracks: which queries, how long a trail, on the object only."""
     def draw(episode: str, frame: int, queries: str, trail: int, on_object: bool) -> tuple[np.ndarray, str]:
-        data, signals = load(episode)
+        data, signals = episodes[episode]
         frame, text = _at(data, frame)
         zoom = _zoom(data)
         name, seen = QUERIES[queries]
@@ -144,23 +126,20 @@ def inspect_tracks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
         return (pixels.draw_tracks(data.frames[frame], tracks, visible, frame, trail, mask, zoom),
                 f"{text} · {n} of {tracks.shape[1]} points visible{where} ({queries} queries)")
 
-    controls = _episode_and_frame(load, ids) | {
+    controls = _episode_and_frame(episodes) | {
         "queries": widgets.Dropdown(options=list(QUERIES), description="queries"),
         "trail": widgets.IntSlider(8, 0, 30, description="trail"),
         "on_object": widgets.Checkbox(False, description="on the object only"),
     }
-    if load(ids[0])[1].biased:
+    if next(iter(episodes.values()))[1].biased:
         controls["queries"].value = "foreground-biased"
-    return Inspector(draw, controls, lambda: _frames(load, controls))
+    return Inspector(draw, controls, lambda: _frames(episodes, controls))
 
 
-def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
-                  ids: Iterable[str] | None = None) -> Inspector:
-    """Pick an episode, a frame and a region and see where depth is supervised. Args: as inspect_tracks."""
-    load, ids = _loader(episodes, ids)
-
+def inspect_masks(episodes: Mapping[str, Packet]) -> Inspector:
+    """Pick an episode, a frame and a region and see where depth is supervised."""
     def draw(episode: str, frame: int, region: str, opacity: float) -> tuple[np.ndarray, str]:
-        data, signals = load(episode)
+        data, signals = episodes[episode]
         frame, text = _at(data, frame)
         zoom = _zoom(data)
         if signals.mask is None:
@@ -171,7 +150,7 @@ def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
         return (pixels.draw_mask(data.frames[frame], mask, opacity, zoom),
                 f"{text} · {region}: {mask.mean():.1%} of the frame")
 
-    controls = _episode_and_frame(load, ids) | {
+    controls = _episode_and_frame(episodes) | {
         "region": widgets.Dropdown(options=list(REGIONS), description="region"),
         "opacity": widgets.FloatSlider(0.5, min=0, max=1, step=0.05, description="opacity"),
     }
@@ -179,7 +158,7 @@ def inspect_masks(episodes: Mapping[str, Packet] | Callable[[str], Packet],
     def static() -> list[dict]:
         """Half as many frames, each with the mask as found and as widely dilated as in C3."""
         ends = (list(REGIONS)[0], list(REGIONS)[-1])
-        return [{**setting, "region": region} for setting in _frames(load, controls, STATIC_FRAMES // 2)
+        return [{**setting, "region": region} for setting in _frames(episodes, controls, STATIC_FRAMES // 2)
                 for region in ends]
 
     return Inspector(draw, controls, static)
@@ -191,16 +170,13 @@ def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[images.RolloutColumn],
     rollouts: episode id -> (columns, steps) as for images.rollout_strip, ground truth first; the same column names
         for every episode.
     """
-    if not rollouts:
-        raise InputError("inspect_rollout", "no rollout", "at least one episode's columns and steps")
     ids = list(rollouts)
     names = [c.name for c in rollouts[ids[0]][0]][1:]
 
     def draw(episode: str, step: int, column: str) -> tuple[np.ndarray, str]:
         columns, steps = rollouts[episode]
         i = min(step, len(steps)) - 1
-        known = {c.name: c for c in columns}
-        shown = columns if column == ALL else [columns[0], pick(known, column, f"column of {episode}")]
+        shown = columns if column == ALL else [columns[0], *(c for c in columns if c.name == column)]
         picture = images.rollout_row(shown, steps, i, 160 if column == ALL else 320)
         return picture, f"{episode}, rollout step +{steps[i]}"
 
@@ -217,16 +193,6 @@ def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[images.RolloutColumn],
     return Inspector(draw, controls, static)
 
 
-def _loader(episodes, ids) -> tuple[Callable[[str], Packet], list[str]]:
-    """A loader that keeps the last few episodes, and the ids on offer."""
-    ids = list(episodes if ids is None else ids)
-    if not ids:
-        raise InputError("inspector", "no episode", "at least one episode id")
-    if isinstance(episodes, Mapping):
-        return (lambda id: pick(episodes, id, "episode")), ids
-    return functools.lru_cache(maxsize=4)(episodes), ids
-
-
 def _at(episode: Episode, frame: int) -> tuple[int, str]:
     """The frame, or the last one of an episode that is shorter, and which it is in words."""
     frame = min(frame, len(episode.frames) - 1)
@@ -237,14 +203,15 @@ def _zoom(episode: Episode) -> int:
     return max(1, -(-DISPLAY_SIZE // episode.frames.shape[2]))
 
 
-def _episode_and_frame(load, ids) -> dict[str, widgets.Widget]:
-    episode = widgets.Dropdown(options=ids, description="episode")
-    frame = widgets.IntSlider(0, 0, len(load(ids[0])[0].frames) - 1, description="frame")
-    episode.observe(lambda change: setattr(frame, "max", len(load(change.new)[0].frames) - 1), "value")
+def _episode_and_frame(episodes: Mapping[str, Packet]) -> dict[str, widgets.Widget]:
+    last = {id: len(episode.frames) - 1 for id, (episode, _) in episodes.items()}
+    episode = widgets.Dropdown(options=list(last), description="episode")
+    frame = widgets.IntSlider(0, 0, last[episode.value], description="frame")
+    episode.observe(lambda change: setattr(frame, "max", last[change.new]), "value")
     return {"episode": episode, "frame": frame}
 
 
-def _frames(load, controls, n: int = STATIC_FRAMES) -> list[dict]:
+def _frames(episodes, controls, n: int = STATIC_FRAMES) -> list[dict]:
     """Settings for `n` frames spread over the episode that is chosen."""
-    length = len(load(controls["episode"].value)[0].frames)
+    length = len(episodes[controls["episode"].value][0].frames)
     return [{"frame": int(t)} for t in np.unique(np.linspace(0, length - 1, min(n, length)).round())]

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from lewm_core.stats import paired, paper, scaling
-from lewm_core.utils.errors import InputError
 from lewm_core.viz import control_figures
 from tests.viz.drawn import artists, texts
 
@@ -97,10 +96,3 @@ def test_any_choice_is_drawn_or_said_not_to_be_run(changes, rows):
         assert not any(name.endswith("/interval") for name in artists(fig)) or rows != "one seed"
     if rows == "window split only":
         assert all("window split" in texts(fig) for fig in (figures[0], figures[1], figures[3]))
-
-
-@pytest.mark.parametrize("chart", [lambda t: control_figures.effects_by_arm(t, t, ["pilot"]),
-                                   lambda t: control_figures.patch_effects(t, t), control_figures.area_families])
-def test_charts_say_which_columns_they_need(chart):
-    with pytest.raises(InputError, match="no column"):
-        chart(pd.DataFrame({"other": [1]}))

@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from lewm_core.utils.errors import InputError
 from lewm_core.viz import data_figures
 from tests.viz.drawn import artists, texts
 
@@ -27,18 +26,11 @@ def test_on_object_counts_beside_the_paper_s():
 
 def test_score_distributions():
     scores = pd.DataFrame({"part_length": [0.0, 0.5, 1.0], "part_mask_coverage": [1.0, 1.0, 0.0],
-                           "accepted": [True, True, False]})
-    fig = data_figures.score_distributions(scores)
+                           "score": 0.5, "accepted": [True, True, False]})
+    fig = data_figures.score_distributions(scores, "accepted")
     assert "accepted (2)" in texts(fig) and "rejected (1)" in texts(fig) and "mask coverage" in texts(fig)
 
 
 def test_counts_that_cannot_be_made_say_why():
     counts = pd.DataFrame({"layout": ["uniform", "foreground"], "count": float("nan"), "note": "No mask here."})
     assert "No mask here." in data_figures.on_object_counts(counts).axes[0].texts[0].get_text()
-
-
-@pytest.mark.parametrize("chart", [data_figures.score_distributions, data_figures.track_quality,
-                                   data_figures.on_object_counts])
-def test_charts_say_which_columns_they_need(chart):
-    with pytest.raises(InputError, match="no column"):
-        chart(pd.DataFrame({"other": [1]}))

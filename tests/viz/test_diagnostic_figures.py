@@ -5,17 +5,16 @@ import pandas as pd
 import pytest
 
 from lewm_core.diagnostics.planning import summarise
-from lewm_core.utils.errors import InputError
 from lewm_core.viz import diagnostic_figures
 from tests.viz.drawn import artists, texts
 
 
 def test_probe_bars_draw_the_mean_and_label_what_they_cut():
     table = pd.DataFrame({"target": ["depth", "depth", "tracks"], "tokens": ["CLS", "CLS", "patch"], "seed": [0, 1, 0],
-                          "r2": [0.4, 0.6, -7.0]})
+                          "probe": "linear", "r2": [0.4, 0.6, -7.0]})
     fig = diagnostic_figures.probe_bars(table)
-    assert artists(fig)["depth/CLS/"].get_height() == pytest.approx(0.5)
-    assert artists(fig)["tracks/patch/"].get_height() == diagnostic_figures.LOWEST_R2 and "−7.00" in texts(fig)
+    assert artists(fig)["depth/CLS/linear"].get_height() == pytest.approx(0.5)
+    assert artists(fig)["tracks/patch/linear"].get_height() == diagnostic_figures.LOWEST_R2 and "−7.00" in texts(fig)
 
 
 def test_capacity_curves_have_a_panel_per_probe_with_floors_in_each():
@@ -30,11 +29,13 @@ def test_capacity_curves_have_a_panel_per_probe_with_floors_in_each():
 
 def test_rollout_distance_and_learning_curves_draw_means():
     table = pd.DataFrame({"step": [1, 2, 1, 2] * 2, "model": ["B"] * 4 + ["static"] * 4,
-                          "distance": [1, 2, 3, 4, 5, 6, 7, 8]})
+                          "relative": [1, 2, 3, 4, 5, 6, 7, 8]})
     found = artists(diagnostic_figures.rollout_distance(table))
     assert found["B/mean"].get_ydata() == pytest.approx([2, 3]) and found["static/mean"].get_linestyle() == "--"
-    curves = pd.DataFrame({"condition": "B", "seed": [0, 0, 1, 1], "step": [0, 5, 0, 5], "value": [4.0, 2.0, 2.0, 0.0]})
-    assert artists(diagnostic_figures.learning_curves(curves))["B/mean"].get_ydata() == pytest.approx([3, 1])
+    curves = pd.DataFrame({"condition": "B", "scale": "pilot", "seed": [0, 0, 1, 1], "step": [0, 5, 0, 5],
+                           "value": [4.0, 2.0, 2.0, 0.0]})
+    found = artists(diagnostic_figures.learning_curves(curves, "loss", ["B"]))
+    assert found["B/mean"].get_ydata() == pytest.approx([3, 1])
 
 
 def attempts() -> pd.DataFrame:
@@ -62,10 +63,10 @@ def test_planning_draws_what_the_summary_says():
 
 
 @pytest.mark.parametrize(("chart", "columns"), [
-    (diagnostic_figures.probe_bars, "target tokens r2"),
+    (diagnostic_figures.probe_bars, "target tokens probe r2"),
     (diagnostic_figures.capacity_curves, "series probe points error"),
-    (diagnostic_figures.rollout_distance, "step model distance"),
-    (diagnostic_figures.learning_curves, "condition seed step value"),
+    (diagnostic_figures.rollout_distance, "step model relative"),
+    (lambda t: diagnostic_figures.learning_curves(t, "loss", ["B"]), "condition scale seed step value"),
     (diagnostic_figures.planning, "method metric kind factor step n value low high"),
 ])
 def test_a_table_without_rows_is_said_not_to_be_run(chart, columns):
@@ -73,14 +74,6 @@ def test_a_table_without_rows_is_said_not_to_be_run(chart, columns):
 
 
 def test_learning_curves_leave_out_conditions_that_were_not_run():
-    curves = pd.DataFrame({"condition": "A", "seed": 0, "step": [0, 5], "value": [2.0, 1.0]})
-    assert set(artists(diagnostic_figures.learning_curves(curves, conditions=["A", "B"]))) == {"A/mean"}
-    assert "not run" in texts(diagnostic_figures.learning_curves(curves, conditions=["B"]))
-
-
-@pytest.mark.parametrize("chart", [diagnostic_figures.probe_bars, diagnostic_figures.rollout_distance,
-                                   diagnostic_figures.learning_curves, diagnostic_figures.capacity_curves,
-                                   diagnostic_figures.planning])
-def test_charts_say_which_columns_they_need(chart):
-    with pytest.raises(InputError, match="no column"):
-        chart(pd.DataFrame({"other": [1]}))
+    curves = pd.DataFrame({"condition": "A", "scale": "pilot", "seed": 0, "step": [0, 5], "value": [2.0, 1.0]})
+    assert set(artists(diagnostic_figures.learning_curves(curves, "loss", ["A", "B"]))) == {"A/mean"}
+    assert "not run" in texts(diagnostic_figures.learning_curves(curves, "loss", ["B"]))

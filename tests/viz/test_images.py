@@ -1,12 +1,10 @@
 """Image panels show the frames and signals they are given, and say which are missing."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from lewm_core.signals.extraction import ARRAYS, Signals
 from lewm_core.sources.episode import Episode
-from lewm_core.utils.errors import InputError
 from lewm_core.viz import images as pictures
 from lewm_core.viz import pixels
 from tests.viz.drawn import texts
@@ -31,15 +29,15 @@ def test_packet_view_shows_rows_over_time_and_why_one_is_missing():
     fig = pictures.packet_view(*packet())
     assert len(fig.axes) == 5 * 8 and all(len(ax.images) == 1 for ax in fig.axes)
     assert "t = 0" in texts(fig) and "t = 11" in texts(fig)
-    fig = pictures.packet_view(*packet(["depth"]), n=3)
+    fig = pictures.packet_view(*packet(["depth"]))
     assert texts(fig).count("missing: No depth, for a reason.") == 2  # depth, and masked depth with it
-    assert sum(len(ax.images) for ax in fig.axes) == 3 * 3
-    assert "foreground" in texts(pictures.packet_view(*packet(), n=2))
+    assert sum(len(ax.images) for ax in fig.axes) == 3 * 8
+    assert "foreground" in texts(pictures.packet_view(*packet()))
     _, only_uniform = packet(["tracks_fg", "visible_fg"])
     _, nothing_found = packet()
     nothing_found.mask[0] = False  # then the "biased" queries are the uniform grid, and must not be called otherwise
     for signals in (only_uniform, nothing_found):
-        assert "foreground" not in texts(pictures.packet_view(packet()[0], signals, n=2))
+        assert "foreground" not in texts(pictures.packet_view(packet()[0], signals))
 
 
 def test_masked_depth_is_black_outside_the_mask():
@@ -57,26 +55,21 @@ def columns(n=4, size=8):
 
 
 def test_rollout_strip_shows_the_frames_of_the_chosen_steps():
-    fig = pictures.rollout_strip(columns(), [1, 2, 5, 10], show=[2, 10])
+    fig = pictures.rollout_strip(columns(), [1, 2, 5, 10], [2, 10], "a title")
     shown = [int(np.asarray(ax.images[0].get_array())[0, 0, 0]) for ax in fig.axes]
     assert shown == [40, 80, 120, 0]
     assert "+2" in texts(fig) and "e1 d = 1.5" in texts(fig) and "e0" not in texts(fig)
 
 
 def test_rollout_animation_has_a_frame_per_step_and_is_repeatable(tmp_path):
-    one = pictures.rollout_animation(columns(), [1, 2, 3, 4], tmp_path / "a.gif", seconds=0.5)
-    two = pictures.rollout_animation(columns(), [1, 2, 3, 4], tmp_path / "b.gif", seconds=0.5)
+    one = pictures.rollout_animation(columns(), [1, 2, 3, 4], tmp_path / "a.gif")
+    two = pictures.rollout_animation(columns(), [1, 2, 3, 4], tmp_path / "b.gif")
     gif = Image.open(one)
-    assert gif.n_frames == 4 and gif.info["duration"] == 500 and one.read_bytes() == two.read_bytes()
+    assert gif.n_frames == 4 and gif.info["duration"] == 600 and one.read_bytes() == two.read_bytes()
     for i in range(4):
         gif.seek(i)
         pixel = gif.convert("RGB").getpixel((6 + 80, 22 + 80))  # the middle of the first column
         assert np.abs(np.array(pixel) - 40 * i).max() < 12
-
-
-def test_rollout_columns_must_agree_with_the_steps(tmp_path):
-    with pytest.raises(InputError, match="B retrieval: 4 frames"):
-        pictures.rollout_strip([columns()[1]], [1, 2, 3])
 
 
 def test_contact_sheet_marks_the_accepted():
@@ -84,6 +77,4 @@ def test_contact_sheet_marks_the_accepted():
     fig = pictures.contact_sheet(images, ["one", "two", "three"], ncols=2, good=[True, False, True])
     styles = [ax.spines["left"].get_linestyle() for ax in fig.axes[:3]]
     assert styles[0] == styles[2] != styles[1] and "three" in texts(fig)
-    with pytest.raises(InputError, match="3 images, 1 titles"):
-        pictures.contact_sheet(images, ["one"])
-    assert "not run: there is no picture" in texts(pictures.contact_sheet([], []))
+    assert "not run: there is no picture" in texts(pictures.contact_sheet([], [], 2))

@@ -12,6 +12,7 @@ from lewm_core.utils.errors import InputError
 from lewm_core.viz import paper_figures, style
 from tests.viz.drawn import artists, texts, ticks
 
+NONE = pd.DataFrame(columns=["condition", "scale", "reason"])  # skipped
 REASON = "Depth needs a backend with weights; none was given."
 
 
@@ -29,9 +30,14 @@ def study():
     return SimpleNamespace(results=results, changes=changes, summary=summary, skipped=skipped)
 
 
+def made(make, *tables):
+    """A figure of the study."""
+    return make(*tables, ["B", "D", "E"]) if make is paper_figures.figure3 else make(*tables)
+
+
 @pytest.mark.parametrize("make", [paper_figures.figure1, paper_figures.figure2, paper_figures.figure3])
 def test_every_number_of_the_table_is_drawn_where_it_says(study, make):
-    fig = make(study.changes, study.summary, study.skipped)
+    fig = made(make, study.changes, study.summary, study.skipped)
     found = artists(fig)
     shown = {paper_figures.figure1: list(CONDITIONS), paper_figures.figure2: ["B", "C1", "C2", "C3"],
              paper_figures.figure3: ["B", "D", "E"]}[make]
@@ -52,7 +58,7 @@ def test_every_number_of_the_table_is_drawn_where_it_says(study, make):
 @pytest.mark.parametrize(("make", "number"), [(paper_figures.figure1, 1), (paper_figures.figure2, 2),
                                               (paper_figures.figure3, 3)])
 def test_the_paper_s_values_are_drawn(study, make, number):
-    found = artists(make(study.changes, study.summary, study.skipped))
+    found = artists(made(make, study.changes, study.summary, study.skipped))
     for row in paper.REPORTED[paper.REPORTED.figure == number].itertuples():
         assert found[f"{row.condition}/{row.scale}/paper"].get_ydata() == [row.change]
 
@@ -63,7 +69,7 @@ def test_conditions_stand_in_their_order_whatever_the_table_s(study):
     assert ticks(fig.axes[0]) == ["B", "C1", "C2", "C3", "C4", "D", "D-fg", "E", "F", "G"]
     x = [artists(fig)[f"{c}/pilot/episode/mean"].get_xdata()[0] for c in ("B", "C1", "D", "D-fg", "E", "F", "G")]
     assert x == sorted(x)
-    assert ticks(paper_figures.figure2(*shuffled).axes[0]) == ["B", "C1", "C2", "C3", "C4"]
+    assert ticks(paper_figures.figure2(*shuffled, NONE).axes[0]) == ["B", "C1", "C2", "C3", "C4"]
 
 
 def test_skipped_conditions_are_there_with_their_reason_and_others_as_not_run(study):
@@ -72,7 +78,7 @@ def test_skipped_conditions_are_there_with_their_reason_and_others_as_not_run(st
     assert "C4/pilot/episode/mean" not in artists(fig)
     label = fig.axes[0].get_xticklabels()[4]
     assert label.get_text().startswith("C4") and label.get_color() == style.GREY
-    assert "not run: not among" in texts(paper_figures.figure1(study.changes, study.summary))
+    assert "not run: not among" in texts(paper_figures.figure1(study.changes, study.summary, NONE))
 
 
 def test_all_skipped_but_the_baseline_still_makes_a_figure(study):
@@ -80,7 +86,7 @@ def test_all_skipped_but_the_baseline_still_makes_a_figure(study):
     skipped = pd.DataFrame([(c, s, REASON) for c in CONDITIONS for s in ("pilot", "full")],
                            columns=study.skipped.columns)
     for make in (paper_figures.figure1, paper_figures.figure2, paper_figures.figure3):
-        assert "not run: Depth" in texts(make(*empty, skipped))
+        assert "not run: Depth" in texts(made(make, *empty, skipped))
 
 
 def test_one_seed_is_drawn_without_an_interval(study):
@@ -99,9 +105,9 @@ def test_the_window_split_is_hollow(study):
 def test_two_metrics_in_one_figure_are_refused(study):
     both = pd.concat([study.summary, study.summary.assign(metric="sigreg")])
     with pytest.raises(InputError, match="mse, sigreg"):
-        paper_figures.figure1(study.changes, both)
+        paper_figures.figure1(study.changes, both, NONE)
     ratio = study.changes.assign(metric="mse_over_variance"), study.summary.assign(metric="mse_over_variance")
-    assert "MSE over target variance" in texts(paper_figures.figure1(*ratio))
+    assert "MSE over target variance" in texts(paper_figures.figure1(*ratio, NONE))
 
 
 def test_benefit_against_area(study):
@@ -152,8 +158,9 @@ def test_any_choice_is_drawn_and_the_rest_is_said_not_to_be_run(choice, seeds, s
     summary = paired.summarise(changes)
     areas = {c: 0.1 for c in ("B", "C3") if c in names}
     auxiliary = [c for c in names if c != "A"]
-    figures = {"1": paper_figures.figure1(changes, summary), "2": paper_figures.figure2(changes, summary),
-               "3": paper_figures.figure3(changes, summary, conditions=auxiliary),
+    figures = {"1": paper_figures.figure1(changes, summary, NONE),
+               "2": paper_figures.figure2(changes, summary, NONE),
+               "3": paper_figures.figure3(changes, summary, NONE, auxiliary),
                "bars": paper_figures.scale_bars(results), "area": paper_figures.benefit_against_area(summary, areas)}
     drawn = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/mean")}
     absent = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/absent")}
@@ -170,8 +177,8 @@ def test_a_row_added_to_the_conditions_is_a_bar_in_figure_1(study, monkeypatch):
     monkeypatch.setitem(CONDITIONS, "H", Condition("H", "sounds of the scene", "sound"))
     extra = study.results[study.results.condition == "B"].assign(condition="H")
     changes = paired.paired_change(pd.concat([study.results, extra]))
-    fig = paper_figures.figure1(changes, paired.summarise(changes))
+    fig = paper_figures.figure1(changes, paired.summarise(changes), NONE)
     mean = artists(fig)["H/pilot/episode/mean"]
     assert mean.get_color() in style.OTHER_COLOURS and ticks(fig.axes[0])[-1] == "H"
     assert "sounds of the scene" in texts(fig)
-    assert "H/pilot/absent" in artists(paper_figures.figure1(study.changes, study.summary))
+    assert "H/pilot/absent" in artists(paper_figures.figure1(study.changes, study.summary, NONE))

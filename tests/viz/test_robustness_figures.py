@@ -7,7 +7,6 @@ import pytest
 from lewm_core.diagnostics import leakage
 from lewm_core.stats import paired, paper, power
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
-from lewm_core.utils.errors import InputError
 from lewm_core.viz import robustness_figures
 from tests.viz.drawn import artists, texts
 
@@ -83,10 +82,3 @@ def test_what_was_not_run_is_said(changes):
     untested = pd.DataFrame([("a", "claim a", "mse", "episode", UNTESTABLE)],
                             columns=["id", "claim", "metric", "split", "verdict"])
     assert "not run: no claim" in texts(robustness_figures.survival_map(untested))
-
-
-@pytest.mark.parametrize("chart", [lambda t: robustness_figures.power_chart(t, t), robustness_figures.metric_panels,
-                                   lambda t: robustness_figures.leak_chart(t, t), robustness_figures.survival_map])
-def test_charts_say_which_columns_they_need(chart):
-    with pytest.raises(InputError, match="no column"):
-        chart(pd.DataFrame({"condition": []}))
