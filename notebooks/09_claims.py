@@ -28,7 +28,7 @@ controls = False  # also judge what needs the runs of notebook 08
 # %%
 from lewm_core.diagnostics import leakage, metrics
 from lewm_core.stats import claims, claims_report, findings, findings_probes
-from lewm_core.study import Study, say
+from lewm_core.study import Study, say, tell
 from lewm_core.viz import robustness_figures, style
 
 study = Study(output, figures, profile, data)
@@ -42,8 +42,8 @@ about = study.about("full", evidence.results)
 # not, a verdict says little.
 
 # %%
-say(*leakage.describe_leak(evidence.leak), *findings.persistence(evidence.results),
-    *findings_probes.against_floors(evidence.floors))
+tell(*findings.persistence(evidence.results), *leakage.describe_leak(evidence.leak),
+     *findings_probes.against_floors(evidence.floors))
 
 # %% [markdown]
 # ## Does a verdict survive another metric?

@@ -72,10 +72,14 @@ def _against(rows: pd.DataFrame, baseline: str, others: tuple[str, ...], scale: 
             for row in summarise(changes).itertuples()]
 
 
-def against_floors(floors: pd.DataFrame) -> list[str]:
-    """In how many runs a track head beats predictions that look at nothing. floors: `capacity.head_floors`."""
+def against_floors(floors: pd.DataFrame | None) -> list[str]:
+    """In how many runs a track head beats predictions that look at nothing.
+
+    floors: `capacity.head_floors`; None where nothing was measured.
+    """
+    groups = [] if floors is None else floors.groupby(["scale", "condition"], sort=False)
     lines = []
-    for (scale, name), rows in floors.groupby(["scale", "condition"], sort=False):
+    for (scale, name), rows in groups:
         still, mean = (rows["head"] < rows["no motion"]).sum(), (rows["head"] < rows["training mean"]).sum()
         lines.append(f"{scale}, {name}: the head beats 'no motion' in {still} of {len(rows)} seeds and the training "
                      f"mean in {mean}.")
