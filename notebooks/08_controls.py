@@ -193,7 +193,8 @@ say(*explanations.pull(gradients))
 
 # %%
 weight = Arms.of(results, "weight")
-study.show(curve_figures.weight_curve(explanations.summary_by_weight(weight), used=recipe.head_weight),
+summary = explanations.by_weight(weight, weight.summary)
+study.show(curve_figures.weight_curve(summary.assign(scale=summary["size"]), used=recipe.head_weight),
            "control_weights", control_tables.arm_table(weight), study.about("pool", weight.rows))
 say(*explanations.told(explanations.a_prior(weight), weight.changes))
 

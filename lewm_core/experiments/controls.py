@@ -101,12 +101,6 @@ STEP_ARMS = (  # of `steps`, equal numbers of steps side by side
 )
 
 
-STEP_ARMS = (  # of `steps`, equal numbers of steps side by side
-    "pilot set, its own steps", "full set, the pilot set's steps", "pilot set, the full set's steps",
-    "full set, its own steps",
-)
-
-
 def steps(pool: Pool) -> Iterator[Control]:
     for place, own, other in ((0, "pilot", "full"), (-1, "full", "pilot")):
         yield from pool.arm("steps", f"{own} set, its own steps", SINGLE, place)

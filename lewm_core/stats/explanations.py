@@ -101,27 +101,19 @@ def pull(table: pd.DataFrame) -> list[str]:
               for (scale, condition, head), value in means.items())]
 
 
-def by_weight(arms: Arms) -> pd.DataFrame:
-    """Changes of question `weight` with columns size (pilot or full) and weight; judged on held-out episodes."""
-    weights = arms.rows[arms.rows.condition != paper.BASELINE].drop_duplicates("arm").set_index("arm").head_weight
-    return _weighed(contrasts.judged(arms.changes), weights)
-
-
-def summary_by_weight(arms: Arms) -> pd.DataFrame:
-    """The summary of question `weight` with a column weight, and `scale` the size alone."""
-    weights = arms.rows[arms.rows.condition != paper.BASELINE].drop_duplicates("arm").set_index("arm").head_weight
-    table = _weighed(contrasts.judged(arms.summary), weights)
-    return table.assign(scale=table["size"]).sort_values("scale", key=lambda s: s.map({"pilot": 0, "full": 1}),
-                                                         kind="stable")
-
-
-def _weighed(table: pd.DataFrame, weights: pd.Series) -> pd.DataFrame:
-    return table.assign(weight=table.scale.map(weights), size=table.scale.str.partition(",")[0])
+def by_weight(arms: Arms, table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `table` (the changes or the summary of question `weight`) on held-out episodes, with columns size (pilot
+    or full) and weight."""
+    of_arm = arms.rows[arms.rows.condition != paper.BASELINE].drop_duplicates("arm").set_index("arm")
+    size = (of_arm.episodes == of_arm.episodes.min()).map({True: "pilot", False: "full"})
+    rows = contrasts.judged(table)
+    rows = rows.assign(weight=rows.scale.map(of_arm.head_weight), size=rows.scale.map(size))
+    return rows.sort_values("size", ascending=False, kind="stable")  # the pilot first
 
 
 def a_prior(arms: Arms) -> Explanations:
     """Does a larger weight of the auxiliary loss help more on few data and harm more on many?"""
-    return {"a prior": contrasts.stronger(by_weight(arms))}
+    return {"a prior": contrasts.stronger(by_weight(arms, arms.changes))}
 
 
 def told(explanations: Explanations, changes: pd.DataFrame | None = None) -> list[str]:
