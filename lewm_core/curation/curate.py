@@ -16,7 +16,7 @@ from lewm_core.signals.backends import check, identity
 from lewm_core.signals.pipeline import SourceSpec, packets
 from lewm_core.sources.episode import EpisodeInfo
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest, edited, write_csv, write_editable
+from lewm_core.utils.files import digest, edited, note_written, write_csv
 from lewm_core.utils.provenance import code_digest
 from lewm_core.utils.workspace import Workspace, relative
 
@@ -121,7 +121,8 @@ def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice
     else:
         selection = select(scores, choice, ticks=ticks, candidates=candidates)
     if not keep:
-        write_editable(workspace.selection, lambda path: write_selection(path, selection, choice, rules))
+        write_selection(workspace.selection, selection, choice, rules)
+        note_written(workspace.selection)
     spec.save(workspace.source)
     curated = Curated(rules, candidates, measurements, new, scores, selection, keep, bad.table)
     write_csv(workspace.scores, curated.table)

@@ -9,8 +9,12 @@ from lewm_core.sources.episode import Episode
 FLAGS = ("mask", "visible", "visible_fg", "centroid_valid", "shape_valid")  # uint8 in the file
 
 
-def packet(data: Data, id: str) -> tuple[Episode, Signals]:
-    """The episode called `id` and its signals. InputError for an unknown one."""
+def packets(data: Data, ids: Iterable[str]) -> dict[str, tuple[Episode, Signals]]:
+    """The episodes called `ids` and their signals, by name. InputError for an unknown one."""
+    return {id: _packet(data, id) for id in ids}
+
+
+def _packet(data: Data, id: str) -> tuple[Episode, Signals]:
     number = int(data.numbers([id])[0])
     frames = data.episode(number)
     arrays = {name: data[name][frames] if name in data.columns else None for name in ARRAYS}
@@ -21,8 +25,3 @@ def packet(data: Data, id: str) -> tuple[Episode, Signals]:
     episode = Episode(id, data["pixels"][frames], data["action"][frames], data["observation"][frames],
                       str(data["task"][number]))
     return episode, Signals(episode=id, **arrays, made_by=made_by, missing=missing)
-
-
-def packets(data: Data, ids: Iterable[str]) -> dict[str, tuple[Episode, Signals]]:
-    """`packet` of each of `ids`, by name."""
-    return {id: packet(data, id) for id in ids}

@@ -5,7 +5,7 @@ import numpy as np
 from lewm_core.signals.weights import Needs, Settings, fill, load_code, load_state
 from lewm_core.sources.episode import Episode
 
-WINDOW_LEN = 60  # frames of upstream's time embedding, as its hub entry `cotracker3_offline` has it
+WINDOW = 60  # frames given at once: of upstream's time embedding, as its hub entry `cotracker3_offline` has it
 
 
 class CoTracker3:
@@ -16,26 +16,26 @@ class CoTracker3:
     def __init__(self, settings: Settings):
         code = load_code(self.needs, "cotracker.predictor", settings)
         path = settings.folder / self.needs.weights
-        predictor = code.CoTrackerPredictor(checkpoint=None, offline=True, v2=False, window_len=WINDOW_LEN)
+        predictor = code.CoTrackerPredictor(checkpoint=None, offline=True, v2=False, window_len=WINDOW)
         fill(predictor.model, load_state(path), path)
         self.settings, self.predictor = settings, predictor.to(settings.on).eval()
 
     def __call__(self, episode: Episode, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tracks of queries (N, 2) px in frame 0.
 
-        Clips of at most `settings.window` frames are tracked at once, as upstream does. Of longer ones (memory grows
+        Clips of at most WINDOW frames are tracked at once, as upstream does. Of longer ones (memory grows
         with the length) pieces of that length are, each sharing half with the one before: there a point starts again
         where it was last visible in the shared half, or at the half's end if it was visible nowhere.
 
         Returns:
             tracks (T, N, 2) float32 px, also where the point is hidden; visible (T, N) bool.
         """
-        length, window, index = len(episode.frames), self.settings.window, np.arange(len(queries))
+        length, index = len(episode.frames), np.arange(len(queries))
         tracks = np.empty((length, len(queries), 2), np.float32)
         visible = np.empty(tracks.shape[:2], bool)
         times, points, done = np.zeros(len(queries), int), queries, 0
-        for start in range(0, max(length - window // 2, 1), window // 2):
-            stop = min(start + window, length)
+        for start in range(0, max(length - WINDOW // 2, 1), WINDOW // 2):
+            stop = min(start + WINDOW, length)
             if start > 0:
                 shared = visible[start:done]
                 times = np.where(shared.any(0), done - 1 - np.argmax(shared[::-1], 0), done - 1)

@@ -11,6 +11,7 @@ from lewm_core.signals.weights import Needs, Settings, from_folder
 from lewm_core.sources.episode import Episode
 from lewm_core.utils import torchvision_compat
 
+BATCH = 8  # frames that the model is given at once
 LEAST_STATIC = 0.05  # share of the frame; with fewer static pixels there is nothing to hold on to
 OUTLIER = 3.0  # median residuals: what is further off in the first fit is left out of the second
 
@@ -34,8 +35,8 @@ class DepthAnythingV2:
 
     def __call__(self, episode: Episode) -> np.ndarray:
         """Relative depth (T, H, W) float32, `geometry.relative_depth` of the aligned inverse depth."""
-        frames, batch = episode.frames, self.settings.batch
-        parts = [self._inverse(frames[t : t + batch]) for t in range(0, len(frames), batch)]
+        frames = episode.frames
+        parts = [self._inverse(frames[t : t + BATCH]) for t in range(0, len(frames), BATCH)]
         return relative_depth(aligned(np.concatenate(parts), frames))
 
     def _inverse(self, frames: np.ndarray) -> np.ndarray:

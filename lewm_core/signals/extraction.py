@@ -56,41 +56,31 @@ class Signals:
 ARRAYS = tuple(f.name for f in fields(Signals) if f.name not in ("episode", "made_by", "missing"))
 
 
-def extract(
-    episode: Episode, backends: Backends, cache: Path | None = None, namespace: str = "",
-    settings: Settings = Settings(),  # noqa: B008, frozen
-) -> Signals:  # fmt: skip
-    """All signals of an episode.
+def extract_once(episode: Episode, backends: Backends, cache: Path, fingerprint: str,
+                 settings: Settings = Settings()) -> Signals:  # noqa: B008, frozen
+    """`extract`, or what it gave before.
 
     Args:
-        cache: folder that keeps one file per episode, backends and version of this package's code; None keeps nothing.
-        namespace: the source's fingerprint. Where it is empty the frames themselves take its place in the key.
-        settings: of backends with weights.
-
-    Raises:
-        InputError: a backend lacks something, cannot work on this episode, or returned an array of another shape than
-            documented.
+        cache: folder that keeps one file per episode, backends and version of this package's code.
+        fingerprint: the source's.
     """
-    if cache is None:
-        return _extract(episode, backends, settings)
-    namespace = namespace or digest(episode.frames.tobytes())
-    signals = cached(episode.id, backends, cache, namespace, settings)
+    signals = cached(episode.id, backends, cache, fingerprint, settings)
     if signals is None:
-        signals = _extract(episode, backends, settings)
+        signals = extract(episode, backends, settings)
         arrays = {name: getattr(signals, name) for name in ARRAYS}
-        path = _cache_file(episode.id, backends, cache, namespace, settings)
+        path = _cache_file(episode.id, backends, cache, fingerprint, settings)
         stored.write(path, arrays, signals.made_by, signals.missing)
     return signals
 
 
-def cached(id: str, backends: Backends, cache: Path, namespace: str, settings: Settings) -> Signals | None:
-    """What `extract` with these arguments kept of the episode `id`; None where there is nothing."""
-    found = stored.read(_cache_file(id, backends, cache, namespace, settings), ARRAYS)
+def cached(id: str, backends: Backends, cache: Path, fingerprint: str, settings: Settings) -> Signals | None:
+    """What `extract_once` with these arguments kept of the episode `id`; None where there is nothing."""
+    found = stored.read(_cache_file(id, backends, cache, fingerprint, settings), ARRAYS)
     return None if found is None else Signals(episode=id, **found)
 
 
-def _cache_file(id: str, backends: Backends, cache: Path, namespace: str, settings: Settings) -> Path:
-    return stored.path(cache, id, namespace, *identity(backends, settings), code=code_files(backends))
+def _cache_file(id: str, backends: Backends, cache: Path, fingerprint: str, settings: Settings) -> Path:
+    return stored.path(cache, id, fingerprint, *identity(backends, settings), code=code_files(backends))
 
 
 def grid_queries(height: int, width: int) -> np.ndarray:
@@ -116,7 +106,12 @@ def foreground_queries(mask0: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return np.concatenate([inside, thinned]).astype(np.float32)
 
 
-def _extract(episode: Episode, backends: Backends, settings: Settings) -> Signals:
+def extract(episode: Episode, backends: Backends, settings: Settings = Settings()) -> Signals:  # noqa: B008, frozen
+    """All signals of an episode.
+
+    settings: of backends with weights. InputError: a backend lacks something, cannot work on this episode, or returned
+    an array of another shape than documented.
+    """
     check(backends, settings)
     made_by = backends.named()
     missing = {kind: reason for kind, reason in NO_BACKEND.items() if kind not in made_by}

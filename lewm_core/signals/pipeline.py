@@ -19,7 +19,7 @@ import cv2
 from tqdm import tqdm
 
 from lewm_core.signals.backends import PAPER, SIMULATOR, Backends, check, choose, on_gpu
-from lewm_core.signals.extraction import Signals, cached, extract
+from lewm_core.signals.extraction import Signals, cached, extract_once
 from lewm_core.signals.weights import Settings
 from lewm_core.sources import opened
 from lewm_core.sources.episode import Episode, Source
@@ -123,7 +123,7 @@ def _open(spec: SourceSpec) -> Source:
 _opened = lru_cache(maxsize=1)(_open)
 
 
-def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, jobs: int = 0,
+def packets(spec: SourceSpec, ids: Iterable[str], cache: Path, jobs: int = 0,
             on_error: Callable[[str, InputError], None] | None = None, desc: str = "episodes") -> Iterator[Packet]:
     """Each episode with its signals, in the order of `ids`; a progress bar with frames/s goes to stderr.
 
@@ -131,7 +131,7 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
     Episodes come without the simulator's truth, which is large and nothing after the signals asks for.
 
     Args:
-        cache: folder that keeps signals and, in `frames`, opened episodes; None keeps nothing.
+        cache: folder that keeps signals and, in `frames`, opened episodes.
         jobs: parallel processes; 0 is one a core.
         on_error: called with the id and the error of an episode that cannot be read or whose actions are zero
             throughout, which is then left out. Without it, the first such error is raised.
@@ -158,7 +158,7 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path | None = None, job
                 on_error(id, result)
 
 
-def every_packet(spec: SourceSpec, ids: Iterable[str], asked_by: str | Path, cache: Path | None = None,
+def every_packet(spec: SourceSpec, ids: Iterable[str], asked_by: str | Path, cache: Path,
                  jobs: int = 0) -> Iterator[Packet]:
     """`packets` where none may fail: after the last, one InputError for those that cannot be read.
 
@@ -171,22 +171,19 @@ def every_packet(spec: SourceSpec, ids: Iterable[str], asked_by: str | Path, cac
                          f"The first of them: {next(iter(failed.values()))}")
 
 
-def packet(spec: SourceSpec, id: str, cache: Path | None = None, fingerprint: str = "") -> Packet:
+def packet(spec: SourceSpec, id: str, cache: Path, fingerprint: str = "") -> Packet:
     """One episode with its signals, as `packets` yields it, for whoever wants just that one.
 
     fingerprint: the source's, where it is known already.
     """
     source = spec.open()
-    if cache is None:
-        episode = source.load(id)
-        return replace(episode, truth=None), extract(episode, spec.backends, settings=spec.settings)
     fingerprint = fingerprint or source.fingerprint
     episode = opened.read(cache / FRAMES, id, fingerprint)
     signals = cached(id, spec.backends, cache, fingerprint, spec.settings)
     if episode is None or signals is None:
         episode = source.load(id)  # also for signals alone: they may need the simulator's truth
         if signals is None:
-            signals = extract(episode, spec.backends, cache, fingerprint, spec.settings)
+            signals = extract_once(episode, spec.backends, cache, fingerprint, spec.settings)
         episode = opened.write(cache / FRAMES, episode, fingerprint)
     return episode, signals
 
@@ -201,7 +198,7 @@ def open_episode(spec: SourceSpec, id: str, cache: Path) -> Episode:
     return episode or opened.write(cache / FRAMES, source.load(id), source.fingerprint)
 
 
-def _packet(task: tuple[SourceSpec, str, Path | None, str]) -> Packet | InputError:
+def _packet(task: tuple[SourceSpec, str, Path, str]) -> Packet | InputError:
     try:
         return packet(*task)
     except InputError as error:

@@ -8,7 +8,6 @@ import pandas as pd
 from lewm_core.signals.backends import is_relative
 from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
-from lewm_core.utils.errors import InputError
 
 THRESHOLDS = (1, 2, 4, 8, 16)  # px at 224 (TAP-Vid counts them at 256)
 MOVING = 2.0  # px at 224: points whose true position ever gets this far from frame 0 are called moving
@@ -51,10 +50,6 @@ def compare(measured: Signals, truth: Signals) -> pd.DataFrame:
     Args:
         truth: the simulator's signals of the same episode at the same image size.
     """
-    if measured.episode != truth.episode:
-        raise InputError("quality.compare", f"episodes {measured.episode} and {truth.episode}", "one episode")
-    if truth.mask is None or truth.tracks is None or truth.depth is None:
-        raise InputError("quality.compare", "no true mask, tracks or depth", "signals made by the simulator backends")
     rows = []
     if measured.depth is not None:
         relative = is_relative(measured.made_by.get("depth"))

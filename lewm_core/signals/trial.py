@@ -9,7 +9,7 @@ import pandas as pd
 
 from lewm_core.signals import quality
 from lewm_core.signals.backends import CLASSICAL, SIMULATOR, Backends, with_weights
-from lewm_core.signals.extraction import Signals, extract
+from lewm_core.signals.extraction import Signals, extract_once
 from lewm_core.signals.weights import Settings
 from lewm_core.sources.tabletop.source import Tabletop
 
@@ -37,10 +37,10 @@ class Trial:
         return quality.summary([self.numbers])
 
 
-def run(n: int, size: int, seed: int, settings: Settings, cache: Path | None = None) -> Trial:
+def run(n: int, size: int, seed: int, settings: Settings, cache: Path) -> Trial:
     """Try `classical`, and every backend whose weights are here, on `n` simulated episodes of `size` px.
 
-    seed: of the simulator. settings: where the weights are. cache: folder of the signal cache; None keeps nothing.
+    seed: of the simulator. settings: where the weights are. cache: folder of the signal cache.
     """
     source = Tabletop(CANDIDATES * n, seed, size)
     good = [info.id for i, info in enumerate(source.infos()) if source.draw(i)[1].outcome == "good"][:n]
@@ -48,9 +48,9 @@ def run(n: int, size: int, seed: int, settings: Settings, cache: Path | None = N
     numbers, points = [], []
     for id in good:
         episode = source.load(id)
-        truth = extract(episode, SIMULATOR, cache, source.fingerprint)
+        truth = extract_once(episode, SIMULATOR, cache, source.fingerprint)
         for backends in candidates:
-            found = extract(episode, backends, cache, source.fingerprint, settings)
+            found = extract_once(episode, backends, cache, source.fingerprint, settings)
             numbers.append(quality.compare(found, truth))
             if found.tracks is not None:
                 points += _points(backends.tracks, found, truth)

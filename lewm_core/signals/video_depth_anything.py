@@ -10,11 +10,10 @@ import numpy as np
 
 from lewm_core.signals.geometry import relative_depth
 from lewm_core.signals.weights import Needs, Settings, fill, load_code, load_state
-from lewm_core.sources.episode import Episode
+from lewm_core.sources.episode import FPS, Episode
 
 INPUT_SIZE = 518  # px, upstream's
 VIT_S = {"encoder": "vits", "features": 64, "out_channels": [48, 96, 192, 384]}
-FPS = 5  # BridgeData's; upstream hands it back and uses it for nothing else
 
 
 class VideoDepthAnything:

@@ -44,14 +44,10 @@ class Settings:
 
     weights: folder of the backends' files, relative to the repository; "" is none.
     device: "cpu", "cuda", …; "" is a GPU where there is one. On a GPU they run in half precision.
-    batch: frames that a model which sees single frames is given at once.
-    window: frames that a model which sees whole clips is given at once; longer clips are cut into such pieces.
     """
 
     weights: str = ""
     device: str = ""
-    batch: int = 8
-    window: int = 60
 
     @property
     def folder(self) -> Path:
@@ -110,7 +106,7 @@ def fingerprint(needs: Needs, settings: Settings) -> str:
 
     Of large files the names, sizes and ends are read, not all of the content.
     """
-    parts = [str(settings.half), str(settings.window)]
+    parts = [str(settings.half)]
     for name in filter(None, (needs.weights, needs.code)):
         top = settings.folder / name
         files = [top] if top.is_file() else sorted(p for p in top.rglob("*.*") if p.is_file())

@@ -14,6 +14,7 @@ import numpy as np
 from lewm_core.utils.errors import InputError
 
 IMAGE_SIZE = 224  # px: height and width of the paper's frames
+FPS = 5  # frames a second of BridgeData and of the simulator
 ACTION_DIM = 7  # delta xyz (m), delta roll-pitch-yaw (rad), gripper (0 closed .. 1 open)
 
 

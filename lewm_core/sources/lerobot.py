@@ -20,6 +20,7 @@ from lewm_core.sources.pictures import centre, checked_size, decode, resize
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, ends_of
 
+STATE = "observation.state"  # key of the robot's state, which becomes the observations
 _READER = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 _ENDS = 65536  # bytes at either end of a file that enter the fingerprint
 _ORIGIN = "Is it the folder of a LeRobot dataset of format v2.1 or v3.0, complete?"
@@ -47,7 +48,6 @@ class LeRobot:
         path: the folder that holds `meta/`, `data/` and `videos/`.
         image_size: height and width of the frames.
         camera: a camera's key (`observation.images.…`), or its place among the dataset's cameras, from 0.
-        state: key of the robot's state, which becomes the observations.
 
     Raises:
         InputError: no such dataset, another format, actions that do not have 7 numbers, no such camera or state; all
@@ -56,16 +56,15 @@ class LeRobot:
 
     name = "lerobot"
 
-    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int | str = 0,
-                 state: str = "observation.state"):
+    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int | str = 0):
         check_installed()
-        self.path, self.image_size, self.state = Path(path), checked_size(image_size), state
+        self.path, self.image_size = Path(path), checked_size(image_size)
         self._info = _read_info(self.path)
         features = self._info["features"]
         cameras = [key for key, feature in features.items() if feature["dtype"] in ("video", "image")]
         if isinstance(camera, Integral) and 0 <= camera < len(cameras):
             camera = cameras[camera]
-        _check_features(self.path, features, cameras, camera, state)
+        _check_features(self.path, features, cameras, camera)
         self.cameras, self.camera = len(cameras), camera
         self._is_video = features[camera]["dtype"] == "video"
         read_entries = _FORMATS[self._info["codebase_version"]]
@@ -86,7 +85,7 @@ class LeRobot:
         goes unnoticed. Folders and dates do not enter, so that data may be moved.
         """
         entries = self._entries.values()
-        parts = [_READER, str(self.image_size), self.camera, self.state, repr([entry[:3] for entry in entries])]
+        parts = [_READER, str(self.image_size), self.camera, STATE, repr([entry[:3] for entry in entries])]
         files = dict.fromkeys(file for entry in entries for file in (entry.table, entry.video))  # each of them once
         for file in files:
             if file.is_file():
@@ -115,11 +114,11 @@ class LeRobot:
         else:
             pictures = (decode((cell or {}).get("bytes") or b"", where) for cell in rows[self.camera])
         frames = np.stack([resize(centre(picture), self.image_size) for picture in pictures])
-        return Episode(id, frames, rows["action"], rows[self.state], entry.task)
+        return Episode(id, frames, rows["action"], rows[STATE], entry.task)
 
     def _rows(self, entry: _Entry) -> dict[str, np.ndarray | list]:
         """The episode's columns: numbers (T, n) float32; a camera that is stored as pictures as a list."""
-        numbers = ["action", self.state, "timestamp", "frame_index"]
+        numbers = ["action", STATE, "timestamp", "frame_index"]
         columns = numbers if self._is_video else [*numbers, self.camera]
         only = [("episode_index", "=", entry.index)]
         where = f"{entry.table}, episode {entry.index}"
@@ -149,12 +148,12 @@ def check_installed() -> None:
         need(module)
 
 
-def _check_features(path: Path, features: dict, cameras: list[str], camera: int | str, state: str) -> None:
+def _check_features(path: Path, features: dict, cameras: list[str], camera: int | str) -> None:
     """InputError that lists all that is wrong with the camera, the state and the actions that a dataset has."""
     problems = []
     if camera not in cameras:
         problems.append(f"no camera {camera!r} among {', '.join(cameras) or 'none'}")
-    for key, shape in (("action", [ACTION_DIM]), (state, None)):
+    for key, shape in (("action", [ACTION_DIM]), (STATE, None)):
         if key not in features:
             problems.append(f"no {key} among {', '.join(features)}")
             continue

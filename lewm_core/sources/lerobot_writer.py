@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm_core.sources.episode import Episode
-from lewm_core.sources.lerobot import check_installed, need
+from lewm_core.sources.episode import FPS, Episode
+from lewm_core.sources.lerobot import STATE, check_installed, need
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import new_folder, write_json
 
-FPS = 5  # BridgeData's and the simulator's
-CAMERA, STATE = "observation.images.main", "observation.state"
+CAMERA = "observation.images.main"
 ACTIONS = ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
 INDICES = ("frame_index", "episode_index", "index", "task_index")
 CHUNK, FILE_MB = 1000, 200  # files in a folder; the size at which v3.0 begins another file
@@ -32,23 +31,17 @@ TEMPLATES = {
 CODEC = {"crf": "18", "g": "2", "preset": "medium"}  # a keyframe every other frame: a window is found at once
 
 
-def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0", fps: int = FPS,
-           robot: str = "unknown", file_mb: float = FILE_MB) -> None:
+def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0") -> None:
     """Write episodes to a new folder `path`, which appears whole or not at all.
 
     For a dataset file, pass `dataset.read_episodes(file)`. NaN actions are written as they are and count as 0 in the
     statistics. Ids are not kept: LeRobot numbers its episodes.
-
-    Args:
-        version: v2.1 or v3.0. fps: frames a second. robot: LeRobot's robot_type. file_mb: of a video of v3.0.
 
     Raises:
         InputError: an unknown version, a folder that exists, no episodes, frames of odd height or width (the video
             format halves them), episodes that differ in frame size or state; pyarrow or av missing.
     """
     pick(TEMPLATES, version, "LeRobot version")
-    if not isinstance(fps, int) or fps < 1:
-        raise InputError("fps", repr(fps), "a whole number of frames a second")
     check_installed()
     with new_folder(path) as folder:
         log, files, first = _Log(), None, None
@@ -57,10 +50,10 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0",
                 first = first or episode
                 _check(episode, first)
                 if files is None:
-                    files = _Files(folder, version, log.n_files, fps, first)
+                    files = _Files(folder, version, log.n_files, first)
                     log.n_files += 1
                 log.add(index, episode, files.add(index, episode, log))
-                if version == "v2.1" or files.size >= file_mb * 1e6:
+                if version == "v2.1" or files.size >= FILE_MB * 1e6:
                     files.close()
                     files = None
         finally:
@@ -68,7 +61,7 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0",
                 files.close()
         if first is None:
             raise InputError(path, "no episodes to write", "at least one")
-        _write_meta(folder / "meta", version, log, first, fps, robot)
+        _write_meta(folder / "meta", version, log, first)
 
 
 def _check(episode: Episode, first: Episode) -> None:
@@ -93,11 +86,11 @@ class _Log:
     n_frames: int = 0
     n_files: int = 0
 
-    def columns(self, index: int, episode: Episode, fps: int) -> dict[str, np.ndarray]:
+    def columns(self, index: int, episode: Episode) -> dict[str, np.ndarray]:
         """The episode's columns of numbers, (T, n) or (T,)."""
         t = np.arange(len(episode.frames))
         task = self.tasks.setdefault(episode.task, len(self.tasks))
-        return {"action": episode.actions, STATE: episode.observations, "timestamp": (t / fps).astype(np.float32),
+        return {"action": episode.actions, STATE: episode.observations, "timestamp": (t / FPS).astype(np.float32),
                 "frame_index": t, "episode_index": np.full_like(t, index), "index": self.n_frames + t,
                 "task_index": np.full_like(t, task)}
 
@@ -112,7 +105,7 @@ class _Log:
 class _Files:
     """A table and a video under way, to which episodes are appended."""
 
-    def __init__(self, folder: Path, version: str, number: int, fps: int, first: Episode):
+    def __init__(self, folder: Path, version: str, number: int, first: Episode):
         av, pa, pq = need("av"), need("pyarrow"), need("pyarrow.parquet")
         self.place = {"chunk_index": number // CHUNK, "file_index": number % CHUNK}
         at = {**self.place, "episode_chunk": number // CHUNK, "episode_index": number, "video_key": CAMERA}
@@ -124,15 +117,15 @@ class _Files:
         self._schema = pa.schema(list((types | dict.fromkeys(INDICES, pa.int64())).items()))
         self._table = pq.ParquetWriter(table, self._schema)
         self._video = av.open(str(video), "w")
-        self._stream = self._video.add_stream("libx264", rate=fps, options=CODEC)
+        self._stream = self._video.add_stream("libx264", rate=FPS, options=CODEC)
         self._stream.height, self._stream.width = first.frames.shape[1:3]
         self._stream.pix_fmt = "yuv420p"
-        self._fps, self._frames, self.size = fps, 0, 0
+        self._frames, self.size = 0, 0
 
     def add(self, index: int, episode: Episode, log: _Log) -> dict:
         """Append an episode; returns where it lies, as v3.0 says it."""
         av, pa = need("av"), need("pyarrow")
-        columns = log.columns(index, episode, self._fps)
+        columns = log.columns(index, episode)
         stats = {name: _statistics(values.reshape(len(values), -1)) for name, values in columns.items()}
         stats[CAMERA] = _statistics(episode.frames.reshape(-1, 3) / 255, len(episode.frames))
         log.stats.append(stats)
@@ -141,7 +134,7 @@ class _Files:
             several = values.ndim > 1 and values.shape[1] > 1
             arrays.append(pa.array(values.tolist() if several else values.ravel(), type_))
         self._table.write_table(pa.table(arrays, schema=self._schema))
-        start = self._frames / self._fps
+        start = self._frames / FPS
         for t, picture in enumerate(episode.frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = self._frames
@@ -151,7 +144,7 @@ class _Files:
             self._frames += 1
         folders = ("data", f"videos/{CAMERA}")
         place = {f"{folder}/{name}": value for folder in folders for name, value in self.place.items()}
-        end = self._frames / self._fps
+        end = self._frames / FPS
         return place | {f"videos/{CAMERA}/from_timestamp": start, f"videos/{CAMERA}/to_timestamp": end}
 
     def _mux(self, frame) -> None:
@@ -191,9 +184,9 @@ def _listed(stats: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, list
     return found
 
 
-def _features(first: Episode, fps: int) -> dict[str, dict]:
+def _features(first: Episode) -> dict[str, dict]:
     (height, width), d = first.frames.shape[1:3], first.observations.shape[1]
-    video = {"video.height": height, "video.width": width, "video.channels": 3, "video.fps": fps,
+    video = {"video.height": height, "video.width": width, "video.channels": 3, "video.fps": FPS,
              "video.codec": "h264", "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "has_audio": False}
     return {
         CAMERA: {"dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
@@ -204,11 +197,11 @@ def _features(first: Episode, fps: int) -> dict[str, dict]:
     } | {name: {"dtype": "int64", "shape": [1], "names": None} for name in INDICES}
 
 
-def _write_meta(meta: Path, version: str, log: _Log, first: Episode, fps: int, robot: str) -> None:
+def _write_meta(meta: Path, version: str, log: _Log, first: Episode) -> None:
     data_path, video_path = TEMPLATES[version]
-    info = {"codebase_version": version, "robot_type": robot, "fps": fps, "total_episodes": len(log.rows),
+    info = {"codebase_version": version, "robot_type": "unknown", "fps": FPS, "total_episodes": len(log.rows),
             "total_frames": log.n_frames, "total_tasks": len(log.tasks), "chunks_size": CHUNK,
-            "splits": {"train": f"0:{len(log.rows)}"}, "features": _features(first, fps),
+            "splits": {"train": f"0:{len(log.rows)}"}, "features": _features(first),
             "data_path": data_path, "video_path": video_path}
     if version == "v2.1":
         info |= {"total_videos": len(log.rows), "total_chunks": -(-len(log.rows) // CHUNK)}

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,15 +87,14 @@ def file_digest(path: str | Path, length: int = 16) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()[:length]
 
 
-def write_editable(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Write a file that a person may edit; a hidden file beside it holds the digest of what was written."""
-    write(Path(path))
+def note_written(path: str | Path) -> None:
+    """Keep the digest of a file that we wrote and a person may edit, in a hidden file beside it."""
     with replacing(_note(path)) as temporary:
         temporary.write_text(file_digest(path))
 
 
 def edited(path: str | Path) -> bool:
-    """Whether somebody changed or made this file since `write_editable` wrote it; False where there is none."""
+    """Whether somebody changed or made this file since `note_written`; False where there is none."""
     path, note = Path(path), _note(path)
     return path.exists() and not (note.exists() and note.read_text() == file_digest(path))
 

@@ -87,7 +87,8 @@ def test_every_kind_of_bad_episode_through_a_source_and_packets(tmp_path):
     bad = BadEpisodes(tmp_path / "bad.csv", 0.1)
     infos = list(bad.watch("metadata", lambda on_error: spec.open().infos(on_error, tmp_path / "index")))
     assert [i.id for i in infos] == [f"train-00000-000{i}" for i in (0, 1, 5)]
-    read = list(bad.watch("signals", lambda on_error: packets(spec, [i.id for i in infos], jobs=1, on_error=on_error)))
+    read = list(bad.watch("signals", lambda on_error: packets(
+        spec, [i.id for i in infos], tmp_path / "cache", 1, on_error)))
     assert [e.id for e, _ in read] == ["train-00000-0000"]
     reasons = pd.read_csv(bad.path).set_index("episode").reason
     for i, word in {1: "blank pictures", 2: "no steps/observation/image_0", 3: "zero actions", 4: "3 frames with 28",
@@ -96,13 +97,13 @@ def test_every_kind_of_bad_episode_through_a_source_and_packets(tmp_path):
     assert len(reasons) == 6
 
 
-def test_the_simulators_still_episodes_are_no_fault(monkeypatch):
+def test_the_simulators_still_episodes_are_no_fault(tmp_path, monkeypatch):
     """They are there for curation to reject by their score."""
     load = Tabletop.load
     monkeypatch.setattr(Tabletop, "load", lambda self, id: replace(load(self, id), actions=0 * load(self, id).actions))
     spec, errors = SourceSpec("tabletop", 1, 0, 16), {}
     ids = [i.id for i in spec.open().infos()]
-    assert len(list(packets(spec, ids, jobs=1, on_error=errors.setdefault))) == 1 and not errors
+    assert len(list(packets(spec, ids, tmp_path, 1, on_error=errors.setdefault))) == 1 and not errors
 
 
 def test_a_limited_source_passes_errors_and_index_on(tmp_path):

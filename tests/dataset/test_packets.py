@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lewm_core import dataset
-from lewm_core.dataset.packets import packet, packets
+from lewm_core.dataset.packets import packets
 from lewm_core.signals.extraction import ARRAYS
 from lewm_core.utils.errors import InputError
 from tests.helpers import moving_square, write_squares
@@ -12,7 +12,7 @@ from tests.helpers import moving_square, write_squares
 
 def test_an_episode_and_its_signals_come_back(tmp_path):
     data = dataset.load(write_squares(tmp_path / "squares.h5", (9, 7)))
-    episode, signals = packet(data, "square1")
+    episode, signals = packets(data, ["square1"])["square1"]
     written, its_signals = moving_square(1, 7)
     assert episode.task == written.task and np.array_equal(episode.frames, written.frames)
     for name in ARRAYS:
@@ -23,7 +23,7 @@ def test_an_episode_and_its_signals_come_back(tmp_path):
 
 def test_a_missing_signal_says_why(tmp_path):
     data = dataset.load(write_squares(tmp_path / "squares.h5", (9, 7), depth="No depth here."))
-    _, signals = packet(data, "square0")
+    _, signals = packets(data, ["square0"])["square0"]
     assert signals.depth is None and signals.missing["depth"] == "No depth here."
 
 

@@ -382,7 +382,7 @@ def test_the_papers_backends_where_they_can_run_and_never_in_silence(settings, m
     assert backends.choose(SIMULATOR, {}, Settings(), required=True)[0] == SIMULATOR
 
 
-def test_a_spec_resolves_its_backends(settings, weights):
+def test_a_spec_resolves_its_backends(settings, weights, tmp_path):
     spec = SourceSpec("tabletop", 2, 0, 16, tracks_backend="cotracker3", weights=str(weights))
     assert spec.backends == dataclasses.replace(SIMULATOR, tracks="cotracker3")
     assert SourceSpec("bridge", 2, 0, 16, "anywhere").backends == CLASSICAL
@@ -392,15 +392,15 @@ def test_a_spec_resolves_its_backends(settings, weights):
     strict = SourceSpec("bridge", 2, 0, 16, "anywhere", paper_backends=True)
     assert strict.backends == PAPER
     with pytest.raises(InputError, match="no folder of weights"):
-        list(packets(strict, ["one"]))
+        list(packets(strict, ["one"], tmp_path))
 
 
-def test_one_process_does_the_work_of_a_gpu(weights, monkeypatch):
+def test_one_process_does_the_work_of_a_gpu(weights, tmp_path, monkeypatch):
     spec = SourceSpec("tabletop", 2, 3, 16, depth_backend="depth-anything-v2", weights=str(weights))
     ids = [info.id for info in spec.open().infos()]
     monkeypatch.setattr(pipeline, "on_gpu", lambda *args: True)  # then nothing is sent to other processes
     monkeypatch.setattr(pipeline, "_in_order", lambda *args: pytest.fail("a pool of processes"))
-    made = [s for _, s in packets(spec, ids, jobs=2)]
+    made = [s for _, s in packets(spec, ids, tmp_path, jobs=2)]
     assert [s.made_by["depth"] for s in made] == ["depth-anything-v2"] * 2 and made[0].shape is None
 
 
@@ -410,11 +410,11 @@ def test_the_cache_knows_weights_and_precision(weights, tmp_path, monkeypatch):
     cache, chosen = tmp_path / "cache", Backends(None, "cotracker3", None)
     episode = clip(red_green(np.arange(1, 4), np.ones(3, bool)))
     here = Settings(str(tmp_path), "cpu")
-    first = extraction.extract(episode, chosen, cache, settings=here)
+    first = extraction.extract_once(episode, chosen, cache, "source", here)
     (entry,) = cache.iterdir()
     monkeypatch.setattr(upstream, "load_state", lambda path: pytest.fail("a hit loads no weights"))
     backends._loaded.cache_clear()
-    extraction.extract(episode, chosen, cache, settings=here)
+    extraction.extract_once(episode, chosen, cache, "source", here)
     elsewhere = dataclasses.replace(here, weights=str(weights))
     assert upstream.fingerprint(CoTracker3.needs, elsewhere) == upstream.fingerprint(CoTracker3.needs, here)
     on_gpu = dataclasses.replace(here, device="cuda")
@@ -423,7 +423,7 @@ def test_the_cache_knows_weights_and_precision(weights, tmp_path, monkeypatch):
     upstream.fingerprint.cache_clear()
     (tmp_path / "scaled_offline.pth").unlink()
     torch.save({"unit": torch.tensor(1.0)}, tmp_path / "scaled_offline.pth")
-    other = extraction.extract(episode, chosen, cache, settings=here)
+    other = extraction.extract_once(episode, chosen, cache, "source", here)
     assert len(list(cache.iterdir())) == 2 and not np.array_equal(first.tracks, other.tracks)
 
 

@@ -10,7 +10,7 @@ import pytest
 from lewm_core.signals import backends as registry
 from lewm_core.signals import simulator
 from lewm_core.signals.backends import CLASSICAL, Backends
-from lewm_core.signals.extraction import ARRAYS, Signals, extract
+from lewm_core.signals.extraction import ARRAYS, Signals, extract, extract_once
 
 
 @pytest.fixture
@@ -33,22 +33,14 @@ def same(a: Signals, b: Signals) -> bool:
 
 def test_a_cache_hit_does_no_work_and_returns_the_same(scene, counted, tmp_path):
     calls, backends = counted
-    first = extract(scene, backends, tmp_path, "source")
-    again = extract(scene, backends, tmp_path, "source")
+    first = extract_once(scene, backends, tmp_path, "source")
+    again = extract_once(scene, backends, tmp_path, "source")
     assert len(calls) == 1 and same(first, again) and len(list(tmp_path.iterdir())) == 1
-    extract(scene, backends, tmp_path, "another source")
-    extract(dataclasses.replace(scene, id="other"), backends, tmp_path, "source")
+    extract_once(scene, backends, tmp_path, "another source")
+    extract_once(dataclasses.replace(scene, id="other"), backends, tmp_path, "source")
     assert len(calls) == 3 and len(list(tmp_path.iterdir())) == 3
-    partial = extract(scene, Backends(None, "simulator", None), tmp_path, "source")
-    assert same(partial, extract(scene, Backends(None, "simulator", None), tmp_path, "source"))
-
-
-def test_without_a_namespace_the_frames_decide(scene, counted, tmp_path):
-    calls, backends = counted
-    extract(scene, backends, tmp_path)
-    extract(dataclasses.replace(scene, frames=255 - scene.frames), backends, tmp_path)
-    extract(scene, backends, tmp_path)
-    assert len(calls) == 2
+    partial = extract_once(scene, Backends(None, "simulator", None), tmp_path, "source")
+    assert same(partial, extract_once(scene, Backends(None, "simulator", None), tmp_path, "source"))
 
 
 def test_two_processes_extract_into_one_cache(scene, tmp_path):
@@ -56,24 +48,24 @@ def test_two_processes_extract_into_one_cache(scene, tmp_path):
     episodes = [dataclasses.replace(scene, id=f"scene{i}") for i in range(4)]
     alone = [extract(e, CLASSICAL) for e in episodes]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        jobs = [pool.submit(extract, e, CLASSICAL, tmp_path, "source") for e in episodes for _ in range(2)]
+        jobs = [pool.submit(extract_once, e, CLASSICAL, tmp_path, "source") for e in episodes for _ in range(2)]
         made = [job.result() for job in jobs]
     assert all(same(one, made[2 * i + k]) for i, one in enumerate(alone) for k in range(2))
     assert len(list(tmp_path.iterdir())) == 4
-    assert all(same(one, extract(e, CLASSICAL, tmp_path, "source"))
+    assert all(same(one, extract_once(e, CLASSICAL, tmp_path, "source"))
                for one, e in zip(alone, episodes, strict=True))  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other"])
 def test_a_damaged_entry_is_made_again(scene, counted, tmp_path, damage):
     calls, backends = counted
-    first = extract(scene, backends, tmp_path, "source")
+    first = extract_once(scene, backends, tmp_path, "source")
     (entry,) = tmp_path.iterdir()
     whole = entry.read_bytes()
     middle = len(whole) // 2
     flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
     entry.write_bytes({"flip": flipped, "cut": whole[:middle], "empty": b"", "other": b"not a zip"}[damage])
-    assert same(first, extract(scene, backends, tmp_path, "source"))
+    assert same(first, extract_once(scene, backends, tmp_path, "source"))
     assert len(calls) == 2 and entry.read_bytes()[:4] == b"PK\x03\x04"
-    extract(scene, backends, tmp_path, "source")
+    extract_once(scene, backends, tmp_path, "source")
     assert len(calls) == 2

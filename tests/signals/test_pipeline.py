@@ -81,20 +81,21 @@ def test_a_damaged_description_is_an_error(tmp_path, change):
 def test_packets_are_the_same_in_one_process_and_in_two(tmp_path):
     ids = [info.id for info in SPEC.open().infos()][::-1]
     asked, unreadable = [*ids[:2], "tabletop-3-00009", *ids[2:]], {}
-    alone = list(packets(SPEC, ids, jobs=1))
-    parallel = list(packets(SPEC, asked, tmp_path, 2, lambda id, error: unreadable.update({id: error})))
+    alone = list(packets(SPEC, ids, tmp_path / "alone", jobs=1))
+    cache = tmp_path / "parallel"
+    parallel = list(packets(SPEC, asked, cache, 2, lambda id, error: unreadable.update({id: error})))
     assert [episode.id for episode, _ in parallel] == ids
     assert list(unreadable) == ["tabletop-3-00009"] and isinstance(unreadable["tabletop-3-00009"], InputError)
     for (episode, signals), (episode2, signals2) in zip(alone, parallel, strict=True):
         assert same(episode, episode2) and same(signals, signals2)
         assert episode.truth is None and signals.depth is not None
-    assert len(list(tmp_path.glob("*.npz"))) == len(ids)
+    assert len(list(cache.glob("*.npz"))) == len(ids)
 
 
-def test_an_episode_that_cannot_be_read_is_an_error():
-    assert list(packets(SPEC, [])) == []
+def test_an_episode_that_cannot_be_read_is_an_error(tmp_path):
+    assert list(packets(SPEC, [], tmp_path)) == []
     with pytest.raises(InputError, match="tabletop-3-00009"):
-        list(packets(SPEC, ["tabletop-3-00009"], jobs=1))
+        list(packets(SPEC, ["tabletop-3-00009"], tmp_path, jobs=1))
 
 
 def test_an_opened_episode_is_not_rendered_again(tmp_path, monkeypatch):
@@ -110,7 +111,8 @@ def test_an_opened_episode_is_not_rendered_again(tmp_path, monkeypatch):
 def test_an_episode_opened_for_a_picture_still_gets_true_signals(tmp_path):
     id = next(iter(SPEC.open().infos())).id
     shown = open_episode(SPEC, id, tmp_path)
-    assert shown.truth is None and same(shown, packet(SPEC, id)[0])
-    assert same(packet(SPEC, id, tmp_path)[1], packet(SPEC, id)[1])  # of the simulator's truth, which is not kept
+    assert shown.truth is None and same(shown, packet(SPEC, id, tmp_path / "anew")[0])
+    # of the simulator's truth, which is not kept
+    assert same(packet(SPEC, id, tmp_path)[1], packet(SPEC, id, tmp_path / "anew")[1])
     with pytest.raises(InputError, match="tabletop-3-00009"):
         open_episode(SPEC, "tabletop-3-00009", tmp_path)

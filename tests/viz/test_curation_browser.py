@@ -12,7 +12,7 @@ from lewm_core.curation import score, selection
 from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import Choice, select
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import edited, write_editable
+from lewm_core.utils.files import edited, note_written
 from lewm_core.viz import images
 from lewm_core.viz.curation_browser import PAGE, CurationBrowser
 from tests.helpers import four_points as packet
@@ -153,7 +153,8 @@ def test_the_full_set_at_random(path):
 
 
 def test_what_is_saved_is_read_back_counts_as_edited_and_opens_as_it_was(path):
-    write_editable(path, lambda p: selection.write_selection(p, by_select(Criteria()), CHOICE, Criteria()))
+    selection.write_selection(path, by_select(Criteria()), CHOICE, Criteria())
+    note_written(path)
     browser = opened(path)
     assert not edited(path) and browser.chosen.equals(by_select(Criteria()))
     browser.controls["weight_motion"].value = 4.0
