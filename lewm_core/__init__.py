@@ -9,5 +9,3 @@ everything else.
 Imports run one way: runner → viz → diagnostics → experiments → train → heads, conditions, checkpoints → model, losses,
 dataset → curation → signals → sources → utils. `stats` imports `utils` alone.
 """
-
-__version__ = "0.1.0"

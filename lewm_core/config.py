@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from lewm_core.sources.episode import ACTION_DIM
+from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
 from lewm_core.utils.errors import InputError
 
 
@@ -10,7 +10,7 @@ from lewm_core.utils.errors import InputError
 class LeWMConfig:
     """Sizes of a LeWM. The defaults are the paper's: ViT-Tiny, patches of 14 at 224 px, six predictor blocks."""
 
-    image_size: int = 224
+    image_size: int = IMAGE_SIZE
     patch_size: int = 14
     dim: int = 192  # D: emb, predictor and, unless encoder_dim says otherwise, ViT and CLS share it
     encoder_depth: int = 12

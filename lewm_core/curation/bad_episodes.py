@@ -6,14 +6,13 @@ from typing import TypeVar
 
 import pandas as pd
 
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, OnError
 from lewm_core.utils.files import write_csv
 
 ALLOWED = 5  # bad episodes that never stop a run, whatever their share
 COLUMNS = ["episode", "stage", "reason"]
 
 T = TypeVar("T")
-OnError = Callable[[str, InputError], None]
 
 
 class BadEpisodes:

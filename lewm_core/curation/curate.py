@@ -95,8 +95,8 @@ def instructions(candidates: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("episodes", ascending=False, kind="stable")
 
 
-def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice: Choice, max_bad_share: float = 0.05,
-           reselect: bool = False, jobs: int = 0) -> Curated:
+def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice: Choice, max_bad_share: float,
+           reselect: bool, jobs: int) -> Curated:
     """Read the metadata, measure what passes, score it, select, and write selection, scores and source to the
     workspace.
 
@@ -107,7 +107,8 @@ def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice
     ticks = hand_picked(workspace.selection) if choice.pilot_by == "hand" else []
     check(spec.backends, spec.settings)
     bad = BadEpisodes(workspace.bad_episodes, max_bad_share)
-    infos = _metadata(spec, workspace, bad)
+    source, index = spec.open(), workspace.cache / "index"
+    infos = {info.id: info for info in bad.watch("metadata", lambda on_error: source.infos(on_error, index))}
     candidates = score.metadata_filter(infos.values(), rules)
     keep = edited(workspace.selection) and not reselect
     kept = _kept(workspace.selection, infos) if keep else None
@@ -127,12 +128,6 @@ def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice
     curated = Curated(rules, candidates, measurements, new, scores, selection, keep, bad.table)
     write_csv(workspace.scores, curated.table)
     return curated
-
-
-def _metadata(spec: SourceSpec, workspace: Workspace, bad: BadEpisodes) -> dict[str, EpisodeInfo]:
-    """What is known of each episode before its frames are decoded, by name."""
-    source, index = spec.open(), workspace.cache / "index"
-    return {info.id: info for info in bad.watch("metadata", lambda on_error: source.infos(on_error, index))}
 
 
 def _kept(path: Path, infos: dict[str, EpisodeInfo]) -> pd.DataFrame:

@@ -32,13 +32,11 @@ import numpy as np
 
 from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns, validate
 from lewm_core.signals import cache
-from lewm_core.signals.extraction import ARRAYS, Signals
+from lewm_core.signals.extraction import ARRAYS, Packet, Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest, replacing
 from lewm_core.utils.provenance import code_digest
-
-Packet = tuple[Episode, Signals]
 
 CHUNK_BYTES = 8192
 COMPRESSION = {"mask": {"compression": "gzip", "compression_opts": 1}}

@@ -45,7 +45,9 @@ def check(settings: Settings, place: Workspace, given: Collection[str]) -> None:
         if names_ & set(given):
             problems += rule(settings)
     if settings.get("pilot_by") == "hand":
-        problems += caught(_ticks, place)
+        from lewm_core.curation.selection import hand_picked
+
+        problems += caught(hand_picked, place.selection)
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -116,12 +118,6 @@ def selection(settings: Settings) -> list[InputError]:
     return caught(Choice, **given)
 
 
-def _ticks(place: Workspace) -> None:
-    from lewm_core.curation.selection import hand_picked
-
-    hand_picked(place.selection)
-
-
 def criteria(settings: Settings) -> list[InputError]:
     if "criteria" not in settings:
         return []
@@ -187,7 +183,7 @@ RULES_IF_GIVEN: tuple[tuple[frozenset[str], Callable[[Settings], Any]], ...] = (
 )
 
 
-def check_frames(settings: Settings, base: Any = None) -> None:
+def check_frames(settings: Settings, base: Any) -> None:
     """InputError if the model's patches do not tile the frames that notebook 01 will make.
 
     base: the user's own checkpoint, or None for ours, which are of the size `model`.

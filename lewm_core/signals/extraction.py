@@ -53,6 +53,7 @@ class Signals:
         return self.tracks_fg is not None and self.mask is not None and bool(self.mask[0].any())
 
 
+Packet = tuple[Episode, Signals]
 ARRAYS = tuple(f.name for f in fields(Signals) if f.name not in ("episode", "made_by", "missing"))
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -19,17 +19,16 @@ import cv2
 from tqdm import tqdm
 
 from lewm_core.signals.backends import PAPER, SIMULATOR, Backends, check, choose, on_gpu
-from lewm_core.signals.extraction import Signals, cached, extract_once
+from lewm_core.signals.extraction import Packet, cached, extract_once
 from lewm_core.signals.weights import Settings
 from lewm_core.sources import opened
 from lewm_core.sources.episode import Episode, Source
 from lewm_core.sources.registry import SOURCES, open_source
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, OnError, pick
 from lewm_core.utils.files import write_json
 from lewm_core.utils.provenance import SIMULATED, usable_cores
 from lewm_core.utils.workspace import ROOT, relative
 
-Packet = tuple[Episode, Signals]
 FRAMES = "frames"  # folder of opened episodes, in the cache folder
 
 
@@ -124,7 +123,7 @@ _opened = lru_cache(maxsize=1)(_open)
 
 
 def packets(spec: SourceSpec, ids: Iterable[str], cache: Path, jobs: int = 0,
-            on_error: Callable[[str, InputError], None] | None = None, desc: str = "episodes") -> Iterator[Packet]:
+            on_error: OnError | None = None, desc: str = "episodes") -> Iterator[Packet]:
     """Each episode with its signals, in the order of `ids`; a progress bar with frames/s goes to stderr.
 
     A backend on a GPU works in this process alone, whatever `jobs` says: it is fast, and one copy of it is enough.

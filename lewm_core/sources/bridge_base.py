@@ -6,7 +6,7 @@ A layout says which episodes there are (`ids`) and reads one as it is stored (`_
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
@@ -18,14 +18,12 @@ import numpy as np
 from lewm_core.sources.episode import ACTION_DIM, Episode, EpisodeInfo, check_moves
 from lewm_core.sources.index import Index
 from lewm_core.sources.pictures import Picture, checked_size, constant, decode, resize, shows_something
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, OnError
 from lewm_core.utils.files import digest
 
 STATE_DIM = 7
 _DEPTH = 8  # folders that are looked into, one in the other
 _GROUP = re.compile("traj_group[0-9]+")
-
-OnError = Callable[[str, InputError], None]
 
 
 class Stored(NamedTuple):

@@ -12,7 +12,6 @@ import numpy as np
 
 from lewm_core.sources.bridge_base import (
     STATE_DIM,
-    OnError,
     Recordings,
     Stored,
     as_id,
@@ -27,7 +26,7 @@ from lewm_core.sources.bridge_base import (
 )
 from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
 from lewm_core.sources.safe_pickle import npy_count, npy_objects
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, OnError
 
 
 class BridgeNumpy(Recordings):

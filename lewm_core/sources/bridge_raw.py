@@ -15,7 +15,6 @@ import numpy as np
 
 from lewm_core.sources.bridge_base import (
     STATE_DIM,
-    OnError,
     Recordings,
     Stored,
     as_id,
@@ -30,7 +29,7 @@ from lewm_core.sources.bridge_base import (
 )
 from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
 from lewm_core.sources.safe_pickle import load_pickle
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, OnError
 
 NO_LATENCY = datetime(2021, 7, 23)  # from then on pictures and states are of the same time
 _TRAJECTORY = re.compile("raw/traj_group[0-9]+/traj[0-9]+")

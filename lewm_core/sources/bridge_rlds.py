@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lewm_core.sources import tfrecord
-from lewm_core.sources.bridge_base import OnError, Recordings, Stored, found_at, listed, number_in
+from lewm_core.sources.bridge_base import Recordings, Stored, found_at, listed, number_in
 from lewm_core.sources.episode import IMAGE_SIZE
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, OnError
 
 _SHARD = r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})"
 

@@ -4,14 +4,14 @@ Nothing downstream asks where an episode came from. Pixel coordinates are (x, y)
 centres at whole numbers, as in OpenCV; the camera frame is OpenCV's (x right, y down, z forward).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, OnError
 
 IMAGE_SIZE = 224  # px: height and width of the paper's frames
 FPS = 5  # frames a second of BridgeData and of the simulator
@@ -96,9 +96,7 @@ class Source(Protocol):
     fingerprint: str  # changes whenever the episodes it yields would change
     cameras: int  # views that it has of an episode, of which one is yielded
 
-    def infos(
-        self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None
-    ) -> Iterable[EpisodeInfo]:
+    def infos(self, on_error: OnError | None = None, cache: Path | None = None) -> Iterable[EpisodeInfo]:
         """Every episode's metadata in a stable order, without decoding or rendering frames.
 
         on_error: called with the id and the error of what cannot be read, which is then left out; else it is raised.

@@ -3,14 +3,14 @@
 A source's module is imported when it is opened, so that the command line can list the names at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import OnError, pick
 from lewm_core.utils.files import digest
 from lewm_core.utils.provenance import SIMULATED
 
@@ -45,9 +45,7 @@ class First:
     def fingerprint(self) -> str:
         return digest(self.source.fingerprint, str(self.n))
 
-    def infos(
-        self, on_error: Callable[[str, InputError], None] | None = None, cache: Path | None = None
-    ) -> Iterator["EpisodeInfo"]:
+    def infos(self, on_error: OnError | None = None, cache: Path | None = None) -> Iterator["EpisodeInfo"]:
         return islice(self.source.infos(on_error, cache), self.n)
 
     def load(self, id: str) -> "Episode":

@@ -1,6 +1,6 @@
 """The one way in which bad input is reported: where, what was found, what was expected, what to do."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 V = TypeVar("V")
@@ -22,6 +22,10 @@ class InputError(ValueError):
 
     def __reduce__(self):  # survives the way back from a worker process
         return type(self), (self.where, self.found, self.expected, self.remedy)
+
+
+# What is called instead of raising, where the others go on: with the id of what cannot be read, and its error.
+OnError = Callable[[str, InputError], None]
 
 
 def known(names: Collection[str], name: str, kind: str) -> str:

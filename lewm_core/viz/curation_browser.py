@@ -18,10 +18,11 @@ import pandas as pd
 from lewm_core.curation import score, selection
 from lewm_core.curation.score import PARTS, Criteria
 from lewm_core.curation.selection import FLAGS, Choice
+from lewm_core.signals.extraction import Packet
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import criteria_sliders, images, tiles
 from lewm_core.viz.curation_table import Pager, Row, cells, heads, static_table
-from lewm_core.viz.widgets import Packet, WithStandIn
+from lewm_core.viz.widgets import WithStandIn
 
 PAGE = 12  # rows of the table at a time
 STATIC_ROWS = 8  # of the stand-in

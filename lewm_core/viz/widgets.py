@@ -15,11 +15,10 @@ import numpy as np
 
 from lewm_core.conditions import DILATIONS
 from lewm_core.signals import geometry
-from lewm_core.signals.extraction import Signals
+from lewm_core.signals.extraction import Packet
 from lewm_core.sources.episode import Episode
 from lewm_core.viz import images, pixels
 
-Packet = tuple[Episode, Signals]
 DISPLAY_SIZE = 448  # px, the least width at which frames are shown
 ALL = "all columns"
 STATIC_FRAMES = 8  # pictures in the static stand-in

@@ -15,8 +15,8 @@ SPEC = SourceSpec("tabletop", 8, 0, 32)
 RULES, CHOICE = Criteria(min_length=8), Choice(n_top=4, n_full=3, n_pilot=2)
 
 
-def run(workspace, **options):
-    return curate(SPEC, workspace, RULES, CHOICE, jobs=1, **options)
+def run(workspace, reselect=False):
+    return curate(SPEC, workspace, RULES, CHOICE, 0.05, reselect, jobs=1)
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,6 @@ class Waypoints:
         self.last = replace(self.last, frames=frames, opening=float(opening), steady=True)
         self.segments.append(self.last)
 
-
     def take(self) -> list[Segment]:
         """The segments since the last time."""
         segments, self.segments = self.segments, []

@@ -84,15 +84,11 @@ KITCHENS = _kitchens()
 PLAY_CUBE = draw_object(np.random.default_rng(0), "cube", "red")
 
 
-def _fits(xy: np.ndarray, radius: float, taken: list[tuple[np.ndarray, float]], gap: float) -> bool:
-    return all(np.hypot(*(xy - other)) > radius + r + gap for other, r in taken)
-
-
 def _place(rng, radius: float, taken: list, gap: float, low, high) -> np.ndarray | None:
     """A free spot on the table, or None after many tries."""
     for _ in range(200):
         xy = rng.uniform(low, high)
-        if _fits(xy, radius, taken, gap):
+        if all(np.hypot(*(xy - other)) > radius + r + gap for other, r in taken):
             return xy
     return None
 
