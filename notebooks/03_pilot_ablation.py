@@ -11,7 +11,10 @@
 # **The paper claims** (section 4.1): on 13 curated episodes every auxiliary signal but the centroid lowers the
 # next-latent prediction error. Depth does most: −11.5 % (B), −14.5 % (C4), −14.0 % (E).
 #
-# **How we test it.** One base model is fine-tuned under each condition. Everything else stays the same:
+# **How we test it.** One base model is fine-tuned under each condition. A is the baseline without auxiliary heads. The
+# others add depth (B), depth inside the object mask only (C1 to C3, with more and more dilation), depth with five times
+# the weight inside the mask (C4), tracks of a uniform grid (D) or mostly of the object (D-fg), depth and tracks (E),
+# the object's 3D centroid (F), or its shape (G). Everything else stays the same:
 #
 #     loss = prediction + 0.09 · SIGReg + 0.1 · (one loss for each auxiliary head)
 #
@@ -20,7 +23,7 @@
 #
 # **Where the paper is silent or we differ.** The author holds out *windows* at random. Windows overlap by three frames,
 # so frames of the held-out ones are trained on. We hold out whole **episodes** as well, and rest our claims on
-# those. Each model is judged on both: windows left out of its training episodes, and episodes it never saw.
+# those. Each model is judged on both: *windows* left out of its training episodes, and *episodes* it never saw.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
@@ -51,18 +54,21 @@ from lewm_core.viz import diagnostic_figures, paper_figures, robustness_figures,
 study = Study(output, figures, profile, data)
 pilot = study.data("pilot")
 say(f"{len(pilot['ep_len'])} episodes, {len(pilot['pixels'])} frames of {pilot['pixels'].shape[1]} px. "
-    f"{pilot.nan_actions} action values were NaN and are 0.")
+    f"{pilot.nan_actions} action values are NaN in the file and read as 0.")
 
 # %% [markdown]
 # ## The base
 #
 # The paper fine-tunes LeWM-Cube, pretrained on another robot's single-cube play. Ours is pretrained on simulated
-# single-cube play; `base` names another. One that was trained on other actions than ours gets a new action encoder,
-# drawn from each run's seed. Its name then says so, here and under every figure.
+# single-cube play; the parameter `base` names another. A base that was trained on other actions than ours gets a new
+# action encoder, drawn from each run's seed. Its name then says so, here and under every figure.
 
 # %%
 start = study.base(base, model)
-print(f"{start.name}, hash {start.hash}\n{start.config}")
+sizes = start.config
+say(f"The base is {start.name} (hash {start.hash}): images of {sizes.image_size} px, patches of {sizes.patch_size} px, "
+    f"{sizes.encoder_depth} encoder layers, latents of {sizes.dim} numbers, {sizes.predictor_depth} predictor layers "
+    f"that see {sizes.history} frames.")
 
 # %% [markdown]
 # ## The runs
@@ -79,8 +85,9 @@ tell(f"{results['run'].nunique()} runs, {pilot_seeds} for each condition.", *fin
 # %% [markdown]
 # ## Is it a dynamics model at all?
 #
-# The *persistence* baseline predicts that the next latent equals the last one. A model that does not beat it has learnt
-# no dynamics, and differences between such models are noise. Below: A's error over that of persistence.
+# The *persistence* baseline predicts that the next latent equals the last one. If a model does not beat it, its
+# predictions are of little use, and so are differences between such models. Below: A's error divided by that of
+# persistence, for each seed, on held-out episodes and on held-out windows.
 
 # %%
 over_persistence = results[(results.condition == "A") & (results.metric == "mse_over_static")]
@@ -99,20 +106,24 @@ study.show(paper_figures.figure1(changes, summary, skipped=skipped), "figure1",
 # %% [markdown]
 # ## What we found
 #
-# Changes against A in per cent, with their 95 % intervals over seeds. *p* is of the paired t test, corrected over the
-# conditions (Holm). The last column is the smallest change that so many seeds detect with 80 % probability.
+# Mean changes against A in per cent; *low* and *high* are the ends of their 95 % intervals over *n* seeds. *p* is from
+# the paired t test, corrected over the conditions (Holm). *paper* is the number in its figure, where it has one. The
+# last column is the smallest change that so many seeds detect with 80 % probability.
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=1).round(2))
+display(findings.effect_table(summary, able, figure=1).style.format({"paper": "{:.1f}"}, precision=2, na_rep="–"))
 tell(*findings.effects(summary, figure=1))
 
 # %% [markdown]
 # ## Could these seeds have shown it?
 #
-# The paper gives 3 to 10 seeds and no test. From the scatter of the paired changes follows the smallest effect that a
-# t test finds with 80 % probability, and how many seeds would tell ±1.3 % from nothing. The scatter is itself known
-# from a few seeds only, so both have wide intervals.
+# The paper gives 3 to 10 seeds and no test. The scatter of the paired changes decides two things: the smallest change
+# that a t test detects with 80 % probability, and how many seeds would tell ±1.3 % from 0 (the paper's band at full
+# scale). The scatter is itself known from a few seeds only, so both have wide intervals.
+#
+# In the table: `sd`, scatter of the changes over seeds (per cent). `mde`, smallest change that is detected (per cent).
+# `seeds`, how many would tell ±1.3 % from 0. `_low` and `_high` are the ends of the 95 % interval.
 
 # %%
 judged, here = paired.judged(able), paired.judged(summary)
@@ -123,15 +134,14 @@ display(judged.set_index("condition")[
 tell(*findings.reach(judged, figure=1))
 
 # %% [markdown]
-# In the table: `sd`, scatter of the changes over seeds (per cent). `mde`, smallest change that is detected (per cent).
-# `seeds`, how many would tell ±1.3 % from 0. `_low` and `_high` are the ends of the 95 % interval.
-#
 # ## Does it depend on the split?
 #
-# **The paper implies** that its validation windows are unseen. A window held out at random consists of frames of its
-# neighbours. **Test:** count the frames of held-out windows that were trained on, and compare the error on them with
-# that on unseen episodes. The base before fine-tuning saw neither. So where it differs between the two, the windows
-# differ. What A differs by beyond that is the leak.
+# **The paper implies** that its validation windows are unseen. But a window held out at random shares its frames with
+# its neighbours.
+#
+# **Test.** We count the frames of held-out windows that were trained on. Then we compare the error on unseen episodes
+# with that on held-out windows: the *gap*. The base before fine-tuning saw neither, so its own gap only says that the
+# windows differ. What A's gap is beyond that of the base is the *leak*.
 
 # %%
 windows_of_a = leakage.leak_table(results, study.workspace.runs, pilot, start)
@@ -144,10 +154,11 @@ tell(*leakage.describe_leak(leak), *findings.splits_differ(changes))
 # %% [markdown]
 # ## Does it depend on the metric?
 #
-# MSE lives in each model's own latent space, and the encoder is trained. A condition can lower it by shrinking its
-# latents. So here are the same changes of MSE over the variance of the target latents, and over persistence's MSE.
-# Notebook 08 adds the error in one space for all, and the error several steps ahead. The table has the mean change
-# against A in per cent.
+# MSE is measured in each model's own latent space, and the encoder is trained. A condition can lower it by shrinking
+# its latents. So here are the same changes for MSE divided by the variance of the target latents
+# (`mse_over_variance`) and by persistence's MSE (`mse_over_static`), and the change of that variance. The table has the
+# mean change against A in per cent, on held-out episodes. Notebook 08 adds the error in one space for all, and the
+# error several steps ahead.
 
 # %%
 errors = ["mse", "mse_over_variance", "mse_over_static"]
@@ -158,13 +169,14 @@ study.show(robustness_figures.metric_panels(over_metrics), "control_metrics",
 # %%
 episode = paired.judged(over_metrics)
 means = episode.pivot(index="condition", columns="metric", values="mean")
-display(means.reindex(index=in_order(means.index), columns=[*errors, "target_variance"]).round(1))
+display(means.reindex(index=in_order(means.index), columns=[*errors, "target_variance"]).map(paired.number))
 tell(*findings.over_metrics(episode, errors))
 
 # %% [markdown]
 # ## Training curves
 #
-# Loss of the prediction term on training batches. Validation happens once, at the end.
+# The prediction term of the loss on training batches, of four of the conditions. Held-out data are evaluated only once,
+# at the end.
 
 # %%
 losses = study.curves(results)
@@ -174,8 +186,8 @@ diagnostic_figures.learning_curves(losses.assign(value=losses.pred), ylabel="nex
 # %% [markdown]
 # ## Did the heads learn anything?
 #
-# An auxiliary head starts from scratch. If its own loss hardly falls within these few steps, the condition had little
-# chance to act, whatever the figure shows. Mean loss on training batches in the first and in the last epoch:
+# An auxiliary head starts from scratch. If its own loss hardly falls within the steps of a run, the condition had
+# little chance to act, whatever Figure 1 shows. Mean loss on training batches in the first and in the last epoch:
 
 # %%
 heads = findings.head_losses(losses)
@@ -190,5 +202,5 @@ tell(*findings.heads_learnt(heads, losses.step.max()))
 # - The text calls F *indistinguishable from baseline*; its figure shows −3.0 %.
 # - Seed counts differ between its conditions, error bars overlap, and there is no test. Here every condition has the
 #   same seeds, and the differences are paired.
-# - '∼15M parameters' and '∼7.6M encoder' fit no reading of the public recipe, which has 18,034,448 with 7-D actions
-#   (encoder 5,501,376); the `paper` model has exactly those.
+# - '∼15M parameters' and '∼7.6M encoder' fit no reading of the public recipe. That has 18,034,448 parameters with 7-D
+#   actions, 5,501,376 of them in the encoder. Our `paper` model has exactly as many.

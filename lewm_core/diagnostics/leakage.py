@@ -116,15 +116,15 @@ def describe_leak(summary: pd.DataFrame, condition: str = "A") -> list[str]:
         if "seen_window" not in of:
             lines.append(f"{scale}: no windows of training episodes were held out, so nothing can leak.")
             continue
-        line = (f"{scale}, n = {of['seen_window'].n}: of the frames in windows held out at random "
-                f"{of['seen_window'].mean:.0f} % were trained on")
+        line = (f"{scale}, n = {of['seen_window'].n}: {of['seen_window'].mean:.0f} % of the frames in windows held out "
+                "at random were trained on")
         if "gap" not in of:
             lines.append(line + ". No episodes were held out to compare with.")
             continue
-        line += (f", of those in held-out episodes {of['seen_episode'].mean:.0f} %. The MSE on unseen episodes differs "
-                 f"by {_percent(of['gap'])} from that on held-out windows of training episodes")
+        line += (f", and {of['seen_episode'].mean:.0f} % of those in held-out episodes. From held-out windows to "
+                 f"unseen episodes the MSE of {condition} changes by {_percent(of['gap'])}")
         if "leak" in of:
-            line += f"; beyond what the base shows on the same windows, by {_percent(of['leak'])}"
+            line += f". Beyond what the base's MSE changes by on the same windows, {_percent(of['leak'])} are left"
         lines.append(line + ".")
     return lines or [f"Not run: the leak of {condition} was not measured."]
 

@@ -29,7 +29,7 @@ def persistence(results: pd.DataFrame) -> list[str]:
     lines = []
     for (scale, split), rows in ratios.groupby(["scale", "split"], sort=False):
         lines.append(f"{scale}: A beats persistence on {HELD_OUT[split]} in {(rows.value < 1).sum()} of {len(rows)} "
-                     f"seeds (mean ratio {rows.value.mean():.3f}).")
+                     f"seeds. Its error is {rows.value.mean():.3f} times that of persistence on average.")
     return lines
 
 
@@ -53,7 +53,7 @@ def effects(summary: pd.DataFrame, figure: int) -> list[str]:
     better, worse, neither = [], [], []
     inside, compared = [], []
     for row in rows.itertuples():
-        name = f"{row.scale} {row.condition}" if figure == 3 else row.condition  # the only one of two scales
+        name = f"{row.condition} ({row.scale})" if figure == 3 else row.condition  # the only one of two scales
         if row.high < 0:
             better.append(name)
         elif row.low > 0:
@@ -67,11 +67,11 @@ def effects(summary: pd.DataFrame, figure: int) -> list[str]:
                 inside.append(name)
     lines = [f"Better than A (the interval lies below 0): {', '.join(better) or 'none'}.",
              f"Worse than A (the interval lies above 0): {', '.join(worse) or 'none'}.",
-             f"Not told from A: {', '.join(neither) or 'none'}."]
+             f"Neither (the interval includes 0): {', '.join(neither) or 'none'}."]
     if compared:
-        lines.append(f"The paper's number lies inside the interval for {len(inside)} of {len(compared)}"
-                     f"{_named(inside)}.")
-    return [*lines, f"All on {HELD_OUT[rows.split.iloc[0]]}. " + power_note(int(rows.n.min()))]
+        lines.append(f"The paper's number lies inside the interval for {len(inside)} of the {len(compared)} that it "
+                     f"reports{_named(inside)}.")
+    return [*lines, f"All of this is on {HELD_OUT[rows.split.iloc[0]]}. " + power_note(int(rows.n.min()))]
 
 
 def reach(able: pd.DataFrame, figure: int) -> list[str]:
@@ -84,8 +84,8 @@ def reach(able: pd.DataFrame, figure: int) -> list[str]:
     enough = [row.condition for row in compared.itertuples() if row.mde < abs(told[row.condition])]
     return [f"These {int(able.n.min())} seeds would find the paper's own effect for {len(enough)} of the "
             f"{len(compared)} conditions of its Figure {figure} that were run{_named(enough)}.",
-            f"Telling ±{paper.FULL_SCALE_BAND} % from 0 would take at least {able.seeds.min()} seeds, and at most "
-            f"{able.seeds.max()}."]
+            f"Telling ±{paper.FULL_SCALE_BAND} % from 0 would take {able.seeds.min()} seeds for the condition that "
+            f"scatters least and {able.seeds.max()} for the one that scatters most."]
 
 
 def splits_differ(changes: pd.DataFrame) -> list[str]:
@@ -109,7 +109,7 @@ def over_metrics(summary: pd.DataFrame, errors: Sequence[str]) -> list[str]:
         sure = [f"{row.metric} ({'better' if row.mean < 0 else 'worse'})"
                 for row in own.itertuples() if row.low > 0 or row.high < 0]
         shown = "the interval excludes 0 for " + ", ".join(sure) if sure else "no interval excludes 0"
-        lines.append(f"{name}: the mean is better than A's by {(own['mean'] < 0).sum()} of {len(own)} metrics; "
+        lines.append(f"{name} is better than A in the mean of {(own['mean'] < 0).sum()} of {len(own)} metrics; "
                      f"{shown}.")
     return lines or NO_EFFECT
 
@@ -135,8 +135,8 @@ def heads_learnt(table: pd.DataFrame, steps: int) -> list[str]:
     if table.empty:
         return ["No condition with a head was run."]
     change = table["change %"]
-    return [f"Over {steps} optimizer steps (the paper's pilot has about {paper.PILOT_STEPS}) the head losses change by "
-            f"{number(change.min(), 0)} % to {number(change.max(), 0)} %."]
+    return [f"Over {steps} optimizer steps (the paper's pilot has about {paper.PILOT_STEPS}) the heads' losses change "
+            f"by {number(change.min(), 0)} % to {number(change.max(), 0)} %."]
 
 
 def order_by_area(summary: pd.DataFrame, order: Sequence[str]) -> list[str]:

@@ -228,5 +228,4 @@ def power_note(n: int) -> str:
     if n < 2:
         return "One seed: no interval and no test."
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) / n**0.5
-    return (f"With {n} seeds the 95 % t interval reaches {reach:.2g} standard deviations of the seeds to either side "
-            "of the mean.")
+    return f"With {n} seeds the 95 % t interval is the mean ± {reach:.2g} standard deviations of the seeds."

@@ -217,7 +217,7 @@ def test_a_planted_memory_is_found(data):
     by = leakage.error_by_shared(table[table.condition == "A"]).groupby("shared").mse_over_static.mean()
     assert by[4] == pytest.approx(0.25, abs=0.01) and by[0] == pytest.approx(1, abs=0.01)
     (line,) = leakage.describe_leak(leakage.leak_summary(table))
-    assert "in held-out episodes 0 %" in line and "n = 5" in line
+    assert "0 % of those in held-out episodes" in line and "n = 5" in line
 
 
 def test_no_leak_is_found_where_none_was_planted(data):

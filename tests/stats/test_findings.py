@@ -65,12 +65,13 @@ def test_sentences_are_those_of_the_numbers():
     rows = results(["A", "B", "D"])
     changes, summary = paired.compare(rows)
     pilot_line, full_line = findings.persistence(rows)
-    assert pilot_line == "pilot: A beats persistence on held-out episodes in 0 of 3 seeds (mean ratio 1.926)."
-    assert "in 3 of 3 seeds (mean ratio 0.450)" in full_line
+    assert pilot_line == ("pilot: A beats persistence on held-out episodes in 0 of 3 seeds. Its error is 1.926 times "
+                          "that of persistence on average.")
+    assert "in 3 of 3 seeds. Its error is 0.450 times" in full_line
     better, worse, neither, inside, held_out = findings.effects(summary, 3)
-    assert better.endswith("below 0): none.") and neither == "Not told from A: none."
-    assert worse.endswith(": full B, full D, pilot B, pilot D.") and "held-out episodes" in held_out
-    assert inside.startswith("The paper's number lies inside the interval for ") and " of 4" in inside
+    assert better.endswith("below 0): none.") and neither.endswith("includes 0): none.")
+    assert worse.endswith(": B (full), D (full), B (pilot), D (pilot).") and "held-out episodes" in held_out
+    assert inside.startswith("The paper's number lies inside the interval for ") and " of the 4" in inside
     table = findings.effect_table(summary, power.power_table(changes), 3)
     assert table.loc[("full", "B"), "paper"] == 1 and table.loc[("full", "B"), "n"] == 3
     assert table.loc[("pilot", "D"), "mean"] == pytest.approx(2, abs=0.3) and table["detected at 80 %"].gt(0).all()
