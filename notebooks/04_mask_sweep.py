@@ -13,14 +13,14 @@
 #
 # **How we test it.** The conditions differ only in the region: full frame (B), full frame with a weight of 5 inside the
 # object mask (C4), inside the mask only, tight (C1) or dilated by 8 px (C2) or 20 px (C3) at 224 px. These are the runs
-# of notebook 03, paired by seed. The author ran the sweep a second time: B is −11.5 % in his Figure 1, −10.5 % in his
-# Figure 2.
+# of notebook 03, paired by seed. The paper's two figures cannot show the same runs: B is −11.5 % in Figure 1 and
+# −10.5 % in Figure 2.
 #
-# **Where the paper disagrees with itself.** Its own numbers are C1 −7.5, C2 −5.8, C3 −2.3, then B −10.5. Among the
-# masked conditions the benefit *falls as the region grows*, and then jumps at full frame. That is not monotonic in the
-# supervised area, and the instability argument predicts the opposite order of C1 to C3. So we also plot benefit against
-# area, and look at the instability itself. Notebook 08 tests the explanation with controls: the same masks moved to
-# random places, and masks with the normalisation over the full frame.
+# **Where the paper disagrees with itself.** Its own numbers, in per cent, are C1 −7.5, C2 −5.8, C3 −2.3, then B −10.5.
+# Among the masked conditions the benefit *falls as the region grows*, and then it is largest at full frame. That is not
+# monotonic in the supervised area. Unstable normalisation would put C1 to C3 in the opposite order. So we also plot the
+# benefit against the area, and look at the instability itself. Notebook 08 tests the explanation with controls: the
+# same masks moved to random places, and masks with the normalisation over the full frame.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
@@ -62,6 +62,8 @@ pd.DataFrame({
 
 # %% [markdown]
 # ## Figure 2
+#
+# The columns of the table are those of notebook 03.
 
 # %%
 changes, summary = paired.compare(results)
@@ -70,29 +72,30 @@ table = paper_figures.study_table(changes, summary, 2, skipped, areas)
 study.show(paper_figures.figure2(changes, summary, skipped=skipped), "figure2", table, about)
 
 # %%
-display(findings.effect_table(summary, power.power_table(changes), figure=2).round(2))
+able = power.power_table(changes)
+display(findings.effect_table(summary, able, figure=2).style.format({"paper": "{:.1f}"}, precision=2, na_rep="–"))
 tell(*findings.effects(summary, figure=2))
 
 # %% [markdown]
 # ## Benefit against supervised area
 #
-# If the paper is right, the points fall from left to right.
+# If the paper is right, the change becomes more negative from left to right.
 
 # %%
 study.show(paper_figures.benefit_against_area(summary, areas), "figure2_area", table, about)
 
 # %%
 by_area = sorted((name for name in served if name != "C4"), key=areas.get)  # C4 weighs pixels, and leaves none out
-say("Ordered by supervised area, the smallest first:")
+say("Mean changes against A, ordered by supervised area, the smallest first:")
 tell(*findings.order_by_area(summary, by_area))
 
 # %% [markdown]
 # ## Is the normalisation less stable over a small region?
 #
-# That is the paper's explanation, and it needs no training to look at. The loss subtracts each frame's median and
-# divides by its mean absolute deviation over the region. In an episode the camera is fixed and the scene changes
-# slowly, so from one frame to the next a stable estimate changes little. Below: by how much, relative to the scale. It
-# is the median of each episode's steps, and of that the mean over episodes.
+# That is the paper's explanation, and it can be measured without training. Over the region, the loss subtracts each
+# frame's median (the *shift*) and divides by its mean absolute deviation (the *scale*). In an episode the camera is
+# fixed and the scene changes slowly, so a stable estimate changes little from one frame to the next. Below: by how much
+# it changes, divided by the scale. We take the median over the steps of each episode, then the mean over episodes.
 
 # %%
 instability = mask_normalisation.instability(pilot, {name: regions[name] for name in by_area})
@@ -106,4 +109,4 @@ tell(*findings.steadiness(steps))
 #
 # C1 to C3 differ from B in three things at once: how many pixels are supervised, which ones, and over how many the
 # depth is normalised. C1, C2 and C3 have nested masks of different shapes, so area is not all that varies among them.
-# Notebook 08 parts the three.
+# Notebook 08 separates the three.

@@ -160,7 +160,7 @@ def steadiness(table: pd.DataFrame) -> list[str]:
         return ["Fewer than two regions: nothing to compare."]
     lines = []
     for name, values in table.items():
-        falls = "falls" if (np.diff(values) <= 0).all() else "does not simply fall"
+        falls = "falls" if (np.diff(values) <= 0).all() else "does not fall steadily"
         each = ", ".join(f"{condition} {value:.3f}" for condition, value in values.items())
         lines.append(f"The {name}'s change from frame to frame {falls} as the region grows ({each}).")
     return lines

@@ -170,6 +170,11 @@ def number(value: float, digits: int = 1) -> str:
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
 
 
+def digits(*values: float) -> int:
+    """How many digits to show of numbers that stand together: 1, or 2 where all are below 1, so that none reads 0.0."""
+    return 1 if max((abs(v) for v in values if np.isfinite(v)), default=0) >= 1 else 2
+
+
 def n_label(counts: Iterable[int]) -> str:
     """How many seeds, where rows may differ in that: 'n = 5', 'n = 3 to 5', or 'no run'."""
     found = sorted(set(counts))
@@ -186,14 +191,13 @@ def describe(row: pd.Series | tuple, reported: float | None = None) -> str:
     'B: −3.1 % [−5.0, −1.2], n = 3, p = 0.02 (Holm 0.2); the interval excludes 0'.
     """
     mean = row["mean"] if isinstance(row, pd.Series) else row.mean
-    spread = [abs(v) for v in (mean, row.low, row.high) if np.isfinite(v)]
-    digits = 1 if max(spread) >= 1 else 2  # so that a small interval does not read [0.0, 0.0]
-    text = f"{row.condition}: {number(mean, digits)} %"
+    shown = digits(mean, row.low, row.high)
+    text = f"{row.condition}: {number(mean, shown)} %"
     if row.n < 2:
         text += ", n = 1: one seed gives neither an interval nor a test"
     else:
         holds = "includes" if row.low <= 0 <= row.high else "excludes"
-        text += (f" [{number(row.low, digits)}, {number(row.high, digits)}], n = {row.n}, p = {row.p:.2g} "
+        text += (f" [{number(row.low, shown)}, {number(row.high, shown)}], n = {row.n}, p = {row.p:.2g} "
                  f"(Holm {row.p_holm:.2g}); the interval {holds} 0")
     if reported is not None:
         text += f"; the paper reports {number(reported)} %"
@@ -219,7 +223,8 @@ def describe_order(values: pd.Series, order: Sequence[str]) -> str:
         kind = "never rising"
     else:
         kind = "not monotonic"
-    listed = ", ".join(f"{name} {number(value)} %" for name, value in values.items())
+    shown = digits(*values)
+    listed = ", ".join(f"{name} {number(value, shown)} %" for name, value in values.items())
     return f"{listed or 'none of them'}: {kind}"
 
 
