@@ -47,9 +47,9 @@ class DepthHead(nn.Module):
 class TrackHead(nn.Module):
     """emb (M, D) -> displacements (M, 400, 2) in units of the image side: a flat MLP (about 135 K at D = 192)."""
 
-    def __init__(self, dim: int, points: int = POINTS):
+    def __init__(self, dim: int):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(dim, 136), nn.GELU(), nn.Linear(136, 2 * points))
+        self.net = nn.Sequential(nn.Linear(dim, 136), nn.GELU(), nn.Linear(136, 2 * POINTS))
 
     def forward(self, emb: Tensor) -> Tensor:
         return self.net(emb).unflatten(1, (-1, 2))
@@ -73,7 +73,7 @@ class DepthPatchHead(nn.Module):
     368,833 parameters at D = 192 on the paper's 16 × 16 grid (DepthHead has 400,434).
     """
 
-    def __init__(self, dim: int, grid: int = GRID):
+    def __init__(self, dim: int, grid: int):
         super().__init__()
         doublings = max(1, math.ceil(math.log2(SUPERVISION_SIZE / grid)))
         widths = [max(4, dim >> i) for i in range(doublings + 1)]

@@ -10,9 +10,9 @@ from lewm_core.utils.errors import InputError
 WINDOW = 4  # three context frames and the one to predict
 
 
-def window_starts(ep_len: np.ndarray, ep_offset: np.ndarray, length: int = WINDOW) -> np.ndarray:
-    """The first frame of every run of `length` frames inside one episode, in order; (n,) int64."""
-    runs = [offset + np.arange(n - length + 1) for n, offset in zip(ep_len, ep_offset, strict=True) if n >= length]
+def window_starts(ep_len: np.ndarray, ep_offset: np.ndarray) -> np.ndarray:
+    """The first frame of every window inside one episode, in order; (n,) int64."""
+    runs = [offset + np.arange(n - WINDOW + 1) for n, offset in zip(ep_len, ep_offset, strict=True) if n >= WINDOW]
     return np.concatenate(runs).astype(np.int64) if runs else np.zeros(0, np.int64)
 
 

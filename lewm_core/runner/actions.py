@@ -123,7 +123,7 @@ def read_recipe(settings: list[str]):
     values = dict(map(parameters.read_setting, settings))
     defaults = {f.name: f.default for f in fields(Recipe)}
     parameters.check_names(values, set(defaults), "--set")
-    return replace(Recipe(), **{k: parameters.fit_text(k, v, defaults[k], "--set") for k, v in values.items()})
+    return replace(Recipe(), **{k: parameters.fit_text(k, v, defaults[k]) for k, v in values.items()})
 
 
 def evaluate(options: argparse.Namespace) -> tuple[dict, int]:

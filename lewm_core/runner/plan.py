@@ -115,7 +115,7 @@ def give_values(notebooks: list[Notebook], profile: Path, settings: list[str], o
             if name in from_profile:
                 given[name] = parameters.fit(name, from_profile[name], default, profile)
             if name in typed:
-                given[name] = parameters.fit_text(name, typed[name], default, "--set")
+                given[name] = parameters.fit_text(name, typed[name], default)
             if name in options:
                 given[name] = options[name]
         values[n.name] = given

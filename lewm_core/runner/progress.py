@@ -4,7 +4,6 @@ import re
 import shutil
 import sys
 import time
-from typing import TextIO
 
 from tqdm import tqdm
 
@@ -18,8 +17,8 @@ class Progress:
     In a terminal the last such line is shown live below the bar; in a log file one is written now and then.
     """
 
-    def __init__(self, total: int, stream: TextIO | None = None):
-        self._stream = stream or sys.stderr
+    def __init__(self, total: int):
+        self._stream = sys.stderr
         self._live = self._stream.isatty()
         self._name, self._cell, self._last, self._time = "", "", "", time.monotonic()
         if self._live:

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from lewm_core.sources.episode import ACTION_DIM, Episode, EpisodeInfo, check_moves
+from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE, Episode, EpisodeInfo, check_moves
 from lewm_core.sources.index import Index
 from lewm_core.sources.pictures import Picture, checked_size, constant, decode, resize, shows_something
 from lewm_core.utils.errors import InputError, OnError
@@ -39,9 +39,10 @@ class Recordings(ABC):
     """Episodes of one camera in one layout, a Source. Nothing but an index of them is held in memory.
 
     Args:
+        path: the folder that holds the files of the layout, or one above it; `bridge.open_bridge` tells the layout.
         image_size: height and width of the frames; pictures of another size are resized (area average down, bicubic
             up). Pictures of 4:3 are squashed where the layout has such (the 256-px release was made so, too).
-        camera: 0 is the fixed camera over the shoulder.
+        camera: 0 is the fixed camera over the shoulder; up to 3 where the layout has four.
 
     Raises:
         InputError: a setting out of range.
@@ -52,11 +53,11 @@ class Recordings(ABC):
     squash: bool = False  # whether pictures need not be square
     reader: str = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 
-    def __init__(self, image_size: int, camera: int):
+    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int = 0):
         if not isinstance(camera, Integral) or camera not in range(self.cameras):
             known = f"0 to {self.cameras - 1}" if self.cameras > 1 else f"0: {self.name} has one camera"
             raise InputError("camera", repr(camera), known)
-        self.image_size, self.camera = checked_size(image_size), int(camera)
+        self.root, self.image_size, self.camera = Path(path).resolve(), checked_size(image_size), int(camera)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -34,24 +34,14 @@ class BridgeNumpy(Recordings):
 
     A file is a single pickle, so that one whole file is in memory at a time, and is read again for each change to
     another file: episodes are best loaded in the order of their ids.
-
-    Args:
-        path: a folder above `train` and `val`, any number of levels up.
-        image_size, camera: see Recordings; camera 0 to 3.
-
-    Raises:
-        InputError: no such files there, or a setting out of range.
     """
 
     name = "bridge-numpy"
 
     def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int = 0):
-        super().__init__(image_size, camera)
-        self._root = Path(path).resolve()
-        self._files = {as_id(f.parent.relative_to(self._root)): f for f in numpy_files(self._root)}
+        super().__init__(path, image_size, camera)
+        self._files = {as_id(f.parent.relative_to(self.root)): f for f in numpy_files(self.root)}
         self._held: tuple[str, list | InputError] = ("", [])  # the file read last: its name and content, or its fault
-        if not self._files:
-            raise InputError(path, "no such files", "<task>/<NN>/{train,val}/out.npy", "Give a folder above them.")
 
     def _content(self) -> Iterable[str]:
         """Every file's folder and size. Content that changes without changing a size goes unnoticed: treat the files
@@ -126,7 +116,7 @@ class BridgeNumpy(Recordings):
 
     def _task(self, id: str) -> str:
         """`put_carrot_on_plate` of `…/put_carrot_on_plate/00/train`, as words; empty where no folder says it."""
-        names = [n for n in self._find(id)[0].parent.relative_to(self._root).parts[:-1] if not n.isdigit()]
+        names = [n for n in self._find(id)[0].parent.relative_to(self.root).parts[:-1] if not n.isdigit()]
         return names[-1].replace("_", " ") if names else ""
 
 

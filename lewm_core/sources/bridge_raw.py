@@ -27,7 +27,7 @@ from lewm_core.sources.bridge_base import (
     size,
     with_last,
 )
-from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
+from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.safe_pickle import load_pickle
 from lewm_core.utils.errors import InputError, OnError
 
@@ -40,23 +40,9 @@ class BridgeRaw(Recordings):
 
     Ids are the folder from `path` on, with `~` for the slashes. Camera N is the folder `images<N>`. `lang.txt` gives
     the instruction: its first line that is neither empty nor a confidence; without it the instruction is empty.
-
-    Args:
-        path: any folder above `raw`; a part of the release will do.
-        image_size, camera: see Recordings; camera 0 to 3.
-
-    Raises:
-        InputError: no such trajectories there, or a setting out of range.
     """
 
     name, squash = "bridge-raw", True
-
-    def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int = 0):
-        super().__init__(image_size, camera)
-        self._root = Path(path).resolve()
-        if next(trajectories(self._root), None) is None:
-            raise InputError(path, "no trajectories", "folders <env>/<task>/<NN>/<date>/raw/traj_group<N>/traj<N>",
-                             "Give a folder above them.")
 
     def _content(self) -> Iterable[str | bytes]:
         """Each trajectory's folder, the sizes of its two pickles, the number of the camera's pictures, its `lang.txt`.
@@ -64,7 +50,7 @@ class BridgeRaw(Recordings):
         No picture is read, so that pictures or numbers which change without changing a size go unnoticed: treat a
         copy of the release as read-only.
         """
-        for folder in trajectories(self._root):
+        for folder in trajectories(self.root):
             yield self._id(folder)
             yield from (str(size(folder / name)) for name in ("obs_dict.pkl", "policy_out.pkl"))
             yield str(len(_images(folder, self.camera)))
@@ -72,20 +58,20 @@ class BridgeRaw(Recordings):
             yield text.read_bytes() if text.is_file() else "no text"
 
     def ids(self, on_error: OnError | None = None) -> Iterator[str]:
-        return map(self._id, trajectories(self._root))
+        return map(self._id, trajectories(self.root))
 
     def _id(self, folder: Path) -> str:
-        return as_id(folder.relative_to(self._root))
+        return as_id(folder.relative_to(self.root))
 
     def _where(self, id: str) -> str:
         return str(self._folder(id))
 
     def _folder(self, id: str) -> Path:
         path = as_path(id)
-        folder = self._root / path
+        folder = self.root / path
         inside = as_id(path) == id and not path.is_absolute() and ".." not in path.parts
         if not inside or not _TRAJECTORY.fullmatch("/".join(folder.parts[-3:])) or not folder.is_dir():
-            raise InputError("episode id", repr(id), f"an episode of {self._root}, such as {next(self.ids(), 'none')}")
+            raise InputError("episode id", repr(id), f"an episode of {self.root}, such as {next(self.ids(), 'none')}")
         return folder
 
     def _pictures(self, id: str, camera: int) -> Sequence[Path]:

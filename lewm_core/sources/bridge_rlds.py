@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lewm_core.sources import tfrecord
-from lewm_core.sources.bridge_base import Recordings, Stored, found_at, listed, number_in
+from lewm_core.sources.bridge_base import Recordings, Stored, listed, number_in
 from lewm_core.sources.episode import IMAGE_SIZE
 from lewm_core.utils.errors import InputError, OnError
 
@@ -37,13 +37,8 @@ class Bridge(Recordings):
     `load` read those they need. Damage to a record's data or a fault in its content concerns that episode alone;
     damage to a file's structure (a length, the file's end) concerns the rest of that file.
 
-    Args:
-        path: the folder that holds the shards, a folder one or two levels above (`1.0.0`'s parent, `bridge_dataset`'s
-            parent), or one shard.
-        image_size, camera: see Recordings; camera 0 to 3.
-
-    Raises:
-        InputError: no shards there, shards of two partitions of one split, or a setting out of range.
+    `path` may also be one shard; it is the folder of the shards or at most two levels above. InputError for shards in
+    several folders, or of two partitions of one split.
     """
 
     name = "bridge"
@@ -54,8 +49,8 @@ class Bridge(Recordings):
     _instruction = _Feature("steps/language_instruction", "bytes_list", 1)
 
     def __init__(self, path: str | Path, image_size: int = IMAGE_SIZE, camera: int = 0):
-        super().__init__(image_size, camera)
-        self._shards = _find_shards(Path(path), self.prefix, self.version)
+        super().__init__(path, image_size, camera)
+        self._shards = _find_shards(self.root, self.prefix)
         self._lengths = _declared_lengths(next(iter(self._shards.values())).parent, self.prefix)
         self._index: dict[str, tuple[list[tfrecord.Span], InputError | None]] = {}
 
@@ -173,12 +168,9 @@ def shard_files(path: Path, prefix: str) -> Iterator[Path]:
             return
 
 
-def _find_shards(path: Path, prefix: str, version: str) -> dict[str, Path]:
+def _find_shards(path: Path, prefix: str) -> dict[str, Path]:
     """`<split>-<shard>` → file, sorted."""
     files = sorted(shard_files(path, prefix))
-    if not files:
-        raise InputError(path, found_at(path), f"files named {prefix}-<split>.tfrecord-<shard>-of-<shards>",
-                         f"Give the folder {prefix}/{version}, one above it, or one such file.")
     folders = sorted({str(f.parent) for f in files})
     if len(folders) > 1:
         raise InputError(path, f"shards in {listed(folders)}", "shards in one folder", "Give one of these folders.")

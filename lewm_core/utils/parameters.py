@@ -78,15 +78,14 @@ def fit(name: str, value: Any, default: Any, where: object) -> Any:
     return value
 
 
-def fit_text(name: str, text: str, default: Any, where: object) -> Any:
+def fit_text(name: str, text: str, default: Any) -> Any:
     """`fit` for a value typed on the command line: YAML, but verbatim where a text is wanted."""
     if isinstance(default, str):
         return text
     try:
-        return fit(name, yaml.safe_load(text), default, where)
+        return fit(name, yaml.safe_load(text), default, "--set")
     except yaml.YAMLError:
-        expected = "a value in YAML, such as 3, 0.5 or [A, B]"
-        raise InputError(f"parameter {name} ({where})", repr(text), expected) from None
+        raise InputError(f"parameter {name} (--set)", repr(text), "a value in YAML, such as 3, 0.5 or [A, B]") from None
 
 
 def check_names(names: Mapping[str, Any], known: set[str], where: object) -> None:

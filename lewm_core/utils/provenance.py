@@ -40,31 +40,19 @@ def data_label(data: str | None) -> str | None:
 
 
 def caption(record: Mapping[str, object]) -> str:
-    """One line that says what made a figure, from a record as `collect` makes it; it says only what is recorded."""
-    parts = []
-    if "profile" in record:
-        parts.append(f"profile {record['profile']}")
-    if "data" in record:
-        parts.append(f"data: {data_label(record['data'])}")
-    if record.get("base"):
-        parts.append(f"base: {record['base']}")
-    if record.get("seeds") is not None:
-        parts.append(_seeds(record["seeds"]))
-    if "commit" in record:
-        commit = record["commit"]
-        changed = " with local changes" if record.get("dirty") else ""
-        parts.append((f"commit {commit[:10]}" if commit else "commit unknown") + changed)
-    return " · ".join(parts)
+    """One line that says what made a figure, from a record as `Study.about` makes it; base and seeds only of runs."""
+    parts = [f"profile {record['profile']}", f"data: {data_label(record['data'])}"]
+    if "base" in record:
+        parts += [f"base: {record['base']}", _seeds(record["seeds"])]
+    commit = f"commit {record['commit'][:10]}" if record["commit"] else "commit unknown"
+    return " · ".join([*parts, commit + (" with local changes" if record["dirty"] else "")])
 
 
-def _seeds(seeds: Mapping[str, object] | Sequence[int] | int) -> str:
-    """How many seeds, in words; `seeds` is their number or a list of them, or one of these per group."""
-    def count(some: Sequence[int] | int) -> int:
-        return len(some) if isinstance(some, Sequence) else some
-
+def _seeds(seeds: Mapping[str, int] | Sequence[int]) -> str:
+    """How many seeds, in words; `seeds` is a list of them, or their number by group."""
     if isinstance(seeds, Mapping):
-        return "seeds: " + ", ".join(f"{count(some)} {group}" for group, some in seeds.items())
-    return f"{count(seeds)} seed{'' if count(seeds) == 1 else 's'}"
+        return "seeds: " + ", ".join(f"{count} {group}" for group, count in seeds.items())
+    return f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
 
 
 def revision(root: Path = ROOT) -> tuple[str | None, bool | None]:

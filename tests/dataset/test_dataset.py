@@ -162,20 +162,6 @@ def test_a_file_without_signals_fine_tunes_under_a_alone(damaged):
     assert np.isfinite(outcome.metrics["episode"]["mse"])
 
 
-def test_the_author_s_contract_holds(squares):
-    """The public validator's rules (lewm-finetune, docs/DATA_FORMAT.md), restated: names, ranks, kinds, layout."""
-    spec = {"pixels": (4, "ui"), "action": (2, "f"), "observation": (2, "f"), "ep_len": (1, "iu"),
-            "ep_offset": (1, "iu")}
-    with h5py.File(squares) as f:
-        for name, (rank, kinds) in spec.items():
-            assert f[name].ndim == rank and f[name].dtype.kind in kinds, name
-        length, offset = f["ep_len"][:], f["ep_offset"][:]
-        assert f["pixels"].shape[-1] in (1, 3) and f["pixels"].dtype == np.uint8
-        assert len(length) == len(offset) and (length > 0).all() and offset[0] == 0
-        assert (offset[1:] == np.cumsum(length)[:-1]).all()
-        assert all(len(f[name]) == offset[-1] + length[-1] for name in f if not name.startswith("ep_"))
-
-
 def test_the_public_reader_gives_the_same_windows(squares):
     reason = "stable_worldmodel, the public LeWM data package, is not installed"
     hdf5 = pytest.importorskip("stable_worldmodel.data.formats.hdf5", reason=reason, exc_type=ImportError)

@@ -338,7 +338,7 @@ def test_interrupt(study, tmp_path):
 
 def test_progress_in_a_log_file(capsys, monkeypatch):
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    p = progress.Progress(1, sys.stderr)
+    p = progress.Progress(1)
     p.start("01_one")
     p.cell(2, 5)
     p.write("\x1b[A\r 10% | 1/10\r 20% | 2/10 [00:01<00:04]\n")

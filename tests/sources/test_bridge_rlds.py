@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from lewm_core.sources import tfrecord
+from lewm_core.sources.bridge import open_bridge
 from lewm_core.sources.bridge_rlds import Bridge
 from lewm_core.utils.errors import InputError
 from tests.bridge_fixtures import episode, example, jpeg, record, write
@@ -323,21 +324,21 @@ def test_path_may_be_shard_or_folder_or_one_above(tmp_path):
     (folder / "bridge_dataset-train.tfrecord-00001-of-00002.gstmp").write_bytes(b"unfinished")
     prints = {Bridge(p).fingerprint for p in (path, folder, folder.parent, folder.parent.parent, str(folder))}
     assert len(prints) == 1
-    with pytest.raises(InputError, match="found a folder with data; expected files named bridge_dataset-"):
-        Bridge(tmp_path)
+    with pytest.raises(InputError, match="found a folder with data; expected one of bridge_dataset-"):
+        open_bridge(tmp_path, 224)
 
 
 def test_path_without_shards(tmp_path):
-    with pytest.raises(InputError, match="absent: found no such file or folder; expected files named bridge_dataset"):
-        Bridge(tmp_path / "absent")
-    with pytest.raises(InputError, match="nothing in it; .* Give the folder bridge_dataset/1.0.0"):
-        Bridge(tmp_path)
+    with pytest.raises(InputError, match="absent: found no such file or folder; expected one of bridge_dataset"):
+        open_bridge(tmp_path / "absent", 224)
+    with pytest.raises(InputError, match="nothing in it; .* Give the folder of the data or one above it"):
+        open_bridge(tmp_path, 224)
     for n in range(9):
         (tmp_path / f"{n}.txt").touch()
     with pytest.raises(InputError, match="a folder with 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 4 more"):
-        Bridge(tmp_path)
+        open_bridge(tmp_path, 224)
     with pytest.raises(InputError, match="0.txt: found a file of another name"):
-        Bridge(tmp_path / "0.txt")
+        open_bridge(tmp_path / "0.txt", 224)
 
 
 def test_ambiguous_folders(tmp_path):
