@@ -63,7 +63,7 @@ def test_three_rows_are_a_condition_that_trains(three_rows, tmp_path):
     assert of_h["head_colour"] > 0 and np.isfinite(of_h).all()
     mse = results[results.metric == "mse"].set_index(["condition", "split"]).value
     assert mse["H", "episode"] != mse["A", "episode"]  # the head teaches the encoder
-    figure = paper_figures.figure1(*compare(results))
+    figure = paper_figures.figure1(*compare(results), skipped)
     drawn = {artist.get_gid() for artist in figure.findobj() if artist.get_gid()}
     assert any(gid.startswith("H/") and gid.endswith("/mean") for gid in drawn), "its bar in Figure 1"
 
