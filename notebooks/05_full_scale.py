@@ -14,10 +14,10 @@
 #
 # **How we test it.** The same recipe, base and seeds as in notebook 03 on the larger dataset, for A, B, D and E.
 #
-# **Where we disagree.** Scale is not the only thing that varies. The pilot is the best of the pool by score
-# (hand-picked, in the paper) and the full set is less selected. The same number of epochs means more optimizer steps.
-# And the held-out data differ between the two scales. Below we say by how much, for these runs. Notebook 08 adds runs
-# that tell these explanations apart.
+# **Where we disagree.** Scale is not the only thing that varies. The pilot is the best of the candidates by score
+# (hand-picked, in the paper), and the full set is less selected. On more data, the same number of epochs means more
+# optimizer steps. And the held-out data differ between the two scales. Below we say by how much, for these runs.
+# Notebook 08 adds runs that tell these explanations apart.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
@@ -75,9 +75,9 @@ tell(*findings.growth(scales))
 # %% [markdown]
 # ## The baseline's error
 #
-# The paper: about fourfold lower at full scale. The table also divides by the variance of the target latents and by
-# the error of persistence (the next latent equals the last one), since the held-out data and the latent space differ
-# between the scales.
+# In the paper it is about fourfold lower at full scale. Held-out data and latent space differ between the scales. So
+# the table also has the error divided by the variance of the target latents (`mse_over_variance`) and by the error of
+# persistence, for which the next latent equals the last one (`mse_over_static`). *ratio*: pilot over full scale.
 
 # %%
 baseline = results[results.condition == "A"]
@@ -103,21 +103,22 @@ study.show(paper_figures.figure3(changes, summary, skipped=skipped, conditions=a
 # %% [markdown]
 # ## What we found
 #
-# A sign flip is: better than A at the pilot's scale (the mean change below 0), not better at full scale. Whether it is
-# more than noise is what the intervals say.
+# A sign flip means: better than A at the pilot's scale (the mean change is below 0), and not better at full scale. The
+# intervals say whether it is more than noise. The columns of the table are those of notebook 03.
 
 # %%
 tell(*findings.flips(summary, auxiliary), *findings.inside_band(summary))
 
 # %%
-display(findings.effect_table(summary, power.power_table(changes), figure=3).round(2))
+able = power.power_table(changes)
+display(findings.effect_table(summary, able, figure=3).style.format({"paper": "{:.1f}"}, precision=2, na_rep="–"))
 tell(*findings.effects(summary, figure=3))
 
 # %% [markdown]
 # ## Does the paper's split leak here, too?
 #
-# As in notebook 03: how many frames of held-out windows were trained on, and by how much the error on unseen episodes
-# differs from that on them.
+# As in notebook 03: how many frames of held-out windows were trained on, and by how much the error changes from those
+# windows to unseen episodes.
 
 # %%
 leak = leakage.leak_summary(leakage.leak_table(full, study.workspace.runs, study.data("full"), start))

@@ -15,13 +15,13 @@
 #
 # **How we test it.** We freeze the encoder and ask what a probe (ridge regression, or a small MLP) reads from the CLS
 # token, from `emb` (the projected latent that the predictor and all heads read) and from all patch tokens side by
-# side. If the CLS token is the bottleneck, the patch tokens know what it does not. Probes learn on the episodes that a
-# run was trained on and are scored on those it never saw. R² is 1 − squared error over the squared error of the
-# training mean: 0 is a constant, 1 is perfect.
+# side. If the CLS token is the bottleneck, the patch tokens hold what it lacks. Probes learn on the episodes that a run
+# was trained on and are scored on those it never saw. R² is 1 minus the probe's squared error divided by that of the
+# training mean: 0 is no better than this mean, 1 is perfect.
 #
-# **What the paper leaves open.** It measures no probe; its evidence is the effect on the next-latent MSE. And there
-# is a second explanation, which we test as well: a track target is the displacement *since the episode's first frame*,
-# which the current frame alone does not determine, whatever token one reads.
+# **What the paper leaves open.** It has no probes; its evidence is the effect on the next-latent MSE. And there is a
+# second explanation, which we test as well. A track target is the displacement *since the episode's first frame*. The
+# current frame alone does not determine it, whatever token one reads.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
@@ -55,9 +55,9 @@ held = {seed: held_out(frames, seed, recipe) for seed in seeds}
 # %% [markdown]
 # ## What there is to read
 #
-# A frame is one CLS token and a grid of patch tokens, all of the encoder's width. At the paper's size (ViT-Tiny,
-# patches *of* 14 px at 224 px) there are 16 × 16 = 256 patch tokens, where its '14×14 patches' suggests 196. A probe
-# of more than 512 numbers sees their first 512 principal components.
+# The encoder turns a frame into one CLS token and a grid of patch tokens, all equally wide. With the paper's ViT-Tiny
+# (patches *of* 14 px at 224 px) there are 16 × 16 = 256 patch tokens, while its words '14×14 patches' suggest 196. Of
+# more than 512 numbers, a probe sees the first 512 principal components.
 
 # %%
 side = frames["pixels"].shape[1] // start.config.patch_size
@@ -65,15 +65,15 @@ display(pd.Series({"episodes": len(frames["ep_len"]), "frames": len(frames["pixe
                    "numbers in the CLS token": start.config.width, "patch tokens": side**2,
                    "numbers in all patch tokens": side**2 * start.config.width}, name=probe_scale).to_frame())
 unavailable = probe_study.unavailable(frames)
-tell(*(f"Seed {seed}: {len(episodes)} episodes are held out." for seed, episodes in held.items()),
-     *(f"The truth of {name} was made by {maker}." for name, maker in frames.made.get("made_by", {}).items()),
+tell(*(f"Seed {seed}: held-out episodes {len(episodes)}." for seed, episodes in held.items()),
+     *(f"The true {name} was made by {maker}." for name, maker in frames.made.get("made_by", {}).items()),
      *(f"Not probed: {name}. {reason}" for name, reason in unavailable.items()))
 
 # %% [markdown]
 # ## What a probe recovers
 #
-# A frozen encoder's tokens for every frame: of the base that all runs start from, of A (fine-tuned without any signal)
-# and of D (fine-tuned with tracks), if it was run. Below: mean R² over seeds, on held-out episodes.
+# We read the tokens of three frozen encoders: of the base that all runs start from, of A (fine-tuned without any
+# signal), and of D (fine-tuned with tracks), if it was run. Below: mean R² over seeds, on held-out episodes.
 
 # %%
 def tokens_of(name, seed):
@@ -100,8 +100,8 @@ study.show(diagnostic_figures.probe_bars(titled[a]), "cls_probes", table[a], abo
 tell(*findings_probes.recovered(of_a))
 
 # %% [markdown]
-# If the paper's bottleneck is the reason, the CLS token lacks more of the tracks than of the depth that the patch
-# tokens have.
+# If the paper's bottleneck is the reason, the patch tokens are further ahead of the CLS token in reading tracks than in
+# reading depth.
 
 # %%
 tell(*findings_probes.bottleneck(of_a))
@@ -116,8 +116,9 @@ study.show(diagnostic_figures.probe_bars(titled[linear]), "cls_probes_models", t
 # %% [markdown]
 # ## Is it the token, or the target?
 #
-# The same linear probe for tracks, once with the current frame's tokens and once with those of the episode's first
-# frame beside them. What improves with the second was not lost in the CLS token: it was never in the frame.
+# The same linear probe for tracks, once with the current frame's tokens, and once with those of the episode's first
+# frame beside them. What the probe gains by the first frame was not lost in the CLS token: the current frame did not
+# hold it.
 
 # %%
 first_frame = probe_study.probe_first_frame(features, frames, held)
@@ -127,10 +128,11 @@ tell(*findings_probes.token_or_target(first_frame))
 # %% [markdown]
 # ## Does it matter how many points are regressed at once?
 #
-# If one vector is too small for 400 points, fewer points should fit better. To compare like with like, the error (root
-# mean square) is always that of the same few points, from the quarter of the grid that moves most in training. What
-# varies is how many points share an MLP of the paper's track head's width. The dashed lines look at nothing: what is
-# not below the training mean recovers nothing. Notebook 08 adds other probes, and the state itself as a ceiling.
+# If one vector is too small for 400 points, fewer points should fit better. What varies is how many points one MLP
+# regresses at once; it is as wide as the paper's track head. The error (root mean square) is always that of the same
+# few points, from the quarter of the grid that moves most in training. The dashed lines are predictions that look at no
+# frame. A probe that is not below the training mean recovers nothing. Notebook 08 adds other probes, and probes of the
+# true state as a ceiling.
 
 # %%
 points = probe_study.points_at_once(features, frames, held, point_counts)
@@ -144,7 +146,7 @@ tell(*capacity.describe_curve(points))
 # ## D against D-fg: do better queries help?
 #
 # The paper raised the number of visible tracks on the object about ninefold and saw no benefit. Below: the change in
-# next-latent MSE against A, and of D-fg against D directly, paired by seed.
+# next-latent MSE of both against A, and of D-fg against D, paired by seed.
 
 # %%
 both = pd.concat([study.results(scale) for scale in ("pilot", "full")])
@@ -152,26 +154,26 @@ skipped = pd.concat([study.skipped(scale) for scale in ("pilot", "full")])
 tell(*findings_probes.track_layouts(both, skipped))
 
 # %% [markdown]
-# Then each head's own error on held-out episodes, against the same loss of two predictions that look at nothing: that
-# no point moves, and the training mean.
+# Then each track head's own loss on held-out episodes, beside that of two predictions that look at no frame: that no
+# point moves, and the training mean. Mean over seeds.
 
 # %%
 heads = both[both.condition.isin(["D", "D-fg"])].assign(recipe=recipe)
 floors = pd.concat([capacity.head_floors(heads[heads.scale == scale], study.data(scale))
                     for scale in ("pilot", "full")])
 study.keep("floors", floors)
-display(floors.drop(columns="seed").groupby(["scale", "condition"]).mean().style.format("{:.2e}"))
+display(floors.drop(columns="seed").groupby(["scale", "condition"]).mean().style.format("{:.3g}"))
 tell(*findings_probes.against_floors(floors))
 
 # %% [markdown]
 # ## Where the paper is silent, or this test is weaker than its claim
 #
-# - **The target.** Displacement since the first frame needs the first frame. The paper blames the token alone; the
-#   section above separates the two.
+# - **The target.** Displacement since the first frame cannot be known without that frame. The paper blames the token
+#   alone. The section *Is it the token, or the target?* separates the two.
 # - **D-fg's targets have no fixed place.** On the uniform grid, output *j* of the head is the same place in every
 #   episode's first frame. Foreground-biased points are drawn anew per episode, so the first 240 outputs have no place
-#   of their own, and a head that reads only the frame cannot know which point it is asked about. More tracks on the
-#   object is then not the same task made easier, so comparing head errors of D and D-fg says little.
+#   of their own, and a head that reads only the frame cannot know which point it is asked about. D-fg is another task,
+#   not an easier one, so comparing the head losses of D and D-fg says little.
 # - **A probe is a lower bound.** It shows what a ridge regression or a small MLP finds with this many training frames,
 #   not what is there. Patch tokens offer more numbers, which helps and also overfits.
 # - **Depth** is compared after removing each frame's median and spread, as condition B's loss does.

@@ -197,8 +197,8 @@ def describe_curve(curve: pd.DataFrame) -> list[str]:
         at_best = "never clearly better than the training mean"
         if error.min() < CLEAR * floor:
             at_best = f"{number(100 * (error.min() / floor - 1))} % against the training mean at best"
-        lines.append(f"{series}, {probe}: {error[few]:.1f} px with {few} at once, {error[many]:.1f} px with {many}; "
-                     f"{at_best}.")
+        more = f", {error[many]:.1f} px with {many}" if many > few else ""
+        lines.append(f"{series}, {probe}: {error[few]:.1f} px with {few} at once{more}; {at_best}.")
     return lines or ["Not run: there are no tracks, or no held-out episodes to judge by."]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper
-from lewm_core.stats.paired import describe_order, judged, number, power_note
+from lewm_core.stats.paired import describe_order, digits, judged, number, power_note
 
 HELD_OUT = {"episode": "held-out episodes", "window": "held-out windows"}
 NO_EFFECT = ["No condition was run beside the baseline, so there is no effect to see."]
@@ -196,10 +196,12 @@ def _flip(name: str, rows: Mapping[str, pd.Series]) -> str:
     if len(rows) < 2:
         return ONE_SCALE
     pilot, full = rows["pilot"], rows["full"]
+    shown = digits(pilot["mean"], full["mean"])
     flip = "flips" if pilot["mean"] < 0 <= full["mean"] else "does not flip from better to worse"
-    text = f"{number(pilot['mean'])} % at pilot, {number(full['mean'])} % at full scale, so the mean {flip}"
+    text = (f"{number(pilot['mean'], shown)} % at pilot, {number(full['mean'], shown)} % at full scale, so the mean "
+            f"{flip}")
     excluded = sum(row.low > 0 or row.high < 0 for row in rows.values())
-    text += f"; {excluded} of the two intervals exclude 0"
+    text += f". Of the two intervals, {excluded} exclude{'s' if excluded == 1 else ''} 0"
     told = [paper.reported(3, scale).get(name) for scale in ("pilot", "full")]
     if None not in told:
         text += f". The paper: {number(told[0])} % and {number(told[1])} %"

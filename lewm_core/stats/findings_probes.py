@@ -39,7 +39,7 @@ def token_or_target(probes: pd.DataFrame) -> list[str]:
     r2 = probes.groupby("tokens", sort=False).r2.mean()
     token, first = r2["patch"] - r2["CLS"], r2["CLS + first frame"] - r2["CLS"]
     if (r2 <= NOTHING).all():
-        verdict = f"None of them exceeds {NOTHING}, too little to tell the two apart."
+        verdict = f"No R² exceeds {NOTHING}. That is too little to tell the two apart."
     elif first > token:
         verdict = "Of the two, the missing first frame weighs more."
     else:
@@ -68,8 +68,12 @@ def _against(rows: pd.DataFrame, baseline: str, others: tuple[str, ...], scale: 
         return []
     changes = judged(paired_change(rows[rows.condition.isin([baseline, *present])], "mse", SPLITS, baseline))
     power = power_table(changes).set_index("condition")
-    return [f"{scale}, against {baseline}: {describe(row)}. {can_show(power.loc[row.condition]).capitalize()}."
-            for row in summarise(changes).itertuples()]
+    lines = []
+    for row in summarise(changes).itertuples():
+        found = describe(row).removeprefix(f"{row.condition}: ")
+        able = can_show(power.loc[row.condition]).capitalize()
+        lines.append(f"{scale}, {row.condition} against {baseline}: {found}. {able}.")
+    return lines
 
 
 def against_floors(floors: pd.DataFrame | None) -> list[str]:
@@ -81,7 +85,7 @@ def against_floors(floors: pd.DataFrame | None) -> list[str]:
     lines = []
     for (scale, name), rows in groups:
         still, mean = (rows["head"] < rows["no motion"]).sum(), (rows["head"] < rows["training mean"]).sum()
-        lines.append(f"{scale}, {name}: the head beats 'no motion' in {still} of {len(rows)} seeds and the training "
+        lines.append(f"{scale}, {name}: the head beats 'no motion' in {still} of {len(rows)} seeds, and the training "
                      f"mean in {mean}.")
     return lines or ["No run of D or D-fg was judged on episodes that it never saw."]
 

@@ -110,7 +110,7 @@ def _can_detect(values: np.ndarray, effect: float) -> list[float]:
 def describe_power(row: pd.Series | tuple) -> str:
     """One sentence about one row of `power_table`.
 
-    'B: 3 seeds detect 5.2 % (2.7 to 33 %) at 80 % power; ±1.3 % takes 26 seeds (9 to 961)'.
+    'B: 3 seeds detect a change of 5.2 % (2.7 to 33 %) with 80 % power; ±1.3 % would take 26 seeds (9 to 961)'.
     """
     return f"{row.condition}: {can_show(row)}"
 
@@ -119,5 +119,6 @@ def can_show(row: pd.Series | tuple) -> str:
     """The same without the condition's name, to stand beside a result."""
     if row.n < 2:
         return "one seed says nothing of the scatter, so nothing of power"
-    return (f"{row.n} seeds detect {row.mde:.2g} % ({row.mde_low:.2g} to {row.mde_high:.2g} %) at 80 % power; "
-            f"±{number(abs(row.effect)).lstrip('+')} % takes {row.seeds} seeds ({row.seeds_low} to {row.seeds_high})")
+    return (f"{row.n} seeds detect a change of {row.mde:.2g} % ({row.mde_low:.2g} to {row.mde_high:.2g} %) with 80 % "
+            f"power; ±{number(abs(row.effect)).lstrip('+')} % would take {row.seeds} seeds ({row.seeds_low} to "
+            f"{row.seeds_high})")

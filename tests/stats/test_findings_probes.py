@@ -51,8 +51,8 @@ def test_track_layouts_are_compared_where_they_were_run():
     results = pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "metric", "value"])
     skipped = pd.DataFrame([("D", "full", "No tracks.")], columns=["condition", "scale", "reason"])
     lines = findings_probes.track_layouts(results, skipped)
-    assert lines[0].startswith("pilot, against A: D: −9.1 %") and "3 seeds detect" in lines[0]
-    assert lines[2].startswith("pilot, against D: D-fg: +10.0 %")
+    assert lines[0].startswith("pilot, D against A: −9.1 %") and "3 seeds detect a change" in lines[0]
+    assert lines[2].startswith("pilot, D-fg against D: +10.0 %")
     assert lines[3:] == ["Not run at the full scale: D. No tracks.", "Not run at the full scale: D-fg."]
 
 
@@ -60,5 +60,5 @@ def test_heads_against_predictions_that_look_at_nothing():
     floors = pd.DataFrame({"scale": "pilot", "condition": "D", "seed": [0, 1], "head": [1.0, 3.0],
                            "no motion": [2.0, 2.0], "training mean": [4.0, 4.0]})
     (line,) = findings_probes.against_floors(floors)
-    assert line == "pilot, D: the head beats 'no motion' in 1 of 2 seeds and the training mean in 2."
+    assert line == "pilot, D: the head beats 'no motion' in 1 of 2 seeds, and the training mean in 2."
     assert "No run of D or D-fg" in findings_probes.against_floors(floors[:0])[0]

@@ -69,7 +69,7 @@ def test_power_table_and_its_sentence():
     assert b.mde_high == pytest.approx(6.2847 * 3.264, rel=1e-3)
     assert b.seeds == 7 and b.seeds_low < 7 < b.seeds_high  # d = 1.3: 6.8 seeds
     sentence = power.describe_power(table.reset_index().iloc[0])
-    assert "3 seeds detect 3.3 % (" in sentence and "±1.3 % takes 7 seeds (" in sentence
+    assert "3 seeds detect a change of 3.3 % (" in sentence and "±1.3 % would take 7 seeds (" in sentence
     assert "one seed says nothing" in power.describe_power(table.reset_index().iloc[1])
 
 
