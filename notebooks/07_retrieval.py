@@ -14,16 +14,16 @@
 # decoder"*. Figure 4 shows one frame of one rollout, for the baseline and for the depth condition.
 #
 # **How we test it.** From three real frames and the recorded actions, A and B predict ten steps without seeing another
-# frame (D takes B's place where there is no depth). We look every prediction up among all frames of the dataset, and
-# among those of its own episode alone, and we decode it. And we measure what the paper shows only as pictures: the
+# frame (D takes B's place where there is no depth). Each prediction is looked up among all frames of the dataset, then
+# among those of its own episode alone, and it is decoded. We also measure what the paper shows only as pictures: the
 # distance to the true latent at each step, beside that of *persistence*, which repeats the last context frame's latent.
 #
 # **And can it be used?** The paper measures *"next-latent prediction MSE rather than downstream manipulation success"*
-# (section 6). Our tabletop can be stepped, so we plan with the models towards goal frames and count how often the
-# gripper gets there, beside random actions and beside doing nothing.
+# (section 6). Our tabletop can be stepped. So we plan with the models towards goal frames and count how often the goals
+# are reached, beside random actions and beside doing nothing.
 #
-# **Where we differ.** All rollouts are on episodes held out from both models' training. Distances live in each model's
-# own latent space, so between models we compare ratios to persistence in the same space, not distances.
+# **Where we differ.** All rollouts are on episodes held out from both models' training. Distances are measured in each
+# model's own latent space. So we compare models by their ratios to persistence in the same space, not by distances.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
@@ -76,8 +76,8 @@ rollouts = rollout_study.roll_out(worlds, frames, rollout_scale, rollout_seed, s
 tell(*rollouts.told())
 
 # %% [markdown]
-# The distance is in units of each model's own corpus: the root mean square distance of its latents from their mean. The
-# line of persistence averages over the models' latent spaces.
+# Each distance is divided by the spread of the model's own corpus: the root mean square distance of its latents from
+# their mean. The line of persistence is the average over the models' latent spaces.
 
 # %%
 about = study.about(rollout_scale, results[results.seed == rollout_seed], conditions=names, steps=rollouts.steps,
@@ -87,8 +87,8 @@ study.show(rollout_figures.distance(rollouts), "rollout_distance",
            rollout_figures.numbers(rollouts, table, ["relative"]), about)
 
 # %% [markdown]
-# The mean distance over the mean distance of persistence in the same space, with a 95 % t interval over *episodes*.
-# Below 1 is better than not predicting at all. Then the same ratio by step:
+# The mean distance divided by that of persistence in the same space, with a 95 % t interval over *episodes*. Below 1 is
+# better than not predicting at all. Then the same ratio at the first and at the last step:
 
 # %%
 tell(*findings_rollouts.distances(table), *findings_rollouts.along_steps(table))
@@ -97,8 +97,8 @@ tell(*findings_rollouts.distances(table), *findings_rollouts.along_steps(table))
 # ## Decoders
 #
 # One small cross-attention decoder per model, from one latent to pixels: learned position queries attend to tokens made
-# of the latent. It is trained on the episodes that the model was trained on. PSNR on held-out episodes stands beside
-# that of the mean image of the training frames.
+# of the latent. It is trained on the episodes that the model was trained on. The table has its PSNR, that of the mean
+# image of the training frames, and the *gain* of the first over the second.
 
 # %%
 decoders, psnr = rollout_study.train_decoders(rollouts, DecoderRecipe(steps=decoder_steps))
@@ -107,8 +107,9 @@ display(psnr.style.format("{:.2f} dB"))
 # %% [markdown]
 # ## Figure 4
 #
-# The rollout shown is chosen: the one whose persistence prediction is furthest from the truth, that is, in which most
-# happens. The averages above are over all rollouts.
+# The rollout shown is not a random one. Unless `show_episode` names another, it is the one in which most happens: where
+# persistence is furthest from the truth. The averages above are over all rollouts. Under a retrieved frame stand its
+# episode and frame number, and *d*, the distance of the prediction from it.
 
 # %%
 episode, start = rollout_study.choose(rollouts, show_episode)
@@ -131,9 +132,11 @@ study.show(rollout_figures.strip(rollouts, rollout_figures.scope_columns(picture
 # %% [markdown]
 # ## How steadily does the retrieved frame move?
 #
-# The table of the author's rollout dashboard, over all rollouts. *same episode* is the share of the steps (%) that find
-# the rollout's own episode. The others count the S − 1 transitions between retrieved frames: *switches* to another
-# episode, the *mean jump* in frames, the share (%) that go forwards (*monotonicity*) or stay (*repeated*).
+# The table of the author's rollout dashboard, over all rollouts; *global* is retrieval from the whole corpus, *episode*
+# from the episode alone. `same_episode` is the share of the steps (%) that find the rollout's own episode, and
+# `unique_frames` the number of different frames found. The others count transitions from one retrieved frame to the
+# next: `switches` to another episode, the `mean_jump` in frames within one, the share (%) that go forwards
+# (`monotonicity`) or stay on one frame (`repeated`).
 
 # %%
 steady = rollout_study.stability(rollouts)
@@ -143,8 +146,10 @@ display(steady.groupby(["scope", "model"], sort=False)[measures].mean().round(1)
 # %% [markdown]
 # ## Tags
 #
-# Each rollout gets the dashboard's automatic tags. Its thresholds are not published; ours are constants of
-# `lewm_core.diagnostics.retrieval`, on the ratio to persistence.
+# Each rollout gets the dashboard's automatic tags, from the models' ratios to persistence: *static-dominates* (no model
+# is nearer than persistence) or *models-beat-static* (every model is), *tight-tie* or *large-model-gap* between the
+# models, and *best:* with a model's name. The dashboard's thresholds are not published. Ours are constants of
+# `lewm_core.diagnostics.retrieval`.
 
 # %%
 tagged = rollout_study.tags(rollouts)
@@ -154,7 +159,7 @@ tell(*findings_rollouts.tags(list(tagged.values())),
 # %% [markdown]
 # ## Look for yourself
 #
-# With a kernel: pick a held-out episode, a step and a column. Without one: slide through the steps.
+# With a running kernel: pick a held-out episode, a step and a column. An exported page has a slider over the steps.
 
 # %%
 offered = [(episode, start), *rollout_study.others(rollouts, episode, 3)]
@@ -163,12 +168,13 @@ widgets.inspect_rollout(rollout_figures.for_inspector(rollouts, decoders, offere
 # %% [markdown]
 # ## Can it be used? Planning on the tabletop
 #
-# A task takes up an unseen episode at some frame and shows the frame `plan_ahead` later as the goal. The goal always
-# needs motion, twice as far as counts as reached: of the gripper alone (*reach*) or of the object (*move*).
+# A task starts at some frame of an unseen episode, and its goal is the frame `plan_ahead` later. A goal is reached when
+# gripper and object are both near it at some step. Every goal needs motion, by more than twice the distance that counts
+# as near: of the gripper alone (*reach*) or of the object (*move*).
 #
-# Planning minimises the distance between the last predicted latent and the goal's, with the cross-entropy method, and
-# plans again after `plan_every` steps from new pictures. It sees pictures and the gripper's own state; the simulator's
-# truth only judges. A goal is reached when gripper and object are both near at some step.
+# The cross-entropy method minimises the distance between the last predicted latent and that of the goal. After
+# `plan_every` steps it plans again from new pictures. It sees pictures and the gripper's own state. The simulator's
+# truth is used only to judge.
 #
 # *static* does nothing. *random* draws actions from the training episodes. *recorded* repeats what the recorded gripper
 # did, which shows what the simulation itself allows.
@@ -184,18 +190,18 @@ study.show(rollout_figures.planning(planned), "planning",
            rollout_figures.planning_numbers(planned, rollouts), about | planned.record(planning))
 
 # %% [markdown]
-# Goals reached by kind of task and in all, the median distance to go at the end over that at the start (the object's
-# where it must move), and *prefers recorded*: the share of random action sequences that the model's cost puts behind
-# the recorded actions, which do lead to the goal (0.5: the cost knows nothing).
+# The share of goals reached, over all tasks and by kind. *left*: the median distance to go at the end, divided by that
+# at the start; the object's only where it must move. *prefers recorded*: the share of random action sequences that the
+# model's cost ranks behind the recorded actions, which do lead to the goal (0.5 is chance).
 
 # %%
-display(planned.outcomes.round(2))
+display(planned.outcomes.style.format(precision=2, na_rep="–"))
 
 # %% [markdown]
 # ## What we found
 #
-# Differences in planning are paired by task, in points of per cent with a 95 % t interval over tasks. No correction
-# widens them for there being several.
+# Differences in planning are paired by task, in percentage points, with a 95 % t interval over tasks. The intervals are
+# not corrected for their number.
 
 # %%
 gain = psnr.gain.to_dict()
@@ -215,7 +221,7 @@ tell(*findings_rollouts.planning(planned.success, NEAR),
 #   picture with a large distance is no evidence. Both distances are under the pictures.
 # - **The corpus holds the answer.** It includes the true future frames, and frames the model was trained on. The paper
 #   does not say whether its corpus does.
-# - **'Retrieval distance'.** The dashboard draws one line per model and a static line on an axis of that name without
+# - **'Retrieval distance'.** The dashboard draws one line per model and a static line on an axis of that name, without
 #   saying what they measure. We draw the distance to the true latent for all of them.
-# - **The latent space moves.** Dividing by the corpus's spread, or by persistence in the same space, removes the scale
-#   of a latent space but not its other peculiarities (see notebook 03).
+# - **The latent space is trained.** Dividing by the corpus's spread, or by persistence in the same space, removes the
+#   scale of a latent space but not how it may otherwise differ between models (see notebook 03).

@@ -62,8 +62,8 @@ def distances(table: pd.DataFrame) -> list[str]:
         low, high = interval(values.to_numpy())
         bounds = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
         mean = distance[name].groupby("episode").mean()
-        lines.append(f"**{name}**: {values.mean():.3f}{bounds} over {len(values)} episode(s); nearer than persistence "
-                     f"in {(mean.own < mean.persistence).sum()}.")
+        lines.append(f"**{name}**: {values.mean():.3f}{bounds}, n = {len(values)}; it is nearer than persistence in "
+                     f"{(mean.own < mean.persistence).sum()} of {len(values)} episodes.")
     return lines or NOT_ROLLED
 
 
@@ -80,7 +80,7 @@ def along_steps(table: pd.DataFrame) -> list[str]:
         elif len(worse) == len(ratio):
             where = "it is nearer at no step"
         else:
-            where = f"it is not nearer at step(s) {', '.join(map(str, worse))}"
+            where = f"it is nearer at every step but {', '.join(map(str, worse))}"
         lines.append(f"{name} is {ratio[first]:.2f} times as far from the truth as persistence at step {first} and "
                      f"{ratio[last]:.2f} times at step {last}; {where}.")
     return lines or NOT_ROLLED
@@ -97,18 +97,18 @@ def compared(table: pd.DataFrame) -> list[str]:
     best = values.mean(axis=1)
     better = int((best < 1).sum())
     who = {0: "no model beats", len(best): "every model beats"}.get(better, "one model beats")
-    told = ", ".join(f"{name} is at {value:.2f}" for name, value in best.items())
-    lines = [f"On average, {told} times persistence's distance: {who} repeating the last frame."]
+    told = ", ".join(f"{value:.2f} ({name})" for name, value in best.items())
+    lines = [f"The mean distance, divided by that of persistence, is {told}: {who} repeating the last frame."]
     if len(values) < 2:
         return lines
     a, b = values.index[:2]
     difference = (values.loc[b] - values.loc[a]).to_numpy()
-    line = f"{b} against {a}, in that ratio: {number(difference.mean(), 3)}{_bounds(difference, 3)}"
+    line = f"The ratio of {b} minus that of {a} is {number(difference.mean(), 3)}{_bounds(difference, 3)}"
     if len(difference) > 1:
         low, high = interval(difference)
         holds = "includes" if low <= 0 <= high else "excludes"
         line += f" over {len(difference)} episodes, an interval that {holds} 0"
-    return [*lines, line + ". This is one run of each; notebooks 03 and 05 have the seeds."]
+    return [*lines, line + ". This is one run of each; notebooks 03 and 05 compare them over seeds."]
 
 
 def steadiness(table: pd.DataFrame) -> list[str]:
@@ -133,8 +133,8 @@ def decoders(gain: Mapping[str, float]) -> list[str]:
     told = ", ".join(f"{number(value)} dB ({name})" for name, value in gain.items() if np.isfinite(value))
     if not told:
         return ["The decoders were not judged: no held-out frames."]
-    return [f"Against the mean image, the decoders stand at {told} on held-out episodes. The paper calls its decoder's "
-            "quality insufficient and gives no number."]
+    return [f"On held-out episodes the decoders' PSNR, minus that of the mean image, is {told}. The paper calls its "
+            "decoder's quality insufficient and gives no number."]
 
 
 def planning(success: pd.DataFrame, near: Mapping[str, float]) -> list[str]:
@@ -143,14 +143,14 @@ def planning(success: pd.DataFrame, near: Mapping[str, float]) -> list[str]:
     if success.empty:
         return ["Not run: no task to plan for."]
     told = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in success.mean().items())
-    return [f"Goals reached on the tabletop: {told} of {len(success)} tasks (near: gripper "
-            f"{100 * near['gripper']:.0f} cm, object {100 * near['object']:.0f} cm)."]
+    return [f"Goals reached on the tabletop: {told} of {len(success)} tasks. Near means within "
+            f"{100 * near['gripper']:.0f} cm for the gripper and {100 * near['object']:.0f} cm for the object."]
 
 
 def against(success: pd.DataFrame, name: str, other: str) -> str:
     """One sentence on two methods, paired by task. success: as in `planning`."""
     difference = 100 * (success[name] - success[other]).to_numpy()
-    text = f"Planning with {name} against {other}: {number(difference.mean())} points"
+    text = f"{name} minus {other}: {number(difference.mean())} points"
     if len(difference) < 2:
         return text + ", one task."
     low, high = interval(difference)
@@ -159,7 +159,7 @@ def against(success: pd.DataFrame, name: str, other: str) -> str:
         verdict = "more"
     elif high < 0:
         verdict = "fewer"
-    return f"{text}{_bounds(difference, 1)}: {verdict} goals than {other}."
+    return f"{text}{_bounds(difference, 1)}, {verdict} goals."
 
 
 def prefers_recorded(share: Mapping[str, float]) -> list[str]:
@@ -167,4 +167,4 @@ def prefers_recorded(share: Mapping[str, float]) -> list[str]:
     if not share:
         return []
     told = ", ".join(f"{100 * value:.0f} % ({name})" for name, value in share.items())
-    return [f"The cost puts the recorded actions before {told} of random ones; 50 % would be chance."]
+    return [f"The models' cost ranks the recorded actions ahead of {told} of the random ones; 50 % would be chance."]
