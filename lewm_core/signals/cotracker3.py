@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lewm_core.signals.weights import Needs, Settings, fill, load_code, load_state
+from lewm_core.signals.weights import Needs, Settings, fill, load_code
 from lewm_core.sources.episode import Episode
 
 WINDOW = 60  # frames given at once: of upstream's time embedding, as its hub entry `cotracker3_offline` has it
@@ -15,9 +15,8 @@ class CoTracker3:
 
     def __init__(self, settings: Settings):
         code = load_code(self.needs, "cotracker.predictor", settings)
-        path = settings.folder / self.needs.weights
         predictor = code.CoTrackerPredictor(checkpoint=None, offline=True, v2=False, window_len=WINDOW)
-        fill(predictor.model, load_state(path), path)
+        fill(predictor.model, settings.folder / self.needs.weights)
         self.settings, self.predictor = settings, predictor.to(settings.on).eval()
 
     def __call__(self, episode: Episode, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,11 +27,9 @@ class DepthAnythingV2:
         import torch
         from transformers import AutoImageProcessor, DepthAnythingForDepthEstimation
 
-        folder = settings.folder / self.needs.weights
         self.settings, self.dtype = settings, torch.float16 if settings.half else torch.float32
-        self.processor = from_folder(AutoImageProcessor.from_pretrained, folder)
-        model = from_folder(DepthAnythingForDepthEstimation.from_pretrained, folder, dtype=self.dtype)
-        self.model = model.to(settings.on).eval()
+        self.processor, self.model = from_folder(AutoImageProcessor, DepthAnythingForDepthEstimation, self.needs,
+                                                 settings, self.dtype)
 
     def __call__(self, episode: Episode) -> np.ndarray:
         """Relative depth (T, H, W) float32, `geometry.relative_depth` of the aligned inverse depth."""

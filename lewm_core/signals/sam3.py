@@ -27,11 +27,8 @@ class Sam3:
 
         # Where the package `kernels` is installed, transformers would fetch compiled code and run it. Not from here.
         modeling_sam3_video.cv_utils_kernel = False
-        folder = settings.folder / self.needs.weights
         self.settings, self.dtype = settings, torch.bfloat16 if settings.half else torch.float32
-        self.processor = from_folder(Sam3VideoProcessor.from_pretrained, folder)
-        model = from_folder(Sam3VideoModel.from_pretrained, folder, dtype=self.dtype)
-        self.model = model.to(settings.on).eval()
+        self.processor, self.model = from_folder(Sam3VideoProcessor, Sam3VideoModel, self.needs, settings, self.dtype)
 
     def __call__(self, episode: Episode) -> np.ndarray:
         """The mask (T, H, W) bool of the object that `one_object` keeps; empty where SAM 3 finds none."""

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr
 import numpy as np
 
 from lewm_core.signals.geometry import relative_depth
-from lewm_core.signals.weights import Needs, Settings, fill, load_code, load_state
+from lewm_core.signals.weights import Needs, Settings, fill, load_code
 from lewm_core.sources.episode import FPS, Episode
 
 INPUT_SIZE = 518  # px, upstream's
@@ -25,9 +25,8 @@ class VideoDepthAnything:
 
     def __init__(self, settings: Settings):
         code = load_code(self.needs, "video_depth_anything.video_depth", settings)
-        path = settings.folder / self.needs.weights
-        self.settings = settings
-        self.model = fill(code.VideoDepthAnything(**VIT_S), load_state(path), path).to(settings.on).eval()
+        model = fill(code.VideoDepthAnything(**VIT_S), settings.folder / self.needs.weights)
+        self.settings, self.model = settings, model.to(settings.on).eval()
 
     def __call__(self, episode: Episode) -> np.ndarray:
         """Relative depth (T, H, W) float32, `geometry.relative_depth` of upstream's inverse depth."""

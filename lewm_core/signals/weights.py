@@ -7,7 +7,6 @@ project.
 
 import importlib
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -158,19 +157,25 @@ def load_state(path: Path):
     return state.get("model", state)
 
 
-def fill(model, state, path: Path):
-    """`model` with the weights `state`; InputError where they are another model's."""
+def fill(model, path: Path):
+    """`model` with the weights in a .pth file; InputError where they are another model's."""
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(load_state(path))
     except RuntimeError as error:
         raise InputError(path, str(error).splitlines()[-1].strip(), f"weights of {type(model).__name__}") from None
     return model
 
 
-def from_folder(load: Callable, folder: Path, **options):
-    """`load(folder)` of a transformers class, from files alone, with safetensors weights."""
+def from_folder(processor: type, model: type, needs: Needs, settings: Settings, dtype) -> tuple:
+    """A processor and a model of these transformers classes, from files alone, with safetensors weights.
+
+    dtype: of the weights.
+    """
+    folder = settings.folder / needs.weights
     try:
-        return load(folder, local_files_only=True, **options)
+        made = processor.from_pretrained(folder, local_files_only=True)
+        loaded = model.from_pretrained(folder, local_files_only=True, dtype=dtype)
+        return made, loaded.to(settings.on).eval()
     except (OSError, ValueError, KeyError) as error:
         found = str(error).strip().splitlines()[0]
         raise InputError(folder, found, "a snapshot of the model, as published", "Download it again.") from None
