@@ -8,17 +8,18 @@
 # %% [markdown]
 # # 08 · The controls: what tells the explanations apart
 #
-# **The paper lacks** what is here. Its pilot and its full set differ in size, in selection and in training length. Its
-# masks differ in area, in place and in normalisation. Its metric lives in a space that each condition trains.
+# **What the paper lacks** is runs like these. Its pilot and its full set differ in size, in selection and in training
+# length. Its masks differ in area, in place and in normalisation. Its metric is measured in a latent space that each
+# condition trains.
 #
 # **How we test it.** Many short runs in *arms* that differ in one thing only. All are judged by the same test episodes,
 # which none of them trains on. Conditions are paired by seed within an arm.
 #
-# **The rule.** Each explanation predicts something. A prediction is judged by the 95 % interval over seeds. *Lost*: of
-# two arms, the change against A is higher in the second. It is supported if the interval of the difference lies above 0
-# and contradicted if it lies below 0. An explanation is *supported* if all that it predicts is, and *contradicted* if
-# one thing is. These are many comparisons, and none is corrected for their number: of twenty that hold nothing, one is
-# decided by chance.
+# **The rule.** Each explanation makes predictions. Each prediction is judged by a 95 % interval over seeds.
+# *Lost* means that of two arms the change against A is higher in the second. That is supported if the interval of the
+# difference lies above 0, and contradicted if it lies below 0. An explanation is *supported* if all its predictions
+# are, and *contradicted* if one is. There are many comparisons, and none is corrected for their number. Where there is
+# no effect at all, about one in twenty is decided by chance.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure, and decides how large the controls are
@@ -43,7 +44,7 @@ from lewm_core.diagnostics.ceiling import ceiling
 from lewm_core.experiments import controls
 from lewm_core.stats import contrasts, explanations, findings, paired, patch_routes, scaling
 from lewm_core.stats.arms import Arms
-from lewm_core.study import Study, say
+from lewm_core.study import Study, say, tell
 from lewm_core.train import Recipe
 from lewm_core.viz import control_figures, control_tables, curve_figures, diagnostic_figures, robustness_figures, style
 
@@ -54,8 +55,8 @@ recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_ep
 # %% [markdown]
 # ## The runs
 #
-# Two selections of episodes, the best by score and random ones, at several sizes. `experiments/controls.py` is their
-# table. A run that several questions need is done once.
+# There are two selections of episodes, the best by score and random ones, at several sizes. The table has every arm by
+# the question it serves; `experiments/controls.py` defines them. A run that several questions need is done once.
 
 # %%
 results = study.run_controls(start, recipe, jobs)
@@ -68,7 +69,7 @@ results.groupby(["study", "arm"], sort=False).agg(
 #
 # **Scale**, the paper's explanation, predicts that more data take the benefit away under *both* selections.
 # **Curation** predicts that random episodes in the place of the best take it away at *both* sizes. Both may be true.
-# All arms have the same number of epochs, so more data are more steps, too. The next section parts those.
+# All arms have the same number of epochs, so more data also mean more steps. The next section separates the two.
 
 # %%
 scale = Arms.of(results, "scale")
@@ -88,7 +89,7 @@ contrasts.effects(scale.summary, corners)
 say(*explanations.told(explanations.scale_or_curation(scale, few, many), scale.changes))
 
 # %%
-say("Where the effect, interpolated over the logarithm of the size, crosses zero:", "",
+say("Where the mean effect on random episodes crosses zero, interpolated over the logarithm of the size:", "",
     *(f"- {scaling.describe_crossing(crossing, name)}" for name, crossing in crossings.items()), "",
     "Both at once, as in the paper:", "", contrasts.markdown(explanations.both_at_once(scale, few, many)))
 
@@ -111,7 +112,7 @@ contrasts.effects(steps.summary, pairs)
 say(*explanations.told(explanations.steps_or_data(steps, pairs), steps.changes))
 
 # %% [markdown]
-# The same along training, judged on the same test episodes: A's error, and the changes against A.
+# The same along training, on the same test episodes: A's error, and the changes against A.
 
 # %%
 along = controls.along_training(steps.rows, study.runs)
@@ -127,12 +128,12 @@ say(*explanations.baseline_along_training(along, pairs, steps.steps))
 # **C3-ff** supervise inside the mask and normalise over the full frame. The paper's explanation predicts that
 #
 # - the variance of the estimated shift falls as the region grows, and so does that of the scale (over episodes);
-# - the gradient of the loss is noisier if a small region is normalised over itself than over the frame;
+# - the gradient of the loss is noisier if a small region is normalised over itself than if over the frame;
 # - the benefit grows with the area, from C1 over C2 to C3 (slope over the logarithm of the area);
 # - B, over the full frame, is better than C1;
 # - normalising over the frame repairs the masks: the mean of C1-ff − C1, C2-ff − C2, C3-ff − C3 is below 0.
 #
-# Apart from that: if only the area matters, the same masks at random places do as well.
+# A different explanation is that only the area matters. It predicts that the same masks at random places do as well.
 
 # %%
 masks = Arms.of(results, "masks")
@@ -144,10 +145,12 @@ contrasts.effects(masks.summary, ["pilot"])
 # %% [markdown]
 # ### The noise, without training
 #
-# Regions of every size at random places: *compact* (a disc, as a mask is) and *scattered* pixels. Left and middle: how
-# much the estimated shift and scale vary over regions of that size, over their squared mean scale, since the loss
-# divides by it. Right: the variance of the loss's gradient over regions, over the squared mean gradient, with respect
-# to the latents of a trained B and through its own head.
+# Regions of several sizes at random places: *compact* (a disc, like a mask) and *scattered* pixels. Left and middle:
+# the variance of the estimated shift and scale over regions of one size, divided by the squared mean scale, since the
+# loss divides by the scale. Right: the variance of the loss's gradient over such regions, divided by the squared mean
+# gradient. It is the gradient with respect to the latents of a trained B, through its own head.
+#
+# The table below gives slopes as doublings of the variance per doubling of the area: at −1, twice the area halves it.
 
 # %%
 small = 0.03  # of the frame: the paper's masks cover 2 to 5 %
@@ -165,9 +168,10 @@ say(*explanations.told(explanations.instability(masks, areas, design.mask_contro
 # ## Do the gradients conflict?
 #
 # The paper: at full scale the auxiliary loss *"either becomes redundant or actively interferes through gradient
-# conflict"*. At a few steps of each run we take the gradients of the prediction and of each head on the encoder that
-# both train. **Interferes** predicts that the cosine between them, mean along training, is below 0 at full scale, and
-# lower than at the pilot's. **Redundant** predicts that the head's gradient, over the prediction's, gets smaller.
+# conflict"*. At a few steps of each run we measure the gradients of the prediction loss and of each head's loss with
+# respect to the encoder, which both train. **Interferes** predicts that their cosine, averaged along training, is below
+# 0 at full scale, and lower than at the pilot's. **Redundant** predicts that the norm of the head's gradient, divided
+# by that of the prediction's, gets smaller.
 
 # %%
 conflict = Arms.of(results, "conflict")
@@ -181,15 +185,15 @@ say(*explanations.told(explanations.gradients(gradients)))
 say(*explanations.pull(gradients))
 
 # %% [markdown]
-# These are gradients of single batches, before Adam rescales them. A ratio may fall because the prediction's gradient
-# grows, and directions that oppose on the encoder need not make the held-out error worse.
+# These are gradients of single batches, before Adam rescales them. A ratio may also fall because the prediction's
+# gradient grows. And gradients that oppose each other on the encoder need not make the held-out error worse.
 
 # %% [markdown]
 # ## Is it the weight of the auxiliary loss?
 #
-# The paper fixes it at 0.1. If auxiliary supervision is a prior that helps where data are few and interferes where they
-# are many, a **larger weight** helps more at the pilot's size (the change falls with the logarithm of the weight) and
-# does more harm at full scale (it rises).
+# The paper fixes it at 0.1. **A prior** would help where data are few and interfere where they are many. Then a larger
+# weight helps more at the pilot's size (the change against A falls with the logarithm of the weight) and does more harm
+# at full scale (it rises).
 
 # %%
 weight = Arms.of(results, "weight")
@@ -199,11 +203,12 @@ study.show(curve_figures.weight_curve(summary.assign(scale=summary["size"]), use
 say(*explanations.told(explanations.a_prior(weight), weight.changes))
 
 # %% [markdown]
-# ## Does a useless signal help through patch tokens?
+# ## Do signals help more through patch tokens?
 #
 # **The paper concludes** (section 4.4) that the head's architecture is at fault, and proposes a head or a predictor
-# that reads patch tokens (section 7). The same depth and tracks go through a head on patch tokens (B-patch, D-patch,
-# against A), and through such heads with a predictor that reads patch tokens as well (B-pp, D-pp, against A-pp).
+# that reads patch tokens (section 7). Here the same depth and tracks supervise a head on patch tokens (B-patch and
+# D-patch, against A). They also supervise such a head beside a predictor that reads patch tokens (B-pp and D-pp,
+# against A-pp).
 
 # %%
 patches = Arms.of(results, "patches")
@@ -211,15 +216,17 @@ changes = patch_routes.route_changes(patches.rows, design.baselines())
 table = patch_routes.route_table(changes, design.routes())
 study.show(control_figures.patch_effects(changes, table), "control_patches",
            style.tidy(changes, "change", "mse change %"), study.about("pool", patches.rows))
-say(*(f"- {line}" for line in patch_routes.describe_routes(table, changes, design.routes())))
+tell(*patch_routes.describe_routes(table, changes, design.routes()))
 
 # %% [markdown]
 # ## Does it depend on the metric?
 #
-# MSE lives in each model's own latent space, and the encoder is trained. Here are the same runs of the main study under
-# one yardstick for all: a ridge map, fitted to training windows, turns the predicted change into that of the frozen
-# base encoder's latent (1 is persistence). Beside it the error 1, 5 and 10 steps ahead over that of persistence, and
-# the latents' own variance and effective rank, which say whether they shrink or flatten.
+# MSE is measured in each model's own latent space, and the encoder is trained. Here the pilot runs of notebook 03 are
+# compared in one space for all, the *yardstick*: a ridge map, fitted to training windows, turns the change that a model
+# predicts into the change of the frozen base encoder's latent. The error is divided by that of persistence.
+#
+# Beside it are the error 1, 5 and 10 steps ahead (`rollout_1`, …), divided by that of persistence too, and the variance
+# and effective rank of the latents, which say whether they shrink or flatten. The sentences are on held-out episodes.
 
 # %%
 pilot_results, full_results = study.results("pilot"), study.results("full")
@@ -233,15 +240,15 @@ shown = [m for m in (*metrics.ERRORS, "latent_variance", "effective_rank") if m 
 _, by_metric = paired.compare(common, shown)
 study.show(robustness_figures.metric_panels(by_metric), "control_common_metrics",
            style.tidy(by_metric, "mean", "change %"), study.about("pilot", pilot_results))
-say(*findings.over_metrics(by_metric, metrics.ERRORS))
+tell(*findings.over_metrics(paired.judged(by_metric), metrics.ERRORS))
 
 # %% [markdown]
 # ## How well could tracks be read at all?
 #
-# Notebook 06 regresses displacements from tokens. Here is the ceiling: the same probes on the state itself (the
-# gripper's pose and opening, the object's centroid), of the frame alone and with its change since the first frame. If
-# the state recovers no more than the tokens do, the tokens are not what is missing. An attention probe is told where a
-# point started, so that it can look there.
+# Notebook 06 regresses displacements from tokens. Here is a ceiling: the same probes on the true state (the gripper's
+# pose and opening, the object's centroid), of the frame alone and with its change since the first frame. If the state
+# recovers no more than the tokens do, the tokens are not what is missing. *both* is CLS and patch tokens together. An
+# attention probe is also told where a point started, so that it can look there.
 
 # %%
 curve = ceiling(full_results, study.runs, study.data("full"), study.recipe(full_results), point_counts, probe_seeds)
@@ -250,4 +257,4 @@ first = curve[curve.seed == curve.seed.min()]
 study.show(diagnostic_figures.capacity_curves(first), "control_capacity_ceiling",
            style.tidy(first.assign(condition="A"), "error", "track error (px at 224)", scale="full", split="episode"),
            study.about("full", full_results))
-say(*(f"- {line}" for line in capacity.describe_curve(first)))
+tell(*capacity.describe_curve(first))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lewm_core.stats import verdicts
 from lewm_core.stats.paired import judged, number
-from lewm_core.stats.power import describe_power, power_table
+from lewm_core.stats.power import can_show, power_table
 from lewm_core.stats.verdicts import Finding
 from lewm_core.utils.errors import InputError
 
@@ -57,7 +57,7 @@ def interferes(gradients: pd.DataFrame, small: str = "pilot", large: str = "full
         conflict["cosine at full scale below 0", of] = _at(cosines[1:], lambda now: verdicts.shrinks(now, "", 3))
         conflict["cosine lower at full scale than at the pilot's", of] = _at(
             cosines, lambda before, now: verdicts.fell(before, now, "", 3))
-        less["norm over the prediction's falls from pilot to full scale", of] = _at(
+        less["norm ratio to the prediction's falls from pilot to full scale", of] = _at(
             ratios, lambda before, now: verdicts.fell(before, now, " doublings", 2))
     return conflict, less
 
@@ -100,9 +100,12 @@ def unstable(normal: pd.DataFrame, gradient: pd.DataFrame, small: float) -> Find
         found[f"the {what} varies less over a larger region", "noise"] = verdicts.shrinks(
             slope, " doublings per doubling of the area")
     noise = at[at.area == small].pivot(index="episode", columns="normalised", values="over_draws")
-    excess = np.log2(noise["region"] / noise["frame"])
-    found[f"the gradient is noisier if normalised over the region ({small:.0%} of the frame)", "noise"] = \
-        verdicts.grows(excess[np.isfinite(excess)], " doublings")
+    ratio = noise["region"] / noise["frame"]
+    excess = np.log2(ratio[(ratio > 0) & np.isfinite(ratio)])
+    noisier = Finding(verdicts.UNTESTABLE, reason="no episode has a mean gradient above its noise")
+    if len(excess):
+        noisier = verdicts.grows(excess, " doublings")
+    found[f"the gradient is noisier if normalised over the region ({small:.0%} of the frame)", "noise"] = noisier
     return found
 
 
@@ -200,5 +203,6 @@ def reach(changes: pd.DataFrame) -> str:
     rows = rows[np.isfinite(rows.mde)].sort_values("mde")
     if rows.empty:
         return "With one seed an arm says nothing of its scatter, so nothing of its power."
-    ends = {"Least scatter": rows.iloc[0], "Most scatter": rows.iloc[-1]}
-    return " ".join(f"{which} ({row.scale}): {describe_power(row)}." for which, row in ends.items())
+    least, most = rows.iloc[0], rows.iloc[-1]
+    return (f"The changes scatter least for {least.condition} in the arm {least.scale!r}: {can_show(least)}. They "
+            f"scatter most for {most.condition} in the arm {most.scale!r}: {can_show(most)}.")

@@ -59,14 +59,14 @@ def baseline_along_training(along: pd.DataFrame, order: Sequence[str], took: Map
     end = by_step.ffill(axis=1).iloc[:, -1]
     mse = end.groupby("scale").mean()
     turned = (by_step.min(axis=1) < end).groupby("scale").agg(["sum", "size"])
-    lines = [f"- {arm}: A's MSE is {mse[arm]:.4f} after {took[arm]} steps; it was lower before in {turned['sum'][arm]} "
-             f"of {turned['size'][arm]} seeds." for arm in order]
+    lines = [f"- {arm}: A's MSE is {mse[arm]:.4f} after {took[arm]} steps; at an earlier step it was lower in "
+             f"{turned['sum'][arm]} of {turned['size'][arm]} seeds." for arm in order]
     small, large_briefly, small_long, large = order
     fall = {arm: mse[small] / mse[arm] for arm in order}
-    return [*lines, "", f"Before any step it is {by_step[0].mean():.4f}. A's MSE of the pilot's own run is "
-            f"{fall[large]:.2f} times that of the full set's (the paper: about {paper.BASELINE_MSE_RATIO:g} times, "
-            f"judged by other data at each scale). More data alone: {fall[large_briefly]:.2f} times. More steps alone: "
-            f"{fall[small_long]:.2f} times."]
+    return [*lines, "", f"Before training it is {by_step[0].mean():.4f}. A's MSE on the pilot set with its own steps, "
+            f"divided by that on the full set with its own steps, is {fall[large]:.2f} (the paper: about "
+            f"{paper.BASELINE_MSE_RATIO:g}, judged by other data at each scale). Divided by that with more data alone, "
+            f"it is {fall[large_briefly]:.2f}; with more steps alone, {fall[small_long]:.2f}."]
 
 
 def instability(arms: Arms, areas: Mapping[str, float], controls: tuple[Mapping[str, str], Mapping[str, str]],
@@ -95,8 +95,8 @@ def pull(table: pd.DataFrame) -> list[str]:
     """How much of the heads' gradients matters to the prediction. table: `controls.gradients`."""
     along = table.assign(pull=100 * table.cosine * table.ratio)
     means = along.groupby(["scale", "condition", "head"], sort=False).pull.mean()
-    return ["A step along a head's weighted gradient moves the encoder along the prediction's by cosine × norm ratio "
-            "of the prediction's own step. On average:", "",
+    return ["How far a head's weighted gradient moves the encoder in the direction of the prediction's gradient, as a "
+            "share of the prediction's own step (cosine × ratio of the norms), on average:", "",
             *(f"- {condition}, {head} head, {scale}: {number(value, 2)} %"
               for (scale, condition, head), value in means.items())]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper, verdicts
-from lewm_core.stats.paired import CHANGES, number, paired_change, summarise
+from lewm_core.stats.paired import CHANGES, digits, number, paired_change, summarise
 from lewm_core.stats.power import power_table
 from lewm_core.utils.workspace import SCALES
 
@@ -55,8 +55,8 @@ def why_idle(changes: pd.Series, baseline: str, scale: str) -> str | None:
     most = changes.abs().max()
     if most >= IDLE:
         return None
-    return (f"{baseline} is A to within {most:.1g} % ({scale}): its predictor, whose gate starts at 0, has not come to "
-            "read patches")
+    return (f"{baseline} differs from A by at most {most:.1g} % ({scale}): the gate of its predictor, which starts at "
+            "0, has hardly opened, so it does not read patches")
 
 
 def _idle(changes: pd.DataFrame, routes: Routes) -> dict[tuple[str, str], str]:
@@ -95,22 +95,24 @@ def describe_routes(table: pd.DataFrame, changes: pd.DataFrame, routes: Routes) 
     """Sentences about `route_table` and its `changes`: one per scale and signal, then whether patch tokens rescue what
     CLS does not, and where the patch-aware predictor was not tested."""
     if table.empty:
-        return ["not run: no condition whose signal has a route through patch tokens"]
+        return ["Not run: no condition whose signal has a route through patch tokens."]
     lines, useless, saved = [], 0, []
     for (scale, signal), rows in table.groupby(["scale", "signal"], sort=False):
-        told = [f"by {row.route} {row.helps} ({number(row.mean)} %{_interval(row)}, n = {row.n})"
-                for row in rows.itertuples()]
-        lines.append(f"{scale}, {signal} help: " + "; ".join(told))
+        told = [f"through {row.route} {row.helps} ({_effect(row)}, n = {row.n})" for row in rows.itertuples()]
+        lines.append(f"{scale}, benefit of {signal}: " + "; ".join(told) + ".")
         through_cls = rows[rows.route == CLS].helps
         if len(through_cls) and through_cls.iloc[0] != verdicts.SUPPORTED:
             useless += 1
             if verdicts.SUPPORTED in set(rows.helps):
                 saved.append(f"{signal}, {scale}")
     named = f" ({'; '.join(saved)})" if saved else ""
-    lines.append(f"of {useless} cases in which a signal is not shown to help through CLS, it is shown to help through "
-                 f"patch tokens in {len(saved)}{named}")
-    return lines + list(_idle(changes, routes).values())
+    lines.append(f"Of {useless} cases in which a signal is not shown to help through CLS, it is shown to help through "
+                 f"patch tokens in {len(saved)}{named}.")
+    return lines + [f"{reason}." for reason in _idle(changes, routes).values()]
 
 
-def _interval(row: tuple) -> str:
-    return f" [{number(row.low)}, {number(row.high)}]" if np.isfinite(row.low) else ""
+def _effect(row: tuple) -> str:
+    """'−1.2 % [−2.0, −0.4]'; without an interval where there is one seed."""
+    shown = digits(row.mean, row.low, row.high)
+    text = f"{number(row.mean, shown)} %"
+    return f"{text} [{number(row.low, shown)}, {number(row.high, shown)}]" if np.isfinite(row.low) else text

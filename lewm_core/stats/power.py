@@ -107,16 +107,11 @@ def _can_detect(values: np.ndarray, effect: float) -> list[float]:
     return [n, *sds, *(detectable(n, each) for each in sds), effect, *(seeds_needed(effect, each) for each in sds)]
 
 
-def describe_power(row: pd.Series | tuple) -> str:
-    """One sentence about one row of `power_table`.
-
-    'B: 3 seeds detect a change of 5.2 % (2.7 to 33 %) with 80 % power; ±1.3 % would take 26 seeds (9 to 961)'.
-    """
-    return f"{row.condition}: {can_show(row)}"
-
-
 def can_show(row: pd.Series | tuple) -> str:
-    """The same without the condition's name, to stand beside a result."""
+    """What one row of `power_table` says, to stand beside a result.
+
+    '3 seeds detect a change of 5.2 % (2.7 to 33 %) with 80 % power; ±1.3 % would take 26 seeds (9 to 961)'.
+    """
     if row.n < 2:
         return "one seed says nothing of the scatter, so nothing of power"
     return (f"{row.n} seeds detect a change of {row.mde:.2g} % ({row.mde_low:.2g} to {row.mde_high:.2g} %) with 80 % "

@@ -116,8 +116,8 @@ def crossings(changes: pd.DataFrame, sizes: Mapping[str, float], seed: int = 0) 
 def describe_crossing(c: Crossing, condition: str, unit: str = "episodes") -> str:
     """One sentence about where, if at all, a mean effect crosses zero.
 
-    'B: the mean effect crosses zero at 41 episodes (95 % interval: 18 to beyond 100; 71 % of draws cross within 13 to
-    100); no size has an interval below 0 with one above 0 at a larger size, so chance may have made it'.
+    'B: the mean effect crosses zero at 41 episodes (95 % interval: 18 to beyond 100; 71 % of the bootstrap draws
+    cross within 13 to 100). This may be chance: no interval below 0 is followed by one above 0 at a larger size'.
     """
     if np.isinf(c.size):
         text = f"the mean effect is below zero up to the largest size, {c.sizes[-1]:g} {unit}: it does not cross"
@@ -126,13 +126,13 @@ def describe_crossing(c: Crossing, condition: str, unit: str = "episodes") -> st
     else:
         text = f"the mean effect crosses zero at {_place(c, c.size)} {unit}"
     if np.isnan(c.inside):
-        return f"{condition}: {text} (a size with one seed: no interval)"
-    text = (f"{condition}: {text} (95 % interval: {_place(c, c.low)} to {_place(c, c.high)}; {c.inside:.0%} of draws "
-            f"cross within {c.sizes[0]:g} to {c.sizes[-1]:g})")
+        return f"{condition}: {text} (no interval, since a size has one seed)"
+    text = (f"{condition}: {text} (95 % interval: {_place(c, c.low)} to {_place(c, c.high)}; {c.inside:.0%} of the "
+            f"bootstrap draws cross within {c.sizes[0]:g} to {c.sizes[-1]:g})")
     if c.shown:
         return text + "; the interval is below 0 at one size and above 0 at a larger one"
     if 0 < c.size < np.inf:
-        text += "; no size has an interval below 0 with one above 0 at a larger size, so chance may have made it"
+        text += ". This may be chance: no interval below 0 is followed by one above 0 at a larger size"
     return text
 
 

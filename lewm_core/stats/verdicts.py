@@ -82,7 +82,7 @@ def _found(supported: bool, contradicted: bool, mean: float, low: float, high: f
         verdict = CONTRADICTED
     else:
         verdict = UNDECIDED
-        reason = "one seed gives no interval" if n < 2 else ""
+        reason = "a single value gives no interval" if n < 2 else ""
     return Finding(verdict, ours, float(mean), float(low), float(high), n, float(mde), reason)
 
 

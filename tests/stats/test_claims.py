@@ -34,7 +34,7 @@ def test_rules_about_one_effect(rule, centre, verdict):
     assert found.mde == pytest.approx(0.3264, abs=1e-3)
     assert rule(centre + 100 * NEAR).verdict == UNDECIDED, "with a hundred times the scatter nothing is decided"
     one = rule([float(centre)])
-    assert (one.verdict, one.reason) == (UNDECIDED, "one seed gives no interval") and np.isnan(one.low)
+    assert (one.verdict, one.reason) == (UNDECIDED, "a single value gives no interval") and np.isnan(one.low)
 
 
 @pytest.mark.parametrize(("small", "large", "verdict"), [
@@ -212,7 +212,7 @@ def test_the_other_tables_are_judged():
     same = pd.concat([patches, of_pp[of_pp.condition != "A-pp"], same])
     idle = claims_table(Evidence(results, patches=Evidence(same, baselines=PATCH_AWARE)))
     idle = idle.set_index("id").loc["patch-predictor-full"]
-    assert idle.verdict == UNTESTABLE and "A-pp is A to within 0 %" in idle.reason
+    assert idle.verdict == UNTESTABLE and "A-pp differs from A by at most 0 %" in idle.reason
     assert found["unseen"] == CONTRADICTED and found["only-scale"] == CONTRADICTED
     only = table.set_index("id").ours["only-scale"]
     assert "optimizer steps 340 → 3000" in only and "frames" not in only

@@ -78,7 +78,8 @@ def test_gradients_that_turn_against_the_prediction_or_fade():
     assert verdict((-0.5, -0.3), (0.1, 0.1))[0] == CONTRADICTED  # below 0, but less than at the pilot's
     assert verdict((0.1, 0.1), (0.4, 0.1))[1] == SUPPORTED and verdict((0.1, 0.1), (0.1, 0.4))[1] == CONTRADICTED
     _, less = contrasts.interferes(gradients((0, 0), (0.4, 0.1)))
-    assert less["norm over the prediction's falls from pilot to full scale", "B, depth head"].mean == pytest.approx(-2)
+    falls = less["norm ratio to the prediction's falls from pilot to full scale", "B, depth head"]
+    assert falls.mean == pytest.approx(-2)
 
 
 def test_what_was_not_measured_is_not_judged():
@@ -110,6 +111,11 @@ def test_noise_of_small_regions():
     assert (shift.verdict, scale.verdict, excess.verdict) == (SUPPORTED, CONTRADICTED, SUPPORTED)
     assert shift.mean == pytest.approx(-1, abs=0.1) and scale.mean == pytest.approx(1)
     assert excess.mean == pytest.approx(2, abs=0.2) and excess.n == 5
+    *_, drowned = contrasts.unstable(normal, gradient.assign(over_draws=np.inf), 0.01).values()
+    assert drowned.verdict == UNTESTABLE and "noise" in drowned.reason
+    frame_is_noise = gradient.over_draws.where(gradient.normalised != "frame", np.inf)
+    *_, halved = contrasts.unstable(normal, gradient.assign(over_draws=frame_is_noise), 0.01).values()
+    assert halved.verdict == UNTESTABLE
 
 
 def test_masks_whose_normalisation_or_place_matters():
@@ -154,7 +160,8 @@ def test_effects_and_reach_are_words_of_the_numbers(changes):
     row = summary.query("condition == 'D' and scale == 'random many' and split == 'episode'").iloc[0]
     assert cells.loc["D", "random many"].startswith(paired.number(row["mean"], 2))
     said = contrasts.reach(changes)
-    assert said.startswith("Least scatter (") and "Most scatter (" in said and "4 seeds detect" in said
+    assert said.startswith("The changes scatter least for ") and "4 seeds detect" in said
+    assert "scatter most for " in said
     assert "one seed" in contrasts.reach(table({("B", "a"): 1}, n=1)).lower()
 
 

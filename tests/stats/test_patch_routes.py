@@ -48,16 +48,16 @@ def test_a_predictor_that_does_not_read_patches_is_not_tested(changes):
     table = patch_routes.route_table(idle, ROUTES)
     assert set(table.helps[table.condition.isin(["B-pp", "D-pp"])]) == {verdicts.UNTESTABLE}
     lines = patch_routes.describe_routes(table, idle, ROUTES)
-    assert lines[-1].startswith("A-pp is A to within 0.01 % (") and len(lines) == 7
+    assert lines[-1].startswith("A-pp differs from A by at most 0.01 % (") and len(lines) == 7
 
 
 def test_the_sentences_name_what_patch_tokens_rescue(table, changes):
     lines = patch_routes.describe_routes(table, changes, ROUTES)
-    assert len(lines) == 5 and "of 3 cases" in lines[-1]
-    assert lines[-1].endswith("through patch tokens in 1 (tracks, full)")
-    assert "full, tracks help: by CLS contradicted (0" in lines[3].replace("+", "").replace("−", "")
+    assert len(lines) == 5 and "Of 3 cases" in lines[-1]
+    assert lines[-1].endswith("through patch tokens in 1 (tracks, full).")
+    assert "full, benefit of tracks: through CLS contradicted (0" in lines[3].replace("+", "").replace("−", "")
     only = table[table.condition.isin(["B", "D"])]
-    assert patch_routes.describe_routes(only, changes, ROUTES)[-1].endswith("in 0")
+    assert patch_routes.describe_routes(only, changes, ROUTES)[-1].endswith("in 0.")
 
 
 @pytest.mark.parametrize("ran", [[], ["B"], ["D", "D-patch", "D-pp"]])
@@ -68,6 +68,6 @@ def test_any_choice_of_routes_and_seeds(ran, n):
     table = patch_routes.route_table(changes, ROUTES)
     assert table.condition.tolist() == ran
     lines = patch_routes.describe_routes(table, changes, ROUTES)
-    assert lines[0].startswith("not run" if not ran else "full, ")
+    assert lines[0].startswith("Not run" if not ran else "full, ")
     window = patch_routes.route_changes(results.assign(split="window"), BASELINES)
     assert window.empty and patch_routes.route_table(window, ROUTES).empty

@@ -68,9 +68,9 @@ def test_power_table_and_its_sentence():
     assert b.sd_low == pytest.approx(0.5207, abs=1e-4) and b.sd_high == pytest.approx(6.2847, abs=1e-4)
     assert b.mde_high == pytest.approx(6.2847 * 3.264, rel=1e-3)
     assert b.seeds == 7 and b.seeds_low < 7 < b.seeds_high  # d = 1.3: 6.8 seeds
-    sentence = power.describe_power(table.reset_index().iloc[0])
+    sentence = power.can_show(table.reset_index().iloc[0])
     assert "3 seeds detect a change of 3.3 % (" in sentence and "±1.3 % would take 7 seeds (" in sentence
-    assert "one seed says nothing" in power.describe_power(table.reset_index().iloc[1])
+    assert "one seed says nothing" in power.can_show(table.reset_index().iloc[1])
 
 
 # -------------------------------------------------------------------------------------------------------------- scaling
@@ -96,7 +96,7 @@ def test_a_planted_crossing_is_found_and_none_where_none_was_planted():
     unsure = scaling.crossing(changes([-1, -0.5, 0.5, 1], sd=5, n=3), SIZES, rng, "B")
     assert unsure.low < 25 and np.isinf(unsure.high) and "to beyond 100" in scaling.describe_crossing(unsure, "B")
     assert found.shown and not (never.shown or harm.shown or unsure.shown)
-    assert "chance may have made it" in scaling.describe_crossing(unsure, "B")
+    assert "This may be chance" in scaling.describe_crossing(unsure, "B")
 
 
 def test_the_crossings_interval_holds_the_truth_as_often_as_it_says():
