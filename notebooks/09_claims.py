@@ -12,8 +12,9 @@
 # not decide?
 #
 # **How we judge.** Every claim stands beside the paper's number and ours with its 95 % interval over seeds. The verdict
-# follows a rule that is written down in `lewm_core/stats/verdicts.py` and shown under the table. An interval that
-# includes 0 is no evidence of anything. A claimed absence needs a test of equivalence. What these runs cannot decide is
+# follows a rule, written down in `lewm_core/stats/verdicts.py` and shown under the table. That an interval includes 0
+# is not taken as evidence. A claimed benefit is contradicted only if the interval rules out one as large as 1.3 %,
+# which the paper itself calls none. A claimed absence needs a test of equivalence. What these runs cannot decide is
 # *not decided at this power*: beside it stands the smallest change that they would have detected.
 #
 # A verdict is about these runs, with their data, model and training length. It says nothing of the paper's own runs.
@@ -38,8 +39,8 @@ about = study.about("full", evidence.results)
 # %% [markdown]
 # ## What these runs are
 #
-# Before any verdict: do the models predict better than persistence, and did the heads learn anything? Where they did
-# not, a verdict says little.
+# Before any verdict: do the models predict better than persistence, how much does the paper's split leak, and did the
+# track heads learn anything? A verdict on models that do not, or heads that did not, says little.
 
 # %%
 tell(*findings.persistence(evidence.results), *leakage.describe_leak(evidence.leak),
@@ -48,8 +49,8 @@ tell(*findings.persistence(evidence.results), *leakage.describe_leak(evidence.le
 # %% [markdown]
 # ## Does a verdict survive another metric?
 #
-# The verdicts below are on next-latent MSE of held-out episodes. The map asks whether they survive another metric, or
-# the paper's split.
+# The verdicts in the table below are on the next-latent MSE of held-out episodes. The map shows whether they survive
+# another metric, or the paper's split by windows. A row is a claim about an effect, a column is a metric.
 
 # %%
 by_metric = claims.survival(evidence, metrics.ERRORS)
@@ -62,4 +63,5 @@ study.show(robustness_figures.survival_map(by_metric), "claims_by_metric",
 # %%
 judged = claims.claims_table(evidence, provenance=about)
 study.keep_claims(judged)
-say(*claims_report.describe_survival(by_metric, judged), "", claims_report.markdown(judged))
+tell(*claims_report.describe_survival(by_metric, judged))
+say(claims_report.markdown(judged))

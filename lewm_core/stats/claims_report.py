@@ -28,8 +28,8 @@ def heading(table: pd.DataFrame) -> str:
     return f"The paper's claims on {table.data.iloc[0]}, profile {table.profile.iloc[0]}"
 
 
-ABOUT = ("A verdict is about these runs, with their data, model and training length: it carries a claim over to them "
-         "and says nothing of the paper's own runs.")
+ABOUT = ("A verdict is about these runs, with their data, model and training length. It says nothing of the paper's "
+         "own runs.")
 
 
 def counts(table: pd.DataFrame) -> str:
@@ -56,8 +56,9 @@ def markdown(table: pd.DataFrame) -> str:
     """
     rules = [f"- *{rule}* ({', '.join(group.id)})" for rule, group in table.groupby("rule", sort=False)]
     return "\n".join([f"**{heading(table)}.** {counts(table)}. {ABOUT}", "", *rows(table), "",
-                      "n: seeds, the fewest of several parts. detectable: the smallest change that they detect at 80 % "
-                      "power, in the number's unit.", "", "The rules, and the claims that each decides:", "", *rules])
+                      "n: seeds; of several parts, the fewest. detectable: the smallest change that they detect at "
+                      "80 % power, in the number's unit; of several parts, the largest.", "",
+                      "The rules, and the claims that each decides, by their names in `claims.csv`:", "", *rules])
 
 
 def describe_survival(by_metric: pd.DataFrame, table: pd.DataFrame) -> list[str]:
@@ -72,14 +73,14 @@ def describe_survival(by_metric: pd.DataFrame, table: pd.DataFrame) -> list[str]
     everywhere = by_metric.groupby("id").verdict.agg(lambda verdicts: (verdicts == SUPPORTED).all())
     main = table[table.id.isin(by_metric.id) & (table.verdict == SUPPORTED)]
     kept = [i for i in main.id if everywhere[i]]
-    return [f"Of {by_metric.id.nunique()} claims about an effect, {len(torn)} are supported under one metric or split "
-            f"and contradicted under another{_named(torn)}.",
-            f"Of the {len(main)} that MSE on held-out episodes supports, {len(kept)} are supported by every metric "
-            f"under both splits{_named(kept)}."]
+    return [f"Claims about an effect: {by_metric.id.nunique()}. Supported under one metric or split and contradicted "
+            f"under another: {len(torn)}{_named(torn)}.",
+            f"Supported by MSE on held-out episodes: {len(main)}. Of these, supported by every metric under both "
+            f"splits: {len(kept)}{_named(kept)}."]
 
 
 def _named(ids: list[str]) -> str:
-    return f": {', '.join(ids)}" if ids else ""
+    return f" ({', '.join(ids)})" if ids else ""
 
 
 def save(table: pd.DataFrame, folder: Path) -> None:

@@ -197,7 +197,13 @@ def scatter(small: pd.Series, large: pd.Series) -> Finding:
     f = large.var() / small.var()
     low, high = f / stats.f.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], m - 1, n - 1)
     found = _found(high < 1, low > 1, f, low, high, min(n, m))
-    return replace(found, ours=f"variance ratio {f:.2g} [{low:.2g}, {high:.2g}]")
+    bounds = ", ".join(_two_digits(value) for value in (low, high))
+    return replace(found, ours=f"variance ratio {_two_digits(f)} [{bounds}]")
+
+
+def _two_digits(value: float) -> str:
+    """A positive number with two significant digits, without a power of ten where it is large."""
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
 
 
 def count(value: float, expected: float) -> Finding:

@@ -235,8 +235,8 @@ def test_survival_finds_a_planted_dependence_on_the_metric():
     assert (found["mse"] == SUPPORTED).all() and (found["mse_over_variance"] == CONTRADICTED).all()
     assert set(out.id) == {c.id for c in CLAIMS if c.by_metric} and len(out) == 4 * out.id.nunique()
     torn, kept = claims_report.describe_survival(out, claims_table(Evidence(pd.concat([rows, variance]))))
-    assert "1 are supported under one metric or split and contradicted under another: pilot-B." in torn
-    assert "Of the 2 that MSE on held-out episodes supports, 1 are supported by every metric" in kept, kept
+    assert "Supported under one metric or split and contradicted under another: 1 (pilot-B)." in torn
+    assert kept.startswith("Supported by MSE on held-out episodes: 2. Of these, ") and "splits: 1 (" in kept, kept
     assert claims_report.describe_survival(survival(Evidence(rows), ["yardstick"]), out)[0].startswith("Not run")
 
 
