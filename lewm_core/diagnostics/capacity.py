@@ -30,7 +30,7 @@ from lewm_core.losses import vector_loss
 from lewm_core.signals.geometry import POINTS
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, known
 
 PROBES = ("linear", "mlp", "attention")
 POINT_COUNTS = (1, 4, 16, 64, 100, POINTS)
@@ -102,7 +102,7 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
         an anchor is visible. (What the probes are fitted by. By the mean distance 'no motion' would beat all of them,
         since most points stand still most of the time.)
     """
-    chosen = [pick({name: name for name in PROBES}, name, "probe") for name in probes]
+    chosen = [known(PROBES, name, "probe") for name in probes]
     n_points = data["tracks"].shape[1]
     wrong = [k for k in counts if not 1 <= k <= n_points]
     if wrong:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lewm_core.stats.paired import compare
-from lewm_core.utils.errors import pick
+from lewm_core.utils.errors import known
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Arms:
     @classmethod
     def of(cls, results: pd.DataFrame, study: str) -> "Arms":
         """The runs of the named question: scale, steps, masks, conflict, patches or weight."""
-        pick({name: name for name in results.study}, study, "question of the controls")
+        known(list(dict.fromkeys(results.study)), study, "question of the controls")
         rows = results[results.study == study]
         return cls(rows, *compare(rows))
 

@@ -17,7 +17,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from lewm_core.stats import paper
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, known
 
 FAMILY = ["scale", "split", "metric"]  # Holm corrects over the conditions within each of these
 KEY = ["condition", *FAMILY, "seed"]
@@ -78,9 +78,9 @@ def _chosen(results: pd.DataFrame, metrics: list[str], splits: list[str]) -> pd.
     if results.empty:
         raise InputError("results", "no row", f"rows with the metrics {', '.join(metrics)}")
     for name in splits:
-        pick({s: s for s in SPLITS}, name, "split of the results")
+        known(SPLITS, name, "split of the results")
     for name in metrics:
-        pick({m: m for m in sorted(map(str, set(results.metric)))}, name, "metric of the results")
+        known(sorted(map(str, set(results.metric))), name, "metric of the results")
     rows = results[results.metric.isin(metrics) & results.split.isin(splits)]
     bad = rows[~np.isfinite(rows.value.astype(float)) | rows.seed.isna()]
     if len(bad):
