@@ -65,7 +65,7 @@ display(pd.Series({"episodes": len(frames["ep_len"]), "frames": len(frames["pixe
                    "numbers in the CLS token": start.config.width, "patch tokens": side**2,
                    "numbers in all patch tokens": side**2 * start.config.width}, name=probe_scale).to_frame())
 unavailable = probe_study.unavailable(frames)
-tell(*(f"Seed {seed}: held-out episodes {len(episodes)}." for seed, episodes in held.items()),
+tell(*(f"Episodes held out with seed {seed}: {len(episodes)}." for seed, episodes in held.items()),
      *(f"The true {name} was made by {maker}." for name, maker in frames.made.get("made_by", {}).items()),
      *(f"Not probed: {name}. {reason}" for name, reason in unavailable.items()))
 

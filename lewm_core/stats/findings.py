@@ -15,6 +15,7 @@ from lewm_core.stats.paired import describe_order, digits, judged, number, power
 HELD_OUT = {"episode": "held-out episodes", "window": "held-out windows"}
 NO_EFFECT = ["No condition was run beside the baseline, so there is no effect to see."]
 FACTS = ("optimizer steps", "mean curation score", "frames an episode")
+EXCLUDED = ("neither interval excludes", "one of the two intervals excludes", "both intervals exclude")
 ONE_SCALE = "not at both scales, so nothing can be said of a flip"
 
 
@@ -67,7 +68,7 @@ def effects(summary: pd.DataFrame, figure: int) -> list[str]:
                 inside.append(name)
     lines = [f"Better than A (the interval lies below 0): {', '.join(better) or 'none'}.",
              f"Worse than A (the interval lies above 0): {', '.join(worse) or 'none'}.",
-             f"Neither (the interval includes 0): {', '.join(neither) or 'none'}."]
+             f"Neither (the interval includes 0, or there is none): {', '.join(neither) or 'none'}."]
     if compared:
         lines.append(f"The paper's number lies inside the interval for {len(inside)} of the {len(compared)} that it "
                      f"reports{_named(inside)}.")
@@ -201,7 +202,7 @@ def _flip(name: str, rows: Mapping[str, pd.Series]) -> str:
     text = (f"{number(pilot['mean'], shown)} % at pilot, {number(full['mean'], shown)} % at full scale, so the mean "
             f"{flip}")
     excluded = sum(row.low > 0 or row.high < 0 for row in rows.values())
-    text += f". Of the two intervals, {excluded} exclude{'s' if excluded == 1 else ''} 0"
+    text += f"; {EXCLUDED[excluded]} 0"
     told = [paper.reported(3, scale).get(name) for scale in ("pilot", "full")]
     if None not in told:
         text += f". The paper: {number(told[0])} % and {number(told[1])} %"

@@ -69,7 +69,7 @@ def test_sentences_are_those_of_the_numbers():
                           "that of persistence on average.")
     assert "in 3 of 3 seeds. Its error is 0.450 times" in full_line
     better, worse, neither, inside, held_out = findings.effects(summary, 3)
-    assert better.endswith("below 0): none.") and neither.endswith("includes 0): none.")
+    assert better.endswith("below 0): none.") and neither.endswith("or there is none): none.")
     assert worse.endswith(": B (full), D (full), B (pilot), D (pilot).") and "held-out episodes" in held_out
     assert inside.startswith("The paper's number lies inside the interval for ") and " of the 4" in inside
     table = findings.effect_table(summary, power.power_table(changes), 3)
