@@ -16,7 +16,7 @@ from lewm_core.diagnostics.metrics import finished, predicted
 from lewm_core.diagnostics.retrieval import Corpus
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
-from lewm_core.stats.paired import interval, number, t_p
+from lewm_core.stats.paired import bounds, interval, number, t_p
 from lewm_core.train import default_device
 from lewm_core.utils.errors import InputError
 
@@ -131,4 +131,4 @@ def describe_leak(summary: pd.DataFrame, condition: str = "A") -> list[str]:
 
 def _percent(row: tuple) -> str:
     """Mean and interval of a row of `leak_summary`."""
-    return f"{number(row.mean)} %" + (f" [{number(row.low)}, {number(row.high)}]" if np.isfinite(row.low) else "")
+    return f"{number(row.mean)} %{bounds(row.low, row.high)}"

@@ -51,9 +51,9 @@ class Claim:
         """The verdict on the claim; not testable, with the reason, where what it reads is not there."""
         try:
             read = evidence if self.reads in ("results", "") else evidence.need(self.reads)
+            return self.judge(read, metric, split)
         except Absent as reason:
             return Finding(UNTESTABLE, reason=str(reason))
-        return judges.attempt(self.judge, read, metric, split)
 
 
 def _percent(value: float) -> str:
@@ -157,15 +157,15 @@ OTHER_CLAIMS = (
 CLAIMS: tuple[Claim, ...] = (*PILOT_CLAIMS, *SCALE_CLAIMS, *TRACK_CLAIMS, *OTHER_CLAIMS)
 
 
-def claims_table(evidence: Evidence, metric: str = PRIMARY[0], split: str = PRIMARY[1],
-                 provenance: Mapping[str, object] | None = None) -> pd.DataFrame:
-    """Every claim with its verdict: what `figures/claims.csv` holds.
+def claims_table(evidence: Evidence, provenance: Mapping[str, object]) -> pd.DataFrame:
+    """Every claim with its verdict, on MSE and held-out episodes (PRIMARY): what `figures/claims.csv` holds.
 
     Returns columns id, section, claim, paper (its number), ours (number and interval), n (seeds; the fewest of several
     parts), mde (smallest change detected at 80 %), verdict, reason, rule, mean, low, high, metric, split (empty
     where they do not matter), and from `provenance` data and profile.
     """
     rows = []
+    metric, split = PRIMARY
     for claim in CLAIMS:
         found = claim.on(evidence, metric, split)
         rows.append({"id": claim.id, "section": claim.section, "claim": claim.says, "paper": claim.paper,
@@ -173,11 +173,10 @@ def claims_table(evidence: Evidence, metric: str = PRIMARY[0], split: str = PRIM
                      "reason": found.reason, "rule": RULES[claim.rule], "mean": found.mean, "low": found.low,
                      "high": found.high, "metric": metric if claim.by_metric else "",
                      "split": split if claim.by_metric else ""})
-    about = provenance or {}
-    return pd.DataFrame(rows).assign(data=source(about), profile=about.get("profile", ""))
+    return pd.DataFrame(rows).assign(data=source(provenance), profile=provenance.get("profile", ""))
 
 
-def survival(evidence: Evidence, metrics: Sequence[str], splits: Sequence[str] = SPLITS[::-1]) -> pd.DataFrame:
+def survival(evidence: Evidence, metrics: Sequence[str]) -> pd.DataFrame:
     """Under which metrics and splits does each claim survive? Columns id, claim, metric, split, verdict, ours, n.
 
     metrics: those that the results have are asked.
@@ -185,7 +184,7 @@ def survival(evidence: Evidence, metrics: Sequence[str], splits: Sequence[str] =
     known = set(evidence.results.metric)
     rows = []
     for claim in (c for c in CLAIMS if c.by_metric):
-        for split in splits:
+        for split in SPLITS[::-1]:
             for metric in (m for m in metrics if m in known):
                 found = claim.on(evidence, metric, split)
                 rows.append((claim.id, claim.says, metric, split, found.verdict, found.ours, found.n))

@@ -97,14 +97,14 @@ def read(path: Path) -> pd.DataFrame:
     return table.assign(**{c: table[c].fillna("") for c in words})
 
 
-def summary(table: pd.DataFrame, link: str = "figures/claims.md") -> str:
+def summary(table: pd.DataFrame) -> str:
     """The README's block: what was decided, row by row, and how much was not."""
     decided = table[table.verdict.isin([SUPPORTED, CONTRADICTED])]
     open_, closed = (int((table.verdict == v).sum()) for v in (UNDECIDED, UNTESTABLE))
     return "\n".join([
         BEGIN, f"**{heading(table)}.** {len(table)} claims: {counts(table)}. {ABOUT}", "", *rows(decided), "",
         f"The other {open_ + closed} ({open_} {UNDECIDED}, {closed} {UNTESTABLE}), each with its interval or the "
-        f"reason, and the rules of the verdicts: [`{link}`]({link}).", END])
+        f"reason, and the rules of the verdicts: [`figures/claims.md`](figures/claims.md).", END])
 
 
 def update_readme(readme: Path = README, folder: Path = FIGURES) -> str:

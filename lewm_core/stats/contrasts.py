@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import verdicts
-from lewm_core.stats.paired import judged, number
+from lewm_core.stats.paired import bounds, judged, number
 from lewm_core.stats.power import can_show, power_table
 from lewm_core.stats.verdicts import Finding
 from lewm_core.utils.errors import InputError
@@ -18,12 +18,11 @@ from lewm_core.utils.errors import InputError
 Findings = Mapping[tuple[str, str], Finding]  # (prediction, of what: a condition, a head) -> what was found
 
 
-def change(changes: pd.DataFrame, condition: str, arm: str, metric: str = "mse", split: str = "episode") -> pd.Series:
-    """A condition's changes in an arm, indexed by seed. changes: as from `paired.paired_change`."""
-    rows = changes[(changes.condition == condition) & (changes.scale == arm) & (changes.metric == metric)
-                   & (changes.split == split)]
+def change(changes: pd.DataFrame, condition: str, arm: str) -> pd.Series:
+    """A condition's changes in an arm, on held-out episodes, by seed. changes: as from `paired.paired_change`."""
+    rows = changes[(changes.condition == condition) & (changes.scale == arm) & (changes.split == "episode")]
     if rows.empty:
-        raise InputError(f"changes of {condition}, {metric}, {split}", f"no row of the arm {arm!r}",
+        raise InputError(f"changes of {condition}", f"no row of the arm {arm!r}",
                          "one of " + ", ".join(dict.fromkeys(changes.scale)))
     return rows.set_index("seed").change.astype(float).sort_index()
 
@@ -40,7 +39,7 @@ def together(found: Findings) -> dict[str, Finding]:
             for of in dict.fromkeys(of for _, of in found)}
 
 
-def interferes(gradients: pd.DataFrame, small: str = "pilot", large: str = "full") -> tuple[Findings, Findings]:
+def interferes(gradients: pd.DataFrame) -> tuple[Findings, Findings]:
     """The paper's two ways in which an auxiliary loss loses its use with more data (4.3), for every head.
 
     gradients: as from `controls.gradients`, averaged here along each run. First *interferes*: the cosine with the
@@ -52,7 +51,7 @@ def interferes(gradients: pd.DataFrame, small: str = "pilot", large: str = "full
     means = rows.groupby(["of", "scale", "seed"])[["cosine", "log_ratio"]].mean().reset_index()
     conflict, less = {}, {}
     for of in dict.fromkeys(rows.of):
-        a, b = (means[(means.of == of) & (means.scale == scale)].set_index("seed") for scale in (small, large))
+        a, b = (means[(means.of == of) & (means.scale == scale)].set_index("seed") for scale in ("pilot", "full"))
         cosines, ratios = ([side[column].dropna() for side in (a, b)] for column in ("cosine", "log_ratio"))
         conflict["cosine at full scale below 0", of] = _at(cosines[1:], lambda now: verdicts.shrinks(now, "", 3))
         conflict["cosine lower at full scale than at the pilot's", of] = _at(
@@ -110,11 +109,11 @@ def unstable(normal: pd.DataFrame, gradient: pd.DataFrame, small: float) -> Find
 
 
 def unhelpful(changes: pd.DataFrame, areas: Mapping[str, float], repaired: Mapping[str, str],
-              moved: Mapping[str, str], whole: str = "B") -> tuple[Findings, Findings]:
+              moved: Mapping[str, str]) -> tuple[Findings, Findings]:
     """The same with training, seed by seed: what the masks' size and the normalisation do to the effect.
 
     changes: of study `masks`. areas: supervised share of the frame of each mask, the smallest first. repaired, moved:
-    mask -> its control normalised over the full frame, and with the mask at a random place. whole: the full frame.
+    mask -> its control normalised over the full frame, and with the mask at a random place.
     The second of the two is no part of the explanation: if only the size mattered, the same masks at random places
     would do as well.
     """
@@ -123,9 +122,10 @@ def unhelpful(changes: pd.DataFrame, areas: Mapping[str, float], repaired: Mappi
     span = f"mean of {{0}} − {first} to {{1}} − {last}"
     effect = {
         (f"the benefit grows with the area, {first} to {last}", "effect"): _of(
-            wide, areas, lambda: verdicts.shrinks(_slope_over(wide, areas), " points per doubling")),
-        (f"the full frame is better than the smallest mask, {whole} − {first}", "effect"): _of(
-            wide, [whole, first], lambda: verdicts.shrinks(wide[whole] - wide[first])),
+            wide, areas, lambda: verdicts.shrinks(slopes(wide[[*areas]], np.log2([*areas.values()])),
+                                                  " points per doubling")),
+        (f"the full frame is better than the smallest mask, B − {first}", "effect"): _of(
+            wide, ["B", first], lambda: verdicts.shrinks(wide["B"] - wide[first])),
         (f"normalising over the frame repairs them, {span.format(repaired[first], repaired[last])}", "effect"): _of(
             wide, [*areas, *repaired.values()], lambda: verdicts.shrinks(_mean_difference(wide, areas, repaired))),
     }
@@ -142,10 +142,6 @@ def _of(wide: pd.DataFrame, names: Iterable[str], judge: Callable[[], Finding]) 
     """What `judge` finds; not testable where one of the named conditions was not run."""
     missing = [name for name in names if name not in wide]
     return Finding(verdicts.UNTESTABLE, reason=f"{', '.join(missing)} not run") if missing else judge()
-
-
-def _slope_over(wide: pd.DataFrame, areas: Mapping[str, float]) -> np.ndarray:
-    return slopes(wide[[*areas]], np.log2([*areas.values()]))
 
 
 def _mean_difference(wide: pd.DataFrame, areas: Iterable[str], controls: Mapping[str, str]) -> pd.Series:
@@ -170,14 +166,13 @@ def markdown(found: Findings) -> str:
     return "\n".join(lines)
 
 
-def effects(summary: pd.DataFrame, arms: Iterable[str], metric: str = "mse", split: str = "episode") -> pd.DataFrame:
+def effects(summary: pd.DataFrame, arms: Iterable[str]) -> pd.DataFrame:
     """Text for a reader: the change against A with its interval, a row per condition, a column per arm.
 
-    summary: as from `paired.summarise`.
+    On held-out episodes. summary: as from `paired.summarise`.
     """
-    rows = summary[(summary.metric == metric) & (summary.split == split)]
-    cells = [f"{number(r.mean, 2)} %" + (f" [{number(r.low, 2)}, {number(r.high, 2)}]" if np.isfinite(r.low) else "")
-             for r in rows.itertuples()]
+    rows = summary[summary.split == "episode"]
+    cells = [f"{number(r.mean, 2)} %{bounds(r.low, r.high, 2)}" for r in rows.itertuples()]
     wide = rows.assign(cell=cells).pivot(index="condition", columns="scale", values="cell")
     return wide.reindex(index=rows.condition.unique(), columns=list(arms))
 

@@ -12,7 +12,7 @@ import pandas as pd
 from lewm_core.stats import contrasts, paper
 from lewm_core.stats.arms import Arms
 from lewm_core.stats.contrasts import Findings
-from lewm_core.stats.paired import number
+from lewm_core.stats.paired import judged, number
 
 Explanations = Mapping[str, Findings]
 
@@ -106,7 +106,7 @@ def by_weight(arms: Arms, table: pd.DataFrame) -> pd.DataFrame:
     or full) and weight."""
     of_arm = arms.rows[arms.rows.condition != paper.BASELINE].drop_duplicates("arm").set_index("arm")
     size = (of_arm.episodes == of_arm.episodes.min()).map({True: "pilot", False: "full"})
-    rows = contrasts.judged(table)
+    rows = judged(table)
     rows = rows.assign(weight=rows.scale.map(of_arm.head_weight), size=rows.scale.map(size))
     return rows.sort_values("size", ascending=False, kind="stable")  # the pilot first
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lewm_core.stats.paired import interval, number
+from lewm_core.stats.paired import bounds, interval, number
 
 STATIC = "static"
 NOT_ROLLED = ["Not run: no held-out episode is long enough to roll out."]
@@ -16,8 +16,7 @@ NOT_ROLLED = ["Not run: no held-out episode is long enough to roll out."]
 
 def _bounds(values: np.ndarray, digits: int) -> str:
     """' [low, high]' of the mean of values (n,), empty for n < 2."""
-    low, high = interval(values)
-    return f" [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else ""
+    return bounds(*interval(values), digits)
 
 
 def _episodes(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -60,9 +59,9 @@ def distances(table: pd.DataFrame) -> list[str]:
             lines.append(f"**{name}**: nothing moves in these episodes.")
             continue
         low, high = interval(values.to_numpy())
-        bounds = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
+        within = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
         mean = distance[name].groupby("episode").mean()
-        lines.append(f"**{name}**: {values.mean():.3f}{bounds}, n = {len(values)}; it is nearer than persistence in "
+        lines.append(f"**{name}**: {values.mean():.3f}{within}, n = {len(values)}; it is nearer than persistence in "
                      f"{(mean.own < mean.persistence).sum()} of {len(values)} episodes.")
     return lines or NOT_ROLLED
 

@@ -20,17 +20,17 @@ PILOT, FULL = SCALES
 Judge = Callable[[Any, str, str], Finding]
 
 
-def attempt(judge: Judge, source: Any, *by: str) -> Finding:
-    """What the judge finds; not testable, with the reason, where what it needs is not there."""
-    try:
-        return judge(source, *by)
-    except Absent as reason:
-        return Finding(UNTESTABLE, reason=str(reason))
-
-
 def all_parts(judges: Mapping[str, Judge]) -> Judge:
     """A claim of several parts; those that cannot be tested say so."""
-    return lambda source, *by: all_of({name: attempt(judge, source, *by) for name, judge in judges.items()})
+    def judge(source: Any, *by: str) -> Finding:
+        found = {}
+        for name, part in judges.items():
+            try:
+                found[name] = part(source, *by)
+            except Absent as reason:
+                found[name] = Finding(UNTESTABLE, reason=str(reason))
+        return all_of(found)
+    return judge
 
 
 # Effects of conditions: source is the evidence, or that of the runs which read patch tokens
@@ -40,17 +40,17 @@ def improves(condition: str, scale: str = PILOT) -> Judge:
     return lambda e, *by: verdicts.improves(e.change(condition, scale, *by))
 
 
-def no_gain(condition: str, scale: str = FULL) -> Judge:
-    return lambda e, *by: verdicts.no_gain(e.change(condition, scale, *by))
+def no_gain(condition: str) -> Judge:
+    return lambda e, *by: verdicts.no_gain(e.change(condition, FULL, *by))
 
 
 def within(condition: str, scale: str = FULL) -> Judge:
     return lambda e, *by: verdicts.within(e.change(condition, scale, *by))
 
 
-def near(one: str, other: str, margin: float, scale: str = PILOT) -> Judge:
-    """The two conditions differ by less than `margin` (per cent points)."""
-    return lambda e, *by: verdicts.within(e.against(one, other, scale, *by), margin, " points")
+def near(one: str, other: str, margin: float) -> Judge:
+    """The two conditions differ on the pilot by less than `margin` (per cent points)."""
+    return lambda e, *by: verdicts.within(e.against(one, other, PILOT, *by), margin, " points")
 
 
 def below(one: str, other: str, scale: str = PILOT) -> Judge:

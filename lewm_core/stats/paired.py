@@ -43,8 +43,8 @@ def paired_change(results: pd.DataFrame, metric: str | Sequence[str] = "mse", sp
         has no rows. A condition may have fewer seeds than the baseline; it is then compared on the seeds it has.
 
     Raises:
-        InputError: a column is missing, there is no row, a metric or a split is unknown, a value is not finite, a run
-            is there twice, a baseline is missing or not positive, or a seed has no baseline run.
+        InputError: there is no row, a metric is unknown, a value is not finite, a run is there twice, a baseline is
+            missing or not positive, or a seed has no baseline run.
     """
     rows = _chosen(results, _names(metric), _names(split))
     parts = []
@@ -72,13 +72,8 @@ def _names(given: str | Sequence[str]) -> list[str]:
 
 def _chosen(results: pd.DataFrame, metrics: list[str], splits: list[str]) -> pd.DataFrame:
     """The rows of these metrics and splits, checked."""
-    missing = [c for c in [*KEY, "value"] if c not in results.columns]
-    if missing:
-        raise InputError("results", f"no column {', '.join(missing)}", "columns " + ", ".join([*KEY, "value"]))
     if results.empty:
         raise InputError("results", "no row", f"rows with the metrics {', '.join(metrics)}")
-    for name in splits:
-        known(SPLITS, name, "split of the results")
     for name in metrics:
         known(sorted(map(str, set(results.metric))), name, "metric of the results")
     rows = results[results.metric.isin(metrics) & results.split.isin(splits)]
@@ -103,21 +98,21 @@ def _baseline_values(group: pd.DataFrame, baseline: str, where: str) -> pd.Serie
     return base
 
 
-def _runs(rows: pd.DataFrame, most: int = 6) -> str:
+def _runs(rows: pd.DataFrame) -> str:
     """The runs in `rows` for a message: 'B seed 2 (pilot, episode, mse); …'."""
     names = [f"{r.condition} seed {r.seed} ({r.scale}, {r.split}, {r.metric})" for r in rows.itertuples()]
-    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
+    return "; ".join(names[:6]) + (f"; and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def interval(values: np.ndarray) -> tuple[float, float]:
     """The t interval of the mean of `values` (n,) over seeds; NaN for n < 2, a point where all seeds agree."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan
     if np.ptp(values) < SAME:
         return float(values.mean()), float(values.mean())
-    low, high = stats.t.interval(confidence, len(values) - 1, values.mean(),
-                                values.std(ddof=1) / len(values) ** 0.5)
+    low, high = stats.t.interval(CONFIDENCE, len(values) - 1, values.mean(),
+                                 values.std(ddof=1) / len(values) ** 0.5)
     return float(low), float(high)
 
 
@@ -142,9 +137,6 @@ def summarise(changes: pd.DataFrame) -> pd.DataFrame:
         tested = []
         for condition in group.condition.unique():
             values = group[group.condition == condition].change.to_numpy(float)
-            if not np.isfinite(values).all():
-                raise InputError(f"changes of {condition}, {' / '.join(map(str, family))}",
-                                 "values that are not finite", "finite changes, as paired_change returns them")
             tested.append([condition, *family, len(values), values.mean(), *interval(values), t_p(values)])
         corrected = multipletests([row[-1] for row in tested], method="holm")[1]
         rows += [[*row, float(p_holm)] for row, p_holm in zip(tested, corrected, strict=True)]
@@ -183,26 +175,24 @@ def n_label(counts: Iterable[int]) -> str:
     return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
 
 
-def describe(row: pd.Series | tuple, reported: float | None = None) -> str:
-    """One sentence about one row of `summarise`, true whatever the numbers are; with the paper's value if given.
+def bounds(low: float, high: float, digits: int = 1) -> str:
+    """An interval in words, ' [−5.0, −1.2]'; empty where there is none."""
+    return f" [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else ""
 
-    row: as iterrows or itertuples give it. For example:
+
+def describe(row: tuple) -> str:
+    """One sentence about one row of `summarise`, as itertuples gives it, true whatever the numbers are.
 
     'B: −3.1 % [−5.0, −1.2], n = 3, p = 0.02 (Holm 0.2); the interval excludes 0'.
     """
-    mean = row["mean"] if isinstance(row, pd.Series) else row.mean
-    shown = digits(mean, row.low, row.high)
-    text = f"{row.condition}: {number(mean, shown)} %"
+    shown = digits(row.mean, row.low, row.high)
+    text = f"{row.condition}: {number(row.mean, shown)} %"
     if row.n < 2:
         text += ", n = 1: one seed gives neither an interval nor a test"
     else:
         holds = "includes" if row.low <= 0 <= row.high else "excludes"
-        text += (f" [{number(row.low, shown)}, {number(row.high, shown)}], n = {row.n}, p = {row.p:.2g} "
+        text += (f"{bounds(row.low, row.high, shown)}, n = {row.n}, p = {row.p:.2g} "
                  f"(Holm {row.p_holm:.2g}); the interval {holds} 0")
-    if reported is not None:
-        text += f"; the paper reports {number(reported)} %"
-        if row.n >= 2:
-            text += ", inside it" if row.low <= reported <= row.high else ", outside it"
     return text
 
 

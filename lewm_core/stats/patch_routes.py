@@ -8,11 +8,10 @@ with a predictor that reads patch tokens as well. Which condition is which route
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper, verdicts
-from lewm_core.stats.paired import CHANGES, digits, number, paired_change, summarise
+from lewm_core.stats.paired import CHANGES, bounds, digits, number, paired_change, summarise
 from lewm_core.stats.power import power_table
 from lewm_core.utils.workspace import SCALES
 
@@ -114,5 +113,4 @@ def describe_routes(table: pd.DataFrame, changes: pd.DataFrame, routes: Routes) 
 def _effect(row: tuple) -> str:
     """'−1.2 % [−2.0, −0.4]'; without an interval where there is one seed."""
     shown = digits(row.mean, row.low, row.high)
-    text = f"{number(row.mean, shown)} %"
-    return f"{text} [{number(row.low, shown)}, {number(row.high, shown)}]" if np.isfinite(row.low) else text
+    return f"{number(row.mean, shown)} %{bounds(row.low, row.high, shown)}"

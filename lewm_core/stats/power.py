@@ -15,9 +15,9 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from lewm_core.stats import paper
 from lewm_core.stats.paired import CONFIDENCE, FAMILY, number
-from lewm_core.utils.errors import InputError
 
 POWER = 0.8
+EFFECT = paper.FULL_SCALE_BAND  # per cent; the change that is to be told from 0
 MOST_SEEDS = 10**6  # beyond this the number of seeds is not worth naming
 
 
@@ -57,9 +57,7 @@ def detectable_difference(small: pd.Series, large: pd.Series) -> float:
 
 
 def seeds_needed(effect: float, sd: float) -> int:
-    """The fewest seeds that tell a true mean change of `effect` from 0 at 80 %; at least 2."""
-    if not effect:
-        raise InputError("seeds_needed", "an effect of 0", "an effect other than 0", "No number of seeds shows that.")
+    """The fewest seeds that tell a true mean change of `effect` (not 0) from 0 at 80 %; at least 2."""
     if not detectable(MOST_SEEDS, sd) <= abs(effect):
         return MOST_SEEDS
     # not TTestPower.power: it is NaN where n is small and the effect many std large
@@ -74,37 +72,32 @@ def sd_interval(n: int, sd: float) -> tuple[float, float]:
     return sd * np.sqrt((n - 1) / low), sd * np.sqrt((n - 1) / high)
 
 
-def power_table(changes: pd.DataFrame, effect: float = paper.FULL_SCALE_BAND) -> pd.DataFrame:
-    """What the seeds of each condition can show.
+def power_table(changes: pd.DataFrame) -> pd.DataFrame:
+    """What the seeds of each condition can show. changes: as from `paired.paired_change`, in per cent.
 
-    Args:
-        changes: as from `paired.paired_change`, in per cent.
-        effect: the change that is to be told from 0; the paper's ±1.3 % by default.
-
-    Returns:
-        Columns condition, scale, split, metric, n, sd (of the change over seeds), sd_low, sd_high (its 95 % interval),
-        mde, mde_low, mde_high (smallest change detected at 80 %, with each of the three), effect, seeds (needed for
-        it; 0 where one seed leaves sd unknown), seeds_low, seeds_high.
+    Columns condition, scale, split, metric, n, sd (of the change over seeds), sd_low, sd_high (its 95 % interval), mde,
+    mde_low, mde_high (smallest change detected at 80 %, with each of the three), effect (EFFECT), seeds (needed for it;
+    0 where one seed leaves sd unknown), seeds_low, seeds_high.
     """
     rows = []
     for family, group in changes.groupby(FAMILY, sort=True):
         for condition in group.condition.unique():
             values = group[group.condition == condition].change.to_numpy(float)
-            rows.append([condition, *family, *_can_detect(values, effect)])
+            rows.append([condition, *family, *_can_detect(values)])
     measures = ["sd", "sd_low", "sd_high", "mde", "mde_low", "mde_high", "effect"]
     counts = ["seeds", "seeds_low", "seeds_high"]
     table = pd.DataFrame(rows, columns=["condition", *FAMILY, "n", *measures, *counts])
     return table.astype({"n": int} | dict.fromkeys(measures, float) | dict.fromkeys(counts, int))
 
 
-def _can_detect(values: np.ndarray, effect: float) -> list[float]:
+def _can_detect(values: np.ndarray) -> list[float]:
     """The numbers of one row of `power_table`, from n on; `values`: the changes (n,)."""
     n = len(values)
     if n < 2:
-        return [n, *[np.nan] * 6, effect, 0, 0, 0]
+        return [n, *[np.nan] * 6, EFFECT, 0, 0, 0]
     sd = values.std(ddof=1)
     sds = [sd, *sd_interval(n, sd)]
-    return [n, *sds, *(detectable(n, each) for each in sds), effect, *(seeds_needed(effect, each) for each in sds)]
+    return [n, *sds, *(detectable(n, each) for each in sds), EFFECT, *(seeds_needed(EFFECT, each) for each in sds)]
 
 
 def can_show(row: pd.Series | tuple) -> str:

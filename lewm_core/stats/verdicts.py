@@ -16,7 +16,7 @@ from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from lewm_core.stats import paper
-from lewm_core.stats.paired import CONFIDENCE, SAME, interval, number
+from lewm_core.stats.paired import CONFIDENCE, SAME, bounds, interval, number
 from lewm_core.stats.power import detectable, detectable_difference, sd_interval
 from lewm_core.stats.scaling import difference
 
@@ -72,9 +72,7 @@ def _found(supported: bool, contradicted: bool, mean: float, low: float, high: f
     """The verdict with `mean` and its interval in words: one more digit where all of them are below 1."""
     finite = [abs(v) for v in (mean, low, high) if np.isfinite(v)]
     digits = digits if max(finite) >= 1 else digits + 1
-    ours = f"{number(mean, digits)}{unit}"
-    if np.isfinite(low):
-        ours += f" [{number(low, digits)}, {number(high, digits)}]"
+    ours = f"{number(mean, digits)}{unit}{bounds(low, high, digits)}"
     reason = ""
     if supported:
         verdict = SUPPORTED
@@ -86,23 +84,32 @@ def _found(supported: bool, contradicted: bool, mean: float, low: float, high: f
     return Finding(verdict, ours, float(mean), float(low), float(high), n, float(mde), reason)
 
 
-def _mde(values: np.ndarray) -> float:
-    return detectable(len(values), values.std(ddof=1)) if len(values) > 1 else np.nan
+def _over_seeds(values: Sequence[float]) -> tuple[float, float, float, int, float]:
+    """Of values (n,): mean, low, high, n and the smallest change detected, as `_found` takes them."""
+    values = np.asarray(values, float)
+    mde = detectable(len(values), values.std(ddof=1)) if len(values) > 1 else np.nan
+    return values.mean(), *interval(values), len(values), mde
+
+
+def _between(small: pd.Series, large: pd.Series) -> tuple[float, float, float, int, float]:
+    """The same of the difference large − small of two samples by seed."""
+    mean, low, high, _ = difference(small, large)
+    return mean, low, high, min(len(small), len(large)), detectable_difference(small, large)
 
 
 def improves(values: Sequence[float], negligible: float = BAND, unit: str = " %", digits: int = 1) -> Finding:
     """`values` (n,): changes per seed, claimed to be below 0 on average. negligible: a benefit not worth the name."""
-    values = np.asarray(values, float)
-    low, high = interval(values)
+    numbers = _over_seeds(values)
+    _, low, high, _, _ = numbers
     small = low > -negligible
-    return _found(high < 0 and not small, small, values.mean(), low, high, len(values), _mde(values), unit, digits)
+    return _found(high < 0 and not small, small, *numbers, unit, digits)
 
 
 def no_gain(values: Sequence[float]) -> Finding:
     """`values` (n,): changes per seed, claimed to be no benefit."""
-    values = np.asarray(values, float)
-    low, high = interval(values)
-    return _found(low > -BAND, high < 0, values.mean(), low, high, len(values), _mde(values))
+    numbers = _over_seeds(values)
+    _, low, high, _, _ = numbers
+    return _found(low > -BAND, high < 0, *numbers)
 
 
 def shrinks(values: Sequence[float], unit: str = " points", digits: int = 1) -> Finding:
@@ -110,58 +117,57 @@ def shrinks(values: Sequence[float], unit: str = " points", digits: int = 1) -> 
     return improves(values, 0, unit, digits)
 
 
-def grows(values: Sequence[float], unit: str = " points", digits: int = 1) -> Finding:
+def grows(values: Sequence[float], unit: str, digits: int = 1) -> Finding:
     """`values` (n,): paired differences, claimed to be above 0 on average."""
-    values = np.asarray(values, float)
-    low, high = interval(values)
-    return _found(low > 0, high < 0, values.mean(), low, high, len(values), _mde(values), unit, digits)
+    numbers = _over_seeds(values)
+    _, low, high, _, _ = numbers
+    return _found(low > 0, high < 0, *numbers, unit, digits)
 
 
 def within(values: Sequence[float], margin: float = BAND, unit: str = " %") -> Finding:
     """`values` (n,): changes per seed, whose mean is claimed to be within ±margin (equivalence)."""
     values = np.asarray(values, float)
-    low, high = interval(values)
+    numbers = _over_seeds(values)
+    mean, low, high, _, _ = numbers
     if len(values) < 2:
         equal = False
     elif np.ptp(values) < SAME:
-        equal = abs(values.mean()) < margin
+        equal = abs(mean) < margin
     else:
         equal = DescrStatsW(values).ttost_mean(-margin, margin)[0] < 1 - CONFIDENCE
-    return _found(equal, low > margin or high < -margin, values.mean(), low, high, len(values), _mde(values), unit)
+    return _found(equal, low > margin or high < -margin, *numbers, unit)
 
 
 def flips(small: pd.Series, large: pd.Series) -> Finding:
     """Changes by seed at two scales: claimed to be a benefit at the small one and a harm at the large one."""
     (s_low, s_high), (l_low, l_high) = interval(small), interval(large)
-    mean, low, high, _, _ = difference(small, large)
-    against = s_low > -BAND or l_high < 0 or high < 0
+    numbers = _between(small, large)
+    against = s_low > -BAND or l_high < 0 or numbers[2] < 0
     flipped = s_high < 0 < l_low and not against
-    found = _found(flipped, against, mean, low, high, min(len(small), len(large)),
-                   detectable_difference(small, large), " points")
+    found = _found(flipped, against, *numbers, " points")
     return replace(found, ours=f"{number(small.mean())} % → {number(large.mean())} %; difference {found.ours}")
 
 
 def lost(small: pd.Series, large: pd.Series) -> Finding:
     """Changes by seed at two scales: the difference large − small is claimed to be above 0 (an interaction)."""
-    mean, low, high, _, _ = difference(small, large)
-    return _found(low > 0, high < 0, mean, low, high, min(len(small), len(large)), detectable_difference(small, large),
-                  " points")
+    numbers = _between(small, large)
+    _, low, high, _, _ = numbers
+    return _found(low > 0, high < 0, *numbers, " points")
 
 
-def fell(small: pd.Series, large: pd.Series, unit: str = " points", digits: int = 1) -> Finding:
+def fell(small: pd.Series, large: pd.Series, unit: str, digits: int) -> Finding:
     """Values by seed at two scales: the difference large − small is claimed to be below 0."""
-    mean, low, high, _, _ = difference(small, large)
-    return _found(high < 0, low > 0, mean, low, high, min(len(small), len(large)), detectable_difference(small, large),
-                  unit, digits)
+    numbers = _between(small, large)
+    _, low, high, _, _ = numbers
+    return _found(high < 0, low > 0, *numbers, unit, digits)
 
 
 def ratio(small: pd.Series, large: pd.Series, expected: float) -> Finding:
     """Positive values by seed at two scales, whose ratio small / large is claimed to be about `expected`."""
     log_small, log_large = (np.log(values.astype(float)) for values in (small, large))
-    mean, low, high, _, test = difference(log_large, log_small)
+    mean, low, high, freedom = difference(log_large, log_small)
     inner_low, inner_high = low, high
     if np.isfinite(low) and high > low:  # the same t interval at 90 %, whose two ends are the two one-sided tests
-        freedom = len(small) - 1 if test == "paired" else _welch(log_small, log_large)
         narrower = stats.t.ppf(CONFIDENCE, freedom) / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
         half = (high - low) / 2 * narrower
         inner_low, inner_high = mean - half, mean + half
@@ -169,12 +175,8 @@ def ratio(small: pd.Series, large: pd.Series, expected: float) -> Finding:
     least, most = expected / FACTOR, expected * FACTOR
     found = _found(least < inner_low and inner_high < most, low > most or high < least, mean, low, high,
                    min(len(small), len(large)))
-    bounds = f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""
-    return replace(found, ours=f"{mean:.2f}×{bounds}")
-
-
-def _welch(a: pd.Series, b: pd.Series) -> float:
-    return float(stats.ttest_ind(a, b, equal_var=False).df)
+    text = f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""
+    return replace(found, ours=f"{mean:.2f}×{text}")
 
 
 def power(values: Sequence[float], effect: float) -> Finding:

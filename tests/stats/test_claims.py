@@ -20,6 +20,14 @@ def seeds(values, first=0):
     return pd.Series(np.asarray(values, float), index=range(first, first + len(values)))
 
 
+def grows(values):
+    return verdicts.grows(values, "")
+
+
+def judged(evidence):
+    return claims_table(evidence, {})
+
+
 @pytest.mark.parametrize(("rule", "centre", "verdict"), [
     (verdicts.improves, -5, SUPPORTED), (verdicts.improves, -1.3, SUPPORTED), (verdicts.improves, 5, CONTRADICTED),
     (verdicts.improves, -0.7, CONTRADICTED), (verdicts.improves, -0.1, CONTRADICTED), (verdicts.no_gain, 0, SUPPORTED),
@@ -27,7 +35,7 @@ def seeds(values, first=0):
     (verdicts.within, 0.5, SUPPORTED), (verdicts.within, -5, CONTRADICTED), (verdicts.within, 5, CONTRADICTED),
     (verdicts.within, 1.3, UNDECIDED),
     (verdicts.shrinks, -1, SUPPORTED), (verdicts.shrinks, 1, CONTRADICTED), (verdicts.shrinks, 0.1, UNDECIDED),
-    (verdicts.grows, 1, SUPPORTED), (verdicts.grows, -1, CONTRADICTED), (verdicts.grows, 0.1, UNDECIDED)])
+    (grows, 1, SUPPORTED), (grows, -1, CONTRADICTED), (grows, 0.1, UNDECIDED)])
 def test_rules_about_one_effect(rule, centre, verdict):
     found = rule(centre + NEAR)
     assert found.verdict == verdict and found.n == 3 and found.mean == pytest.approx(centre)
@@ -134,7 +142,7 @@ def verdict_of(table):
 
 
 def test_a_study_with_the_papers_effects_supports_what_it_shows_and_contradicts_what_it_does_not():
-    found = verdict_of(claims_table(Evidence(study(THE_PAPERS), parameters=PARAMETERS)))
+    found = verdict_of(judged(Evidence(study(THE_PAPERS), parameters=PARAMETERS)))
     supported = ["pilot-B", "pilot-C4", "pilot-D", "pilot-E", "pilot-G", "pilot-all", "pilot-clusters", "mask-C1",
                  "mask-C2", "mask-C3", "full-B", "full-D", "flip-B", "flip-E", "lost-B", "lost-D", "lost-E",
                  "baseline-ratio", "tracks-behind"]
@@ -147,18 +155,18 @@ def test_a_study_with_the_papers_effects_supports_what_it_shows_and_contradicts_
 
 def test_a_study_without_effects_supports_no_effect_and_no_flip():
     nothing = dict.fromkeys(THE_PAPERS, 0.0)
-    found = verdict_of(claims_table(Evidence(study(nothing, ratio=1.0))))
+    found = verdict_of(judged(Evidence(study(nothing, ratio=1.0))))
     effects = [c.id for c in CLAIMS if c.rule in ("improves", "flips") and not c.id.startswith("patch")]
     assert (found[effects] == CONTRADICTED).all() and found["baseline-ratio"] == CONTRADICTED
     assert (found[["full-B", "full-D", "full-E", "full-all", "pilot-F"]] == SUPPORTED).all()
-    noisy = verdict_of(claims_table(Evidence(study(nothing, noise=20.0, seed=1))))
+    noisy = verdict_of(judged(Evidence(study(nothing, noise=20.0, seed=1))))
     assert (noisy[["full-B", "pilot-E", "flip-B", "lost-D"]] == UNDECIDED).all()
 
 
 def test_what_was_not_run_is_not_testable_with_its_reason():
     partial = {k: v for k, v in THE_PAPERS.items() if k[0] in ("B", "D") and k[1] == "pilot"}
     skipped = pd.DataFrame([("E", "pilot", "no depth")], columns=["condition", "scale", "reason"])
-    table = claims_table(Evidence(study(partial), skipped)).set_index("id")
+    table = judged(Evidence(study(partial), skipped)).set_index("id")
     for id, words in (("pilot-E", "E was skipped: no depth"), ("pilot-G", "G was not run at scale pilot"),
                       ("full-B", "B was not run at scale full"), ("CLS-depth", "nothing was measured of: probes"),
                       ("conflict", "gradients"), ("only-scale", "facts"), ("unseen", "leak"), ("scale-B", "sizes"),
@@ -167,7 +175,7 @@ def test_what_was_not_run_is_not_testable_with_its_reason():
     assert table.verdict["pilot-B"] == SUPPORTED and table.n["pilot-B"] == 4
     assert table.reason["pilot-all"].count("was not run") >= 1
     with pytest.raises(InputError, match="not finite"):
-        claims_table(Evidence(study(partial).assign(value=np.nan)))
+        judged(Evidence(study(partial).assign(value=np.nan)))
 
 
 def by_seed(**columns):
@@ -199,7 +207,7 @@ def test_the_other_tables_are_judged():
     of_pp = study({("D-pp", "pilot"): -5.0, ("D-pp", "full"): 5.0}).replace({"condition": {"A": "A-pp"}})
     of_pp = of_pp.assign(value=0.9 * of_pp.value)
     sized = pd.concat([results, study({("B", "pilot"): -4.0}, seed=3).query("scale == 'pilot'").assign(scale="n25")])
-    table = claims_table(Evidence(
+    table = judged(Evidence(
         sized, sizes={"pilot": 13, "n25": 25, "full": 100},
         patches=Evidence(pd.concat([patches, of_pp]), baselines=PATCH_AWARE), facts=facts, probes=probes,
         capacity=capacity, leak=leak, gradients=gradients, on_object=on_object, instability=instability))
@@ -210,14 +218,14 @@ def test_the_other_tables_are_judged():
     assert found["patch-predictor-full"] == CONTRADICTED, "against A-pp it is 5 % worse"
     same = patches[patches.condition == "A"].assign(condition="A-pp")
     same = pd.concat([patches, of_pp[of_pp.condition != "A-pp"], same])
-    idle = claims_table(Evidence(results, patches=Evidence(same, baselines=PATCH_AWARE)))
+    idle = judged(Evidence(results, patches=Evidence(same, baselines=PATCH_AWARE)))
     idle = idle.set_index("id").loc["patch-predictor-full"]
     assert idle.verdict == UNTESTABLE and "A-pp differs from A by at most 0 %" in idle.reason
     assert found["unseen"] == CONTRADICTED and found["only-scale"] == CONTRADICTED
     only = table.set_index("id").ours["only-scale"]
     assert "optimizer steps 340 → 3000" in only and "frames" not in only
     assert found["scale-D"] == UNTESTABLE, "D has no run at 25 episodes"
-    opposite = claims_table(Evidence(
+    opposite = judged(Evidence(
         results, probes=probes.assign(tokens=probes.tokens.map({"CLS": "patch", "patch": "CLS"})),
         gradients=gradients.assign(cosine=-gradients.cosine), facts=facts[2:], leak=leak.assign(mean=0.0, low=0.0),
         instability=instability.assign(value=-instability.value)))
@@ -234,7 +242,7 @@ def test_survival_finds_a_planted_dependence_on_the_metric():
     found = out[out.id == "pilot-B"].set_index(["metric", "split"]).verdict
     assert (found["mse"] == SUPPORTED).all() and (found["mse_over_variance"] == CONTRADICTED).all()
     assert set(out.id) == {c.id for c in CLAIMS if c.by_metric} and len(out) == 4 * out.id.nunique()
-    torn, kept = claims_report.describe_survival(out, claims_table(Evidence(pd.concat([rows, variance]))))
+    torn, kept = claims_report.describe_survival(out, judged(Evidence(pd.concat([rows, variance]))))
     assert "Supported under one metric or split and contradicted under another: 1 (pilot-B)." in torn
     assert kept.startswith("Supported by MSE on held-out episodes: 2. Of these, ") and "splits: 1 (" in kept, kept
     assert claims_report.describe_survival(survival(Evidence(rows), ["yardstick"]), out)[0].startswith("Not run")
@@ -242,9 +250,9 @@ def test_survival_finds_a_planted_dependence_on_the_metric():
 
 def test_the_table_says_where_it_comes_from_and_shows_every_claim():
     about = {"data": "tabletop", "profile": "quick"}
-    table = claims_table(Evidence(study(THE_PAPERS)), provenance=about)
+    table = claims_table(Evidence(study(THE_PAPERS)), about)
     assert (table.data == "simulated data (tabletop)").all() and (table.profile == "quick").all()
-    real = claims_table(Evidence(study(THE_PAPERS)), provenance={"data": "bridge", "profile": "paper"})
+    real = claims_table(Evidence(study(THE_PAPERS)), {"data": "bridge", "profile": "paper"})
     assert "simulated" in heading(table) and "simulated" not in heading(real)
     text = markdown(table)
     assert text.startswith("**The paper's claims on simulated data (tabletop), profile quick.**")
@@ -264,7 +272,7 @@ def test_every_number_of_the_paper_stands_beside_a_claim():
 
 
 def test_the_files_hold_the_table_and_the_readme_shows_what_was_decided(tmp_path):
-    table = claims_table(Evidence(study(THE_PAPERS)), provenance={"data": "tabletop", "profile": "quick"})
+    table = claims_table(Evidence(study(THE_PAPERS)), {"data": "tabletop", "profile": "quick"})
     claims_report.save(table, tmp_path)
     assert (tmp_path / "claims.md").read_text().startswith("# The paper's claims on simulated data (tabletop)")
     again = claims_report.read(tmp_path / "claims.csv")

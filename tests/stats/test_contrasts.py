@@ -55,10 +55,10 @@ def test_an_arm_that_is_not_there_is_named(changes):
 
 def test_fell_is_the_mirror_of_lost():
     small, large = (pd.Series(v, dtype=float) for v in ((0, 0.1, -0.1), (-3, -3.2, -2.9)))
-    down, up = verdicts.fell(small, large), verdicts.lost(-small, -large)
+    down, up = verdicts.fell(small, large, " points", 1), verdicts.lost(-small, -large)
     assert down.verdict == up.verdict == SUPPORTED
     assert (down.mean, down.low, down.high) == pytest.approx((-up.mean, -up.high, -up.low))
-    assert verdicts.fell(large, small).verdict == CONTRADICTED
+    assert verdicts.fell(large, small, " points", 1).verdict == CONTRADICTED
 
 
 def test_gradients_that_turn_against_the_prediction_or_fade():

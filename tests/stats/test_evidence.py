@@ -76,7 +76,7 @@ def test_a_study_of_few_conditions_seeds_and_splits_is_gathered_and_judged(works
     controls[controls.condition == "A"].to_csv(workspace.results("controls"), index=False)
     for study in ("main", "controls"):
         found = gather(workspace, study)
-        table = claims_table(found).set_index("id")
+        table = claims_table(found, {}).set_index("id")
         assert set(table.verdict) <= {UNTESTABLE, UNDECIDED, CONTRADICTED, SUPPORTED}
         assert table.verdict["pilot-B"] == UNTESTABLE and "B was not run at scale pilot" in table.reason["pilot-B"]
         one_seed = conditions == "AD" and split == "episode"

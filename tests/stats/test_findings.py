@@ -58,7 +58,7 @@ def test_any_valid_choice_is_told(conditions, seeds, splits):
         assert flips == findings.NO_EFFECT
     assert len(findings.inside_band(over_both)) == bool(auxiliary)
     assert len(findings.order_by_area(summary, [c for c in ("C1", "C3", "B") if c in conditions])) == 2
-    assert len(claims_table(Evidence(rows))) > 50
+    assert len(claims_table(Evidence(rows), {})) > 50
 
 
 def test_sentences_are_those_of_the_numbers():

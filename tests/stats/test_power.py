@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from lewm_core.stats import paired, power, scaling
-from lewm_core.utils.errors import InputError
 
 STUDIES = 500
 SIZES = {"s13": 13, "s25": 25, "s50": 50, "s100": 100}
@@ -43,8 +42,6 @@ def test_seeds_needed_and_detectable_are_inverse():
         assert power.seeds_needed(effect * 1.0001, 1.5) == n and power.seeds_needed(-effect * 0.999, 1.5) > n
     assert power.seeds_needed(100, 1) == 2 and power.seeds_needed(1, 0) == 2
     assert power.seeds_needed(1e-9, 1) == power.MOST_SEEDS
-    with pytest.raises(InputError, match="other than 0"):
-        power.seeds_needed(0, 1)
     assert np.isnan(power.detectable(1, 1))
     sizes = [power.detectable(n, 1) for n in range(2, 150)]
     assert np.all(np.diff(sizes) < 0), "each further seed detects less"
@@ -99,15 +96,16 @@ def test_a_planted_crossing_is_found_and_none_where_none_was_planted():
     assert "This may be chance" in scaling.describe_crossing(unsure, "B")
 
 
-def test_the_crossings_interval_holds_the_truth_as_often_as_it_says():
+def test_the_crossings_interval_holds_the_truth_as_often_as_it_says(monkeypatch):
     """The effect grows by 4 for every doubling and is 0 at 36.06 = sqrt(13 · 100)."""
+    monkeypatch.setattr(scaling, "DRAWS", 400)
     table, rng = changes([0] * 4, n=4), np.random.default_rng(0)
     truth = np.sqrt(1300)
     means = np.repeat(4 * np.log2(np.array(list(SIZES.values())) / truth), 4)
     held = shown = 0
     for _ in range(STUDIES):
         noise = rng.normal(0, 3, 16)
-        c = scaling.crossing(table.assign(change=means + noise), SIZES, rng, "B", draws=400)
+        c = scaling.crossing(table.assign(change=means + noise), SIZES, rng, "B")
         held += c.low <= truth <= c.high
         values = noise.reshape(4, 4)  # the same study without its effect
         bounds = np.array([paired.interval(v) for v in values])
@@ -116,23 +114,22 @@ def test_the_crossings_interval_holds_the_truth_as_often_as_it_says():
     assert shown / STUDIES < 0.02, "without an effect a crossing needs two false positives of opposite sign"
 
 
-def test_drawn_means_are_the_t_interval_and_keep_pairs_together():
+def test_drawn_means_are_the_t_interval_and_keep_pairs_together(monkeypatch):
+    monkeypatch.setattr(scaling, "DRAWS", 40_000)
     rng = np.random.default_rng(1)
     one = pd.Series(rng.normal(2, 1, 5), index=[0, 1, 2, 3, 4])
-    drawn = scaling.means_drawn([one, one + 1, pd.Series([1.0, 4.0, 2.0], index=[0, 1, 2])], rng, 40_000)
+    drawn = scaling.means_drawn([one, one + 1, pd.Series([1.0, 4.0, 2.0], index=[0, 1, 2])], rng)
     for s, values in ((0, one), (2, [1.0, 4.0, 2.0])):
         low, high = paired.interval(values)
         assert np.quantile(drawn[:, s], [0.025, 0.975]) == pytest.approx([low, high], rel=0.05, abs=0.1)
     assert stats.spearmanr(drawn[:, 0], drawn[:, 1]).statistic > 0.6
-    assert abs(stats.spearmanr(drawn[:, 0], scaling.means_drawn([one, one], rng, 40_000)[:, 0]).statistic) < 0.05
+    assert abs(stats.spearmanr(drawn[:, 0], scaling.means_drawn([one, one], rng)[:, 0]).statistic) < 0.05
 
 
-def test_a_crossing_with_one_seed_has_no_interval_and_too_few_sizes_are_refused():
+def test_a_crossing_with_one_seed_has_no_interval():
     table = changes([-5, -1, 1, 5], n=1)
     found = scaling.crossing(table, SIZES, np.random.default_rng(0), "B")
     assert np.isnan(found.low) and "one seed" in scaling.describe_crossing(found, "B")
-    with pytest.raises(InputError, match="two or more"):
-        scaling.crossing(table, {"s13": 13}, np.random.default_rng(0), "B")
 
 
 def test_crossings_of_those_that_were_run_at_two_sizes():
@@ -147,27 +144,29 @@ def test_crossings_of_those_that_were_run_at_two_sizes():
 
 def test_a_difference_is_paired_where_seeds_pair():
     small, large = (pd.Series(v) for v in ([-9.0, -12, -10], [1.0, 2, 1.5]))
-    mean, low, high, p, which = scaling.difference(small, large)
+    mean, low, high, freedom = scaling.difference(small, large)
     test = stats.ttest_rel(large, small)
-    assert which == "paired" and p == pytest.approx(test.pvalue)
+    assert freedom == 2
     assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95)))
     more = pd.Series([*small, -11, -8])
-    mean, low, high, p, which = scaling.difference(more, large)
+    mean, low, high, freedom = scaling.difference(more, large)
     test = stats.ttest_ind(large, more, equal_var=False)
-    assert which == "Welch" and p == pytest.approx(test.pvalue) and mean == pytest.approx(large.mean() - more.mean())
-    mean, low, _, p, _ = scaling.difference(small[:1], large[:1])
-    assert mean == 10 and np.isnan(low) and p == 1
+    assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95))) and freedom == pytest.approx(test.df)
+    assert mean == pytest.approx(large.mean() - more.mean())
+    mean, low, _, _ = scaling.difference(small[:1], large[:1])
+    assert mean == 10 and np.isnan(low)
 
 
 @pytest.mark.parametrize(("n_small", "n_large"), [(3, 3), (5, 3), (10, 10)])
 def test_the_interaction_test_is_wrong_as_often_as_it_says(n_small, n_large):
     rng = np.random.default_rng(n_small)
-    p, flip = [], 0
+    told = flip = 0
     for _ in range(STUDIES):
         small, large = (pd.Series(rng.normal(-4, 2, n), index=range(n)) for n in (n_small, n_large))
-        p.append(scaling.difference(small, large)[3])
+        _, low, high, _ = scaling.difference(small, large)
+        told += low > 0 or high < 0
         a, b = paired.interval(rng.normal(0, 2, n_small)), paired.interval(rng.normal(0, 2, n_large))
         flip += a[1] < 0 < b[0] or b[1] < 0 < a[0]
-    rate = np.mean(np.array(p) < 0.05)
+    rate = told / STUDIES
     assert within_noise(rate, 0.05) if n_small == n_large else rate < 0.05 + 3.3 * np.sqrt(0.05 * 0.95 / STUDIES)
     assert flip / STUDIES < 0.01, "without any effect a flip needs two false positives"

@@ -85,8 +85,7 @@ def test_any_choice_is_drawn_or_said_not_to_be_run(changes, rows):
         some = changes.assign(split="window")
     summary = paired.summarise(some)
     names = list(dict.fromkeys(some.condition))
-    split = "episode" if some.empty else some.split.iloc[0]
-    crossings = {c: scaling.crossing(some, SIZES, np.random.default_rng(0), c, split=split) for c in names}
+    crossings = {c: scaling.crossing(some, SIZES, np.random.default_rng(0), c) for c in names}
     areas = summary[summary.scale == "pilot"].assign(area=0.1)
     figures = [control_figures.effect_against_size(crossings, some, SIZES),
                control_figures.effects_by_arm(some, summary, ["pilot", "full"]),
