@@ -134,7 +134,7 @@ class Study:
         """
         runs, skipped = sweep.plan(conditions, scale, seeds, self.workspace.dataset_file, start, recipe,
                                    self.episodes(scale))
-        results = sweep.sweep(runs, self.runs, jobs or None)
+        results = sweep.sweep(runs, self.runs, jobs)
         write_csv(self.workspace.skipped(scale), skipped)
         write_csv(self.workspace.results(scale), results)
         return results
@@ -142,7 +142,7 @@ class Study:
     def run_controls(self, start: Base, recipe: Recipe, jobs: int = 0) -> pd.DataFrame:
         """Train every run of the controls that is not trained yet; the columns of `controls.results`."""
         planned, skipped = controls.of_run(self.workspace, self.profile, start, recipe)
-        sweep.sweep([control.run for control in planned], self.runs, jobs or None)
+        sweep.sweep([control.run for control in planned], self.runs, jobs)
         results = controls.results(planned, self.runs)
         write_csv(self.workspace.skipped("controls"), skipped)
         write_csv(self.workspace.results("controls"), results)
@@ -171,7 +171,7 @@ class Study:
         """The losses of each epoch on training batches: condition, scale, seed, epoch, step and a column a loss."""
         return sweep.curves(results, self.runs)
 
-    def model(self, results: pd.DataFrame, condition: str, seed: int | None = None) -> tuple[LeWM, ActionScale]:
+    def model(self, results: pd.DataFrame, condition: str, seed: int) -> tuple[LeWM, ActionScale]:
         """A finished run's model in eval mode, and the scale of its actions."""
         return sweep.load_model(results, self.runs, condition, seed)
 

@@ -229,7 +229,7 @@ def test_what_cannot_be_done_is_refused(data, tmp_path):
     files = {p.name for p in (tmp_path / "runs" / task.key).iterdir()}
     assert files == {"result.json", "patch_model.safetensors"}
     with pytest.raises(InputError, match="rolled out"):
-        load_model(pd.DataFrame(rows(task, tmp_path / "runs")), tmp_path / "runs", "A-pp")
+        load_model(pd.DataFrame(rows(task, tmp_path / "runs")), tmp_path / "runs", "A-pp", 0)
 
 
 @pytest.mark.parametrize("name", CONTROLS)

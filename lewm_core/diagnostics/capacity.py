@@ -27,13 +27,10 @@ from lewm_core.diagnostics.probe_fits import (
 )
 from lewm_core.diagnostics.probes import build_target, episode_index, held_out
 from lewm_core.losses import vector_loss
-from lewm_core.signals.geometry import POINTS
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
-from lewm_core.utils.errors import InputError, known
+from lewm_core.utils.errors import InputError
 
-PROBES = ("linear", "mlp", "attention")
-POINT_COUNTS = (1, 4, 16, 64, 100, POINTS)
 ANCHORS = 8  # points whose error is compared while more and more are regressed with them
 STATE, STATE_FIRST = "state", "state + first frame"
 CURVE = ["series", "probe", "points", "error"]
@@ -46,24 +43,16 @@ def token_sets(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"CLS": cls, "patch": patch, "both": np.concatenate([cls, patch], 1)}
 
 
-def state_columns(data: Data) -> list[str]:
-    """The columns of low-dimensional state that a dataset has: the robot's own, and the object's centroid if known.
-
-    On the tabletop the observation is the true gripper pose and opening; the centroid is as true as what made it
-    (`data.made["made_by"]`).
-    """
-    return ["observation", *(["centroid"] if not data.missing(["centroid", "centroid_valid"]) else [])]
-
-
 def states(data: Data) -> dict[str, np.ndarray]:
     """The ceiling's features (N, 1, S): the state of each frame, and beside it what has changed since the first frame.
 
-    The change rather than the first frame's state, which says the same: displacements are changes, and a probe would
-    have to learn the difference from a few episodes. NaN becomes 0, and a centroid that is not valid becomes 0 with
-    its mark beside it.
+    The state is the robot's own (on the tabletop the true gripper pose and opening), and the object's centroid if it is
+    known, as true as what made it. The change rather than the first frame's state, which says the same: displacements
+    are changes, and a probe would have to learn the difference from a few episodes. NaN becomes 0, and a centroid that
+    is not valid becomes 0 with its mark beside it.
     """
     parts = [np.nan_to_num(data["observation"])]
-    if "centroid" in state_columns(data):
+    if not data.missing(["centroid", "centroid_valid"]):
         valid = data["centroid_valid"].astype(np.float32)[:, None]
         parts += [np.nan_to_num(data["centroid"]) * valid, valid]
     state = np.concatenate(parts, 1).astype(np.float32)
@@ -84,8 +73,7 @@ def anchor_points(data: Data, train_frames: np.ndarray, count: int) -> np.ndarra
 
 
 def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int],
-                   counts: Sequence[int] = POINT_COUNTS, probes: Sequence[str] = PROBES,
-                   seed: int = 0) -> pd.DataFrame:
+                   counts: Sequence[int], probes: Sequence[str], seed: int) -> pd.DataFrame:
     """The error on the same anchor points while k points are regressed at once.
 
     For k below the number of anchors these are dealt into heads of k points each; above it, one head regresses the
@@ -95,6 +83,7 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
         features: name -> (N, T, D), T tokens of each frame, as `token_sets` and `states` return them. The linear and
             the MLP probe read them side by side, the attention probe as tokens.
         test_episodes: scored on; the probes learn on all others. Without any there are no rows.
+        probes: some of linear, mlp, attention.
 
     Returns:
         Columns series (name of the features, or one of FLOORS, which look at nothing), probe ("" for these), points,
@@ -102,16 +91,15 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
         an anchor is visible. (What the probes are fitted by. By the mean distance 'no motion' would beat all of them,
         since most points stand still most of the time.)
     """
-    chosen = [known(PROBES, name, "probe") for name in probes]
     n_points = data["tracks"].shape[1]
     wrong = [k for k in counts if not 1 <= k <= n_points]
     if wrong:
         raise InputError("number of points", ", ".join(map(str, wrong)), f"1 to {n_points}")
     rows = []
     if len(test_episodes):
-        bench = _Bench.of(features, data, test_episodes, "attention" in chosen, seed)
+        bench = _Bench.of(features, data, test_episodes, "attention" in probes, seed)
         for k in counts:
-            rows += bench.errors(k, chosen)
+            rows += bench.errors(k, probes)
     return pd.DataFrame(rows, columns=CURVE)
 
 

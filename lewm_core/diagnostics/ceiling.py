@@ -26,7 +26,7 @@ def ceiling(results: pd.DataFrame, folder: Path, data: Data, recipe: Recipe, cou
     """
     seeds = sorted(results[results.condition == "A"].seed.unique())[:n_seeds]
     if not seeds or data.missing(["tracks"]):
-        return pd.DataFrame(columns=["series", "probe", "points", "error", "seed"])
+        return pd.DataFrame(columns=[*capacity.CURVE, "seed"])
     few, most = counts[0], counts[-1]
     parts = []
     for seed in map(int, seeds):
@@ -39,6 +39,6 @@ def ceiling(results: pd.DataFrame, folder: Path, data: Data, recipe: Recipe, cou
             wanted = [((*TOKENS, STATE, STATE_FIRST), counts, ["linear", "mlp"]),
                       ((*TOKENS, STATE_FIRST), sorted({counts[min(1, len(counts) - 1)], most}), ["attention"])]
         for names, points, probes in wanted:
-            chosen = {name: features[name] for name in names if name in features}
+            chosen = {name: features[name] for name in names}
             parts.append(capacity.capacity_curve(chosen, data, held, points, probes, seed).assign(seed=seed))
     return pd.concat(parts, ignore_index=True).drop_duplicates(["seed", "series", "probe", "points"])

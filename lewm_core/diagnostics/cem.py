@@ -36,20 +36,17 @@ class CEM:
             raise InputError("CEM", f"{self.elites} elites of {self.samples} samples", expected)
 
 
-def goal_cost(model: LeWM, emb: Tensor, goal_emb: Tensor, actions: Tensor, chunk: int = CHUNK) -> Tensor:
+def goal_cost(model: LeWM, emb: Tensor, goal_emb: Tensor, actions: Tensor) -> Tensor:
     """(B, N) the squared L2 distance from where each candidate leads to its problem's goal.
 
     emb: (B, H, D) latents of the context frames, encoded once for all candidates. goal_emb: (B, D).
     actions: (B, N, H - 1 + S, A) as `LeWM.rollout` reads them: the first H - 1 lie between context frames.
-    chunk: rollouts at once. The model should be in eval mode. Gradients flow to the actions where they are asked for.
+    The model should be in eval mode. Gradients flow to the actions where they are asked for.
     """
     b, n = actions.shape[:2]
-    if not len(emb) == len(goal_emb) == b:
-        raise InputError("goal_cost", f"{len(emb)} contexts, {len(goal_emb)} goals and {b} sets of candidates",
-                         "as many of each")
     problem = torch.arange(b, device=actions.device).repeat_interleave(n)
     cost = []
-    for i, part in zip(problem.split(chunk), actions.flatten(0, 1).split(chunk), strict=True):
+    for i, part in zip(problem.split(CHUNK), actions.flatten(0, 1).split(CHUNK), strict=True):
         reached = model.rollout(emb[i], part)[:, -1]
         cost.append((reached - goal_emb[i]).square().sum(-1))
     return torch.cat(cost).unflatten(0, (b, n))

@@ -82,21 +82,13 @@ class Decoder(nn.Module):
         return self.mean_image + self.to_pixels(patches)
 
 
-def as_images(frames: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, 3) to float (N, 3, H, W) in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-
-
-def train_decoder(emb: Tensor, frames: np.ndarray, recipe: DecoderRecipe | None = None, seed: int = 0) -> Decoder:
+def train_decoder(emb: Tensor, frames: np.ndarray, recipe: DecoderRecipe, seed: int) -> Decoder:
     """Fit a decoder to latents emb (N, D) and their frames (N, S, S, 3) uint8 by pixel MSE; returned in eval mode.
 
     Weights and batches come from `seed` alone. AdamW, cosine to 0. It runs where `emb` lies.
     """
-    recipe = recipe or DecoderRecipe()
-    if len(emb) != len(frames) or not len(frames) or frames.shape[1] != frames.shape[2]:
-        raise InputError("decoder", f"{len(emb)} latents, frames {frames.shape}", "one latent per square frame")
     device = emb.device
-    images = as_images(frames).to(device)
+    images = (torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255).to(device)
     with seeded(seed):
         decoder = Decoder(emb.shape[1], frames.shape[1], recipe).to(device)
     nn.init.zeros_(decoder.to_pixels.weight)  # it starts as the mean image
@@ -118,10 +110,10 @@ def train_decoder(emb: Tensor, frames: np.ndarray, recipe: DecoderRecipe | None 
 
 
 @torch.no_grad()
-def decode(decoder: Decoder, emb: Tensor, chunk: int = 256) -> np.ndarray:
+def decode(decoder: Decoder, emb: Tensor) -> np.ndarray:
     """Latents (N, D) to uint8 images (N, S, S, 3)."""
     device = decoder.mean_image.device
-    images = torch.cat([decoder(part.to(device)).cpu() for part in emb.split(chunk)])
+    images = torch.cat([decoder(part.to(device)).cpu() for part in emb.split(256)])
     return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 

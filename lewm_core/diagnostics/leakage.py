@@ -16,6 +16,7 @@ from lewm_core.diagnostics.metrics import finished, predicted
 from lewm_core.diagnostics.retrieval import Corpus
 from lewm_core.experiments.base import Base
 from lewm_core.model import LeWM
+from lewm_core.stats import paper
 from lewm_core.stats.paired import bounds, interval, number, t_p
 from lewm_core.train import default_device
 from lewm_core.utils.errors import InputError
@@ -40,8 +41,8 @@ def window_errors(model: LeWM, action_scale: ActionScale, data: Data, emb: torch
     return pd.concat(parts, ignore_index=True)
 
 
-def leak_table(results: pd.DataFrame, folder: Path, data: Data, base: Base, condition: str = "A") -> pd.DataFrame:
-    """`window_errors` of every run of `condition`, and of the base before fine-tuning on the same windows.
+def leak_table(results: pd.DataFrame, folder: Path, data: Data, base: Base) -> pd.DataFrame:
+    """`window_errors` of every run of A, and of the base before fine-tuning on the same windows.
 
     The base saw none of these frames, so what it shows between the splits is that their windows differ, not a leak.
     Columns condition ("base" for the base), scale, seed and those of `window_errors`.
@@ -49,13 +50,13 @@ def leak_table(results: pd.DataFrame, folder: Path, data: Data, base: Base, cond
     model, own_scale = base.load(0)
     model.to(default_device())
     base_emb, parts = Corpus.of(model, data).emb, []
-    for run in finished(results[results.condition == condition], folder, data):
+    for run in finished(results[results.condition == paper.BASELINE], folder, data):
         of_base = window_errors(model, own_scale or run.action_scale, data, base_emb, run.split)
         of_run = window_errors(run.model, run.action_scale, data, run.emb, run.split)
         parts += [table.assign(condition=name, scale=run.scale, seed=run.seed)
-                  for name, table in ((condition, of_run), ("base", of_base))]
+                  for name, table in ((paper.BASELINE, of_run), ("base", of_base))]
     if not parts:
-        raise InputError("results", f"no run of condition {condition}", "at least one")
+        raise InputError("results", f"no run of condition {paper.BASELINE}", "at least one")
     return pd.concat(parts, ignore_index=True)
 
 
@@ -108,10 +109,10 @@ def error_by_shared(table: pd.DataFrame) -> pd.DataFrame:
                          "mse_over_static": (means.mse / means.static).where(means.static > 0)}).reset_index()
 
 
-def describe_leak(summary: pd.DataFrame, condition: str = "A") -> list[str]:
+def describe_leak(summary: pd.DataFrame) -> list[str]:
     """Sentences about `leak_summary`, one per scale."""
     lines = []
-    for scale, rows in summary[summary.condition == condition].groupby("scale", sort=False):
+    for scale, rows in summary[summary.condition == paper.BASELINE].groupby("scale", sort=False):
         of = {row.measure: row for row in rows.itertuples()}
         if "seen_window" not in of:
             lines.append(f"{scale}: no windows of training episodes were held out, so nothing can leak.")
@@ -122,11 +123,11 @@ def describe_leak(summary: pd.DataFrame, condition: str = "A") -> list[str]:
             lines.append(line + ". No episodes were held out to compare with.")
             continue
         line += (f", and {of['seen_episode'].mean:.0f} % of those in held-out episodes. From held-out windows to "
-                 f"unseen episodes the MSE of {condition} changes by {_percent(of['gap'])}")
+                 f"unseen episodes the MSE of {paper.BASELINE} changes by {_percent(of['gap'])}")
         if "leak" in of:
             line += f". Beyond what the base's MSE changes by on the same windows, {_percent(of['leak'])} are left"
         lines.append(line + ".")
-    return lines or [f"Not run: the leak of {condition} was not measured."]
+    return lines or [f"Not run: the leak of {paper.BASELINE} was not measured."]
 
 
 def _percent(row: tuple) -> str:

@@ -17,10 +17,11 @@ from lewm_core.diagnostics.retrieval import Corpus
 from lewm_core.experiments.sweep import load_model, result
 from lewm_core.heads import build_heads
 from lewm_core.losses import depth_loss, shift_and_scale
-from lewm_core.utils.errors import InputError, pick
 
 NORMAL_COLUMNS = ["kind", "area", "shift_variance", "scale_variance", "scale_mean", "episode", "shift", "scale"]
-GRADIENT_COLUMNS = ["kind", "area", "normalised", "norm", "over_draws", "over_frames", "episode"]
+GRADIENT_COLUMNS = ["kind", "area", "normalised", "norm", "over_draws", "episode"]
+DRAWS = 16  # regions of each area and kind
+EVERY = 4  # frames apart
 NORMALISED = ("region", "frame")  # over which pixels the loss normalises: C1 to C3, and their full-frame controls
 
 
@@ -63,18 +64,15 @@ def regions(n: int, side: tuple[int, int], areas: Sequence[float], kind: str, rn
     kind: compact (the pixels nearest to a random place, as a mask is) or scattered (random pixels: as few, but from
     all over the frame). The number of pixels is exact: area · h · w, rounded, at least 1.
     """
-    order = pick(ORDERS, kind, "kind of region")
-    if not len(areas) or not all(0 < area <= 1 for area in areas):
-        raise InputError("areas", repr(list(areas)), "shares of the frame, above 0 and up to 1")
     rank = np.empty((n, side[0] * side[1]), np.int64)
     for row in rank:
-        row[order(side, rng)] = np.arange(len(row))
+        row[ORDERS[kind](side, rng)] = np.arange(len(row))
     counts = [max(1, round(area * rank.shape[1])) for area in areas]
     return np.stack([(rank < count).reshape(n, *side) for count in counts])
 
 
-def normalisation_noise(depth: np.ndarray, areas: Sequence[float], rng: np.random.Generator, draws: int = 32,
-                        kind: str = "compact") -> pd.DataFrame:
+def normalisation_noise(depth: np.ndarray, areas: Sequence[float], rng: np.random.Generator, draws: int,
+                        kind: str) -> pd.DataFrame:
     """How much the loss's shift and scale depend on which region of a given area they are estimated from.
 
     depth: (n, h, w) real targets. Returns one row an area: kind, area, and the variance over `draws` regions, mean
@@ -130,15 +128,14 @@ def instability(data: Data, regions: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def gradient_noise(depth: np.ndarray, inputs: Tensor, head: Callable[[Tensor], Tensor], areas: Sequence[float],
-                   rng: np.random.Generator, draws: int = 32, kind: str = "compact") -> pd.DataFrame:
+                   rng: np.random.Generator, draws: int, kind: str) -> pd.DataFrame:
     """How noisy the depth loss's gradient is when only a region of each frame is supervised.
 
     depth: (n, h, w) real targets. inputs: what `head` turns into a predicted map (n, h, w): emb (n, D) and a fixed
     DepthHead, or a map and the identity. The gradient g of a frame's loss is taken with respect to its input.
-    Returns one row an area and way to normalise (NORMALISED): kind, area, normalised, norm (mean |g|),
+    Returns one row an area and way to normalise (NORMALISED): kind, area, normalised, norm (mean |g|) and
     over_draws (variance of g over regions, over its squared mean: 1 means as much noise as signal; both averaged over
-    frames; the squared mean is freed from the variance that is left in it) and over_frames (the same with the roles of
-    frames and regions exchanged: how differently the frames of one draw pull).
+    frames; the squared mean is freed from the variance that is left in it).
     """
     target = torch.from_numpy(np.ascontiguousarray(depth, dtype=np.float32))
     rows = []
@@ -154,24 +151,24 @@ def gradient_noise(depth: np.ndarray, inputs: Tensor, head: Callable[[Tensor], T
                 gradients.append(torch.autograd.grad(loss, leaf)[0].flatten(1))
             g = torch.stack(gradients)  # (draws, n, D)
             rows.append({"kind": kind, "area": area, "normalised": normalised, "norm": g.norm(dim=-1).mean().item(),
-                         "over_draws": _noise(g), "over_frames": _noise(g.transpose(0, 1))})
+                         "over_draws": _noise(g)})
     return pd.DataFrame(rows)
 
 
 def noise_by_episode(data: Data, emb: Tensor, head: Callable[[Tensor], Tensor], areas: Sequence[float],
-                     rng: np.random.Generator, draws: int = 16, every: int = 4) -> tuple[pd.DataFrame, pd.DataFrame]:
+                     rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`normalisation_noise` and `gradient_noise` of each episode, both kinds of region, with a column episode.
 
-    emb: (N, D) of every frame of `data`, which `head` turns into maps; every: how many frames apart those used are. To
+    emb: (N, D) of every frame of `data`, which `head` turns into maps; every EVERY-th is used. To
     the first table it adds shift and scale: the variances over the squared mean scale of regions that large, since
     that is what the loss divides by.
     """
     normal, gradient = [], []
     for i in range(len(data["ep_len"])):
-        rows = np.arange(len(emb))[data.episode(i)][::every]
+        rows = np.arange(len(emb))[data.episode(i)][::EVERY]
         for kind in ORDERS:
-            normal.append(normalisation_noise(data["depth"][rows], areas, rng, draws, kind).assign(episode=i))
-            gradient.append(gradient_noise(data["depth"][rows], emb[torch.from_numpy(rows)], head, areas, rng, draws,
+            normal.append(normalisation_noise(data["depth"][rows], areas, rng, DRAWS, kind).assign(episode=i))
+            gradient.append(gradient_noise(data["depth"][rows], emb[torch.from_numpy(rows)], head, areas, rng, DRAWS,
                                            kind).assign(episode=i))
     normal = pd.concat(normal, ignore_index=True)
     squared = normal.scale_mean**2
@@ -179,20 +176,20 @@ def noise_by_episode(data: Data, emb: Tensor, head: Callable[[Tensor], Tensor], 
     return normal, pd.concat(gradient, ignore_index=True)
 
 
-def noise_of_run(results: pd.DataFrame, folder: Path, data: Data, areas: Sequence[float],
-                 name: str = "B", seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`noise_by_episode` on the episodes that a finished run was trained on, with its own encoder and depth head.
+def noise_of_run(results: pd.DataFrame, folder: Path, data: Data,
+                 areas: Sequence[float]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`noise_by_episode` on the episodes that the run of B with seed 0 was trained on, with its encoder and depth head.
 
     results: of finished runs; folder: where they lie; data: holds the run's episodes. Empty tables where that run does
     not exist.
     """
-    found = results[(results.condition == name) & (results.seed == seed)]
+    found = results[(results.condition == "B") & (results.seed == 0)]
     if found.empty:
         return pd.DataFrame(columns=NORMAL_COLUMNS), pd.DataFrame(columns=GRADIENT_COLUMNS)
     run = found["run"].iloc[0]
     trained = data.select(result(folder, run)["episodes"])
-    encoder, _ = load_model(found, folder, name, seed)
-    heads = build_heads([condition(name).terms[0].head], encoder.config.dim, 0)
+    encoder, _ = load_model(found, folder, "B", 0)
+    heads = build_heads([condition("B").terms[0].head], encoder.config.dim, 0)
     checkpoint.load_heads(hub.find(folder / run), heads)
     (head,) = heads.values()
     return noise_by_episode(trained, Corpus.of(encoder, trained).emb, head.eval(), areas, np.random.default_rng(0))

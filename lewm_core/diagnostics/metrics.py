@@ -4,7 +4,7 @@ MSE is measured in each model's own latent space, and the encoder is trained: a 
 flattening its latents. The yardstick compares all conditions in one space, that of the frozen base encoder.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,6 @@ HORIZONS = (1, 5, 10)  # rollout steps
 ERRORS = ("mse", "mse_over_variance", "mse_over_static", "yardstick",
           *(f"rollout_{h}" for h in HORIZONS))  # the metrics of a results table for which lower is better
 SPECTRUM = ("latent_variance", "latent_variance_least", "latent_variance_most", "effective_rank")
-
-
-def recorded(results: pd.DataFrame) -> list[str]:
-    """The metrics of a results table that say how good models are (ERRORS) and what their latents are like."""
-    return [name for name in (*ERRORS, "target_variance", *SPECTRUM) if name in set(results.metric)]
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,7 @@ def predicted(model: LeWM, action_scale: ActionScale, data: Data, emb: Tensor, s
     return model.predict(emb[torch.from_numpy(index)].to(device), model.action_encoder(actions)).float().cpu()
 
 
-def rollout_errors(run: Finished, data: Data, starts: np.ndarray, episode_ends: np.ndarray,
-                   horizons: Sequence[int] = HORIZONS) -> dict[str, float]:
+def rollout_errors(run: Finished, data: Data, starts: np.ndarray, episode_ends: np.ndarray) -> dict[str, float]:
     """rollout_h: squared error of the latent h steps after the context, over that of persistence.
 
     Each horizon uses those of `starts` (n,) whose episode, which ends before `episode_ends` (n,), has room for it;
@@ -101,7 +95,7 @@ def rollout_errors(run: Finished, data: Data, starts: np.ndarray, episode_ends: 
     """
     history, device = run.model.config.history, next(run.model.parameters()).device
     out = {}
-    for h in horizons:
+    for h in HORIZONS:
         fit = starts[starts + history + h <= episode_ends]
         if not len(fit):
             continue
@@ -144,8 +138,7 @@ def yardstick(run: Finished, data: Data, base_emb: Tensor) -> dict[str, dict[str
     return out
 
 
-def metric_table(results: pd.DataFrame, folder: Path, data: Data, base: Base,
-                 horizons: Sequence[int] = HORIZONS) -> pd.DataFrame:
+def metric_table(results: pd.DataFrame, folder: Path, data: Data, base: Base) -> pd.DataFrame:
     """Post-hoc metrics of every run in `results`, tidy as a results table, so that `paired_change` compares them.
 
     results: runs of one dataset, as `sweep` returns them; folder: where they are kept; data: that dataset; base: the
@@ -160,7 +153,7 @@ def metric_table(results: pd.DataFrame, folder: Path, data: Data, base: Base,
         for split, starts in run.split.val.items():
             frames = torch.from_numpy(np.unique(windows(starts)))
             values = spectrum(run.emb[frames]) | common[split]
-            values |= rollout_errors(run, data, starts, ends[starts], horizons)
+            values |= rollout_errors(run, data, starts, ends[starts])
             rows += [(run.condition, run.scale, run.seed, split, metric, value, run.run)
                      for metric, value in values.items()]
     return pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "metric", "value", "run"])

@@ -214,11 +214,11 @@ def encode(model: LeWM, frames: np.ndarray) -> Tensor:
 def reached(table: pd.DataFrame, factor: float = 1.0) -> pd.Series:
     """Per (method, task), whether gripper and object were both within factor × NEAR of the goal at some step.
 
-    table: rows of `attempt` with a column method; with a column repeat, the share of the repeats.
+    table: rows of `attempt` with columns method and repeat; of several repeats the share.
     """
     near = (table.gripper <= factor * NEAR["gripper"]) & (table.object <= factor * NEAR["object"])
-    keys = ["method", "task"] + (["repeat"] if "repeat" in table else [])
-    return table.assign(near=near).groupby(keys, sort=False).near.max().groupby(["method", "task"], sort=False).mean()
+    once = table.assign(near=near).groupby(["method", "task", "repeat"], sort=False).near.max()
+    return once.groupby(["method", "task"], sort=False).mean()
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

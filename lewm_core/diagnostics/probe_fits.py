@@ -115,7 +115,7 @@ def linear_probe(problem: Problem) -> np.ndarray:
     return next(ridge_path(x, y, p.x[p.test], [ALPHAS[errors.argmin()]]))
 
 
-def mlp_probe(problem: Problem, seed: int = 0) -> np.ndarray:
+def mlp_probe(problem: Problem, seed: int) -> np.ndarray:
     """Predictions (n_test, K) of an MLP with one hidden layer. All randomness is from `seed`."""
     with seeded(seed):
         model = nn.Sequential(nn.Linear(problem.x.shape[1], HIDDEN), nn.GELU(),
@@ -146,7 +146,7 @@ class AttentionProbe(nn.Module):
         return self.out(torch.cat([found, query], 2)).flatten(1)
 
 
-def attention_probe(problem: Problem, tokens: np.ndarray, points: np.ndarray, seed: int = 0) -> np.ndarray:
+def attention_probe(problem: Problem, tokens: np.ndarray, points: np.ndarray, seed: int) -> np.ndarray:
     """Predictions (n_test, 2k) of a cross-attention probe, of x and y of k points side by side.
 
     tokens: (N, T, D), as `scaled` returns them; points: (N, k, 2), where each point was in its episode's first frame,

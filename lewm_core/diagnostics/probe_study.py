@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.dataset import Data
-from lewm_core.diagnostics.capacity import capacity_curve, token_sets
-from lewm_core.diagnostics.probes import SIGNALS, probe_table, with_first_frame
+from lewm_core.diagnostics.capacity import CURVE, capacity_curve, token_sets
+from lewm_core.diagnostics.probes import SIGNALS, TABLE, probe_table, with_first_frame
 
 Features = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
 Held = Mapping[int, np.ndarray]
 COMPARED = ("CLS", "patch")  # the tokens whose difference is the bottleneck
-PROBED = ["target", "tokens", "probe", "r2", "train_frames", "test_frames", "condition", "seed"]
-CURVE = ["series", "probe", "points", "error", "seed"]
+PROBED = [*TABLE, "condition", "seed"]
 
 
 def unavailable(data: Data) -> dict[str, str]:
@@ -33,10 +32,10 @@ def probe_models(features: Features, data: Data, held: Held) -> pd.DataFrame:
     """
     parts = [pd.DataFrame(columns=PROBED)]
     for (name, seed), tokens in features.items():
-        tables = [probe_table(tokens, data, held[seed], probes=["linear"])]
+        tables = [probe_table(tokens, data, held[seed], SIGNALS, "linear", seed)]
         if name == "A":
             compared = {kind: tokens[kind] for kind in COMPARED}
-            tables.append(probe_table(compared, data, held[seed], probes=["mlp"], seed=seed))
+            tables.append(probe_table(compared, data, held[seed], SIGNALS, "mlp", seed))
         parts.append(pd.concat(tables).assign(condition=name, seed=seed))
     return _joined(parts)
 
@@ -51,7 +50,7 @@ def probe_first_frame(features: Features, data: Data, held: Held) -> pd.DataFram
         for kind in COMPARED:
             sets[kind] = tokens[kind]
             sets[f"{kind} + first frame"] = with_first_frame(tokens[kind], data)
-        table = probe_table(sets, data, held[seed], signals=["tracks"], probes=["linear"])
+        table = probe_table(sets, data, held[seed], ["tracks"], "linear", seed)
         parts.append(table.assign(condition=name, seed=seed))
     return _joined(parts)
 
@@ -59,10 +58,10 @@ def probe_first_frame(features: Features, data: Data, held: Held) -> pd.DataFram
 def points_at_once(features: Features, data: Data, held: Held, counts: Sequence[int]) -> pd.DataFrame:
     """The error on the same few points while more and more are regressed at once by an MLP, from CLS or patch tokens.
 
-    Of A's first seed, since it is slow. Columns: CURVE; no rows where the dataset has no tracks.
+    Of A's first seed, since it is slow. Columns: those of `capacity.CURVE` and seed; no rows without tracks.
     """
     if "tracks" in unavailable(data):
-        return pd.DataFrame(columns=CURVE)
+        return pd.DataFrame(columns=[*CURVE, "seed"])
     seed = min(seed for name, seed in features if name == "A")
     sets = token_sets(features["A", seed])
     compared = {kind: sets[kind] for kind in COMPARED}

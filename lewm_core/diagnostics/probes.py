@@ -7,7 +7,7 @@ The tokens are those of a frozen encoder:
   exactly what the bottleneck is said to lose.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,9 @@ from lewm_core.losses import normalise_depth
 from lewm_core.model import LeWM, normalise
 from lewm_core.signals.geometry import REFERENCE_SIZE
 from lewm_core.train import split_of
-from lewm_core.utils.errors import InputError, pick
 
 TOKENS = ("CLS", "emb", "patch")
-PROBES = ("linear", "mlp")
+CHUNK = 256  # frames encoded at once
 DEPTH_SIDE = 14  # the 56 × 56 depth is averaged to this grid
 TABLE = ["target", "tokens", "probe", "r2", "train_frames", "test_frames"]
 
@@ -39,10 +38,10 @@ def _columns(column: Column) -> tuple[str, ...]:
 SIGNALS = {c.name: _columns(c) for c in COLUMNS.values() if c.target is not None and c.name != "tracks_fg"}
 
 
-def held_out(data: Data, seed: int, recipe: Recipe | None = None) -> np.ndarray:
+def held_out(data: Data, seed: int, recipe: Recipe) -> np.ndarray:
     """The episodes (their numbers) that runs of this seed and recipe never saw in training; none if it holds out none.
     """
-    split = split_of(data, recipe or Recipe(), seed)
+    split = split_of(data, recipe, seed)
     starts = split.val.get("episode", np.zeros(0, int))
     return np.unique(episode_index(data)[starts])
 
@@ -53,12 +52,12 @@ def episode_index(data: Data) -> np.ndarray:
 
 
 @torch.no_grad()
-def token_features(model: LeWM, data: Data, chunk: int = 256) -> dict[str, np.ndarray]:
+def token_features(model: LeWM, data: Data) -> dict[str, np.ndarray]:
     """CLS (N, D), emb (N, D) and patch (N, P·D) float32 of every frame, in eval mode; the model's mode is kept."""
     training, device = model.training, next(model.parameters()).device
     model.eval()
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in TOKENS}
-    for pixels in torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).split(chunk):
+    for pixels in torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).split(CHUNK):
         cls, patches = model.encode_tokens(normalise(pixels.to(device)).unsqueeze(1))
         parts["CLS"].append(cls[:, 0].float().cpu())
         parts["emb"].append(model.projector(cls)[:, 0].float().cpu())
@@ -79,16 +78,12 @@ def build_target(name: str, data: Data, train_frames: np.ndarray) -> Target:
     averaged to 14 × 14. A displacement (tracks): of the visible points from the first frame, px at 224, x and y of each
     point side by side. A vector (centroid, shape): standardised components.
     """
-    columns = pick(SIGNALS, name, "probe target")
-    missing = data.missing(columns)
-    if missing:
-        raise InputError(f"probe target {name}", "; ".join(missing.values()), "a dataset with that signal")
     kind = COLUMNS[name].target
     if kind == "map":
         depth = normalise_depth(torch.from_numpy(data[name]))
         values = F.adaptive_avg_pool2d(depth, DEPTH_SIDE).flatten(1).numpy()
         return Target(values, np.ones(values.shape, bool))
-    valid = data[columns[1]].astype(bool)
+    valid = data[SIGNALS[name][1]].astype(bool)
     if kind == "displacement":
         values = REFERENCE_SIZE * np.nan_to_num(targets.displacements(data, name))
         return Target(values.reshape(len(values), -1).astype(np.float32), np.repeat(valid, 2, axis=1))
@@ -97,15 +92,14 @@ def build_target(name: str, data: Data, train_frames: np.ndarray) -> Target:
 
 
 def probe_table(features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int],
-                signals: Sequence[str] = tuple(SIGNALS), probes: Sequence[str] = PROBES, seed: int = 0) -> pd.DataFrame:
-    """Probe every signal that the dataset has from every set of features.
+                signals: Iterable[str], probe: str, seed: int) -> pd.DataFrame:
+    """Probe those of `signals` that the dataset has from every set of features.
 
-    features: name -> (N, F). test_episodes: scored on; the probes learn on all others. Returns the columns of TABLE.
-    Signals that the dataset lacks have no rows (`data.missing` says why), and there are none without test episodes.
+    features: name -> (N, F). test_episodes: scored on; the probes learn on all others. probe: linear or mlp, which
+    draws from `seed`. Returns the columns of TABLE. Signals that the dataset lacks have no rows (`data.missing` says
+    why), and there are none without test episodes.
     """
-    known = {"linear": linear_probe, "mlp": lambda problem: mlp_probe(problem, seed)}
-    chosen = {name: pick(known, name, "probe") for name in probes}
-    there = [name for name in signals if not data.missing(pick(SIGNALS, name, "probe target"))]
+    there = [name for name in signals if not data.missing(SIGNALS[name])]
     rows = []
     if len(test_episodes):
         groups = episode_index(data)
@@ -115,7 +109,6 @@ def probe_table(features: Mapping[str, np.ndarray], data: Data, test_episodes: S
             target = build_target(signal, data, train_frames)
             for tokens, x in prepared.items():
                 problem = pose(x, target, groups, test_episodes)
-                for name, probe in chosen.items():
-                    rows.append((signal, tokens, name, r2(problem, probe(problem)), len(problem.train),
-                                 len(problem.test)))
+                pred = linear_probe(problem) if probe == "linear" else mlp_probe(problem, seed)
+                rows.append((signal, tokens, probe, r2(problem, pred), len(problem.train), len(problem.test)))
     return pd.DataFrame(rows, columns=TABLE)

@@ -16,10 +16,9 @@ from torch import Tensor
 from lewm_core.dataset import Data
 from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
-from lewm_core.utils.errors import InputError, pick
 
 STATIC = "static"  # persistence, in tables
-SCOPES = {"global": "every frame of the corpus", "episode": "frames of the same episode"}
+SCOPES = ("global", "episode")  # where a frame is looked up: every frame of the corpus, those of the same episode
 CHUNK = 4096  # corpus frames compared at once
 BEATS_STATIC = 1.0  # mean distance over persistence's, below which a model beats it
 TIGHT_TIE = 1.05  # worst over best model, at most this: they tie
@@ -67,35 +66,26 @@ def roll_out(model: LeWM, action_scale: Callable[[np.ndarray], np.ndarray], data
 
 
 def rollout_from(model: LeWM, action_scale: Callable[[np.ndarray], np.ndarray], data: Data, episode: int, start: int,
-                 steps: int, history: int = 3) -> Tensor:
+                 steps: int, history: int) -> Tensor:
     """Predict `steps` latents of an episode from `history` real frames and the recorded actions.
 
     action_scale: the model's own, raw actions to standardised ones. start: first context frame in the episode.
     Returns (history + steps, D) on the CPU: the encoded context frames, then the predictions. Eval mode is used; the
-    model's mode is kept. InputError if the episode is too short.
+    model's mode is kept.
     """
-    frames = data.episode(episode)
-    length, needed = frames.stop - frames.start, start + history + steps
-    if start < 0 or steps < 1 or needed > length:
-        raise InputError(f"rollout of episode {episode}", f"{length} frames", f"{needed} or more",
-                         f"Frames {start} to {needed - 1} are asked for: lower start or steps.")
-    at = frames.start + start
+    at = data.episode(episode).start + start
     context = torch.from_numpy(data["pixels"][at : at + history]).permute(0, 3, 1, 2)
     context = encode_frames(model, context.to(next(model.parameters()).device)).unsqueeze(0)
     return roll_out(model, action_scale, data, context, np.array([at]), steps)[0].cpu()
 
 
-def retrieve(corpus: Corpus, emb: Tensor, scope: str = "global",
-             episode: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def retrieve(corpus: Corpus, emb: Tensor, scope: str, episode: int) -> tuple[np.ndarray, np.ndarray]:
     """The L2-nearest real frame of each latent emb (S, D): frame ids (S,) in the corpus and distances (S,).
 
-    scope: a key of SCOPES; `episode` says which one for "episode". Of equally near frames the first is taken.
+    scope: one of SCOPES, every frame or those of `episode`. Of equally near frames the first is taken.
     """
-    pick(SCOPES, scope, "retrieval scope")
     allowed = np.ones(len(corpus.emb), bool)
     if scope == "episode":
-        if episode is None or episode not in corpus.episode:
-            raise InputError("retrieval", f"episode {episode}", f"one of 0 to {corpus.episode.max()}")
         allowed = corpus.episode == episode
     ids = torch.from_numpy(np.flatnonzero(allowed))
     best = torch.full((len(emb),), torch.inf)
@@ -117,8 +107,8 @@ class LatentWorld:
     corpus: Corpus
 
 
-def rollout_table(worlds: Mapping[str, LatentWorld], data: Data, episode: int, start: int = 0, steps: int = 10,
-                  history: int = 3, scope: str = "global") -> pd.DataFrame:
+def rollout_table(worlds: Mapping[str, LatentWorld], data: Data, episode: int, start: int, steps: int,
+                  history: int, scope: str) -> pd.DataFrame:
     """One rollout under several models: a row per step and model, and per step and model for persistence.
 
     Columns: episode, start, step (1 …), space (the model in whose latent space the row lives), model (the same, or

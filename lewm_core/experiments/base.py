@@ -87,7 +87,7 @@ class Base:
         return checkpoint.read_config(self.path)
 
 
-def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: None) -> Base:
+def resolve(name: str, model: str, cache: Path) -> Base:
     """The base called `name` for the model preset `model`; trained now, into `cache`, if it has to be.
 
     name: tabletop (shipped or cached), retrain (made anew in `cache`), random, or a checkpoint, as `hub.find` takes it:
@@ -104,7 +104,7 @@ def resolve(name: str, model: str, cache: Path, on_step: Callable = lambda *_: N
     else:
         path = cache / f"base_{model}.safetensors"
         if not is_current(path, model):
-            pretrain(model, path, on_step)
+            pretrain(model, path)
     return Base("tabletop play", model, path, file_digest(path))
 
 

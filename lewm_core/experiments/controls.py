@@ -148,13 +148,13 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     return [c for c in controls if c.run.condition not in missing], sweep.skipped_table(missing, "controls")
 
 
-def of_run(workspace: Workspace, profile: str, base: Base, recipe: Recipe,
-           studies: Iterable[str] = tuple(STUDIES)) -> tuple[list[Control], pd.DataFrame]:
-    """`plan` on the pool that notebook 02 wrote, in the profile's sizes."""
+def of_run(workspace: Workspace, profile: str, base: Base,
+           recipe: Recipe) -> tuple[list[Control], pd.DataFrame]:
+    """`plan` of all studies on the pool that notebook 02 wrote, in the profile's sizes."""
     sizes = pick(PRESETS, profile, "profile with controls")
     table = pd.read_csv(workspace.need(workspace.sets, "02_extraction"), dtype={"episode": str})
     path = workspace.need(workspace.dataset_file, "02_extraction")
-    return plan(studies, sizes, sets.pool(table), path, base, recipe)
+    return plan(STUDIES, sizes, sets.pool(table), path, base, recipe)
 
 
 def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
@@ -169,14 +169,14 @@ def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def along_training(table: pd.DataFrame, folder: Path, split: str = "episode") -> pd.DataFrame:
+def along_training(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """A's MSE, and the changes against it, at every evaluation on the way: condition, scale, seed, split, step, metric
     (mse for A, "mse change %" for the others), value.
 
     table: as from `results`; runs without evaluations on the way are left out.
     """
     rows = sweep.curves(table, folder, "evals")
-    rows = rows[rows.split == split].assign(metric="mse", value=rows.mse)
+    rows = rows[rows.split == "episode"].assign(metric="mse", value=rows.mse)
     changes = pd.concat([paired_change(part).assign(step=step) for step, part in rows.groupby("step")])
     both = [rows[rows.condition == "A"], changes.assign(metric="mse change %", value=changes.change)]
     return pd.concat(both)[["condition", "scale", "seed", "split", "step", "metric", "value"]]

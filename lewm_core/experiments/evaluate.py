@@ -18,7 +18,7 @@ from lewm_core.utils.errors import InputError
 WHOLE = "all"  # the split of a dataset that the checkpoint was not trained on
 
 
-def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dict[str, object]:
+def evaluate_checkpoint(name: str, data: Data) -> dict[str, object]:
     """Teacher-forced metrics of any checkpoint that `checkpoint.load` reads.
 
     On the dataset that it was trained on, or one that holds the episodes of its training: the held-out windows and
@@ -41,7 +41,7 @@ def evaluate_checkpoint(name: str, data: Data, device: str | None = None) -> dic
     train_frames = np.unique(windows(split.train)) if own else np.arange(len(data["pixels"]))
     scale = ActionScale(**metadata["action_scale"]) if metadata.get("action_scale") else None
     fitted = scale or ActionScale.fit(data["action"][train_frames])
-    device = device or default_device()
+    device = default_device()
     heads = heads_of(row, data, model, seed=0)
     if len(heads):
         checkpoint.load_heads(files, heads)

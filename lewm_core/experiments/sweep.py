@@ -66,10 +66,10 @@ def skipped_table(reasons: Mapping[str, str], scale: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["condition", "scale", "reason"])
 
 
-def sweep(runs: Iterable[Run], folder: Path, jobs: int | None = None) -> pd.DataFrame:
+def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0) -> pd.DataFrame:
     """Do what is not done yet and return all results, tidy: condition, scale, seed, split, metric, value, run.
 
-    jobs: parallel processes of one thread each; None: one a core on a CPU, one on a GPU. Finished runs stay on disk
+    jobs: parallel processes of one thread each; 0: one a core on a CPU, one on a GPU. Finished runs stay on disk
     whatever happens to the others; an error in one run stops the sweep after those under way.
     """
     runs = list(runs)
@@ -160,14 +160,13 @@ def curves(results: pd.DataFrame, folder: Path, part: str = "curve") -> pd.DataF
     return pd.DataFrame(points)
 
 
-def load_model(results: pd.DataFrame, folder: Path, name: str, seed: int | None = None) -> tuple[LeWM, ActionScale]:
-    """A finished run's model, in eval mode, and its action scale, by condition and seed (None: the first one)."""
-    found = results[results["condition"] == name]
-    found = found if seed is None else found[found["seed"] == seed]
+def load_model(results: pd.DataFrame, folder: Path, name: str, seed: int) -> tuple[LeWM, ActionScale]:
+    """A finished run's model, in eval mode, and its action scale, by condition and seed."""
+    found = results[(results["condition"] == name) & (results["seed"] == seed)]
     if found.empty:
-        raise InputError("results", f"no run of condition {name}" + ("" if seed is None else f" with seed {seed}"),
+        raise InputError("results", f"no run of condition {name} with seed {seed}",
                          "one of " + ", ".join(results["condition"].unique()))
-    run = found.sort_values("seed")["run"].iloc[0]
+    run = found["run"].iloc[0]
     if condition(name).predictor == "patch":
         raise InputError(f"run {run}", f"the patch-aware predictor of {name}", "a model that reads latents only",
                          "It can neither be rolled out nor written in the public format.")

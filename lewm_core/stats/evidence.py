@@ -133,14 +133,12 @@ class Evidence:
         return difference
 
 
-def gather(workspace: Workspace, with_controls: bool = False, baselines: Mapping[str, str] | None = None,
-           **measured: object) -> Evidence:
+def gather(workspace: Workspace, with_controls: bool, baselines: Mapping[str, str], **measured: object) -> Evidence:
     """The results of notebooks 03 to 05 and what else lies in the folder; what does not is left out.
 
     with_controls: also what notebook 08 left; without it, that of an earlier run stays out. baselines: as in
     `Evidence`. measured: further fields that the caller has.
     """
-    baselines = baselines or {}
     results = pd.concat([pd.read_csv(workspace.results(s)) for s in SCALES])
     skipped = pd.concat([pd.read_csv(workspace.skipped(s)) for s in SCALES])
     found = {name: _table(workspace.measured(name)) for name, made_by in MEASURED.items()

@@ -48,14 +48,14 @@ class CurationBrowser(WithStandIn):
     """
 
     def __init__(self, measurements: pd.DataFrame, load: Callable[[str], Packet], path: str | Path,
-                 criteria: Criteria | None = None, choice: Choice | None = None):
+                 criteria: Criteria, choice: Choice):
         if measurements.empty:
             raise InputError("curation browser", "no measured episode", "at least one")
         self.measurements = measurements.sort_values("episode").reset_index(drop=True)
         self.load = load
         self.path = Path(path)
-        self.start = criteria or Criteria()
-        self.choice = choice or Choice()
+        self.start = criteria
+        self.choice = choice
         self.dropped: set[str] = set()
         self.ticks: set[str] = set()
         notice = self._open() if self.path.exists() else ""

@@ -23,7 +23,7 @@ def all_cameras(spec: SourceSpec, shown: pd.DataFrame) -> tuple[Figure, pd.DataF
 
     shown: columns episode, task. Of a source with one camera there is nothing to compare.
     """
-    views = tiles.cameras(spec, CAMERA_SIZE)
+    views = [spec.view(camera, CAMERA_SIZE) for camera in range(spec.open().cameras)]
     if len(views) < 2 or shown.empty:
         return empty_figure("the source has one camera, or no episode is to be shown"), pd.DataFrame(), []
     pictures = []

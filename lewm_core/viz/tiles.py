@@ -9,7 +9,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE
-from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.signals.quality import MOVING
 from lewm_core.sources.episode import Episode, Source
 from lewm_core.utils.errors import InputError
@@ -19,16 +18,11 @@ from lewm_core.viz.pixels import draw_mask, draw_tracks, enlarge
 GAP = 3  # px between pictures
 
 
-def cameras(spec: SourceSpec, size: int) -> list[Source]:
-    """The same episodes seen by each camera of the data set, in frames of `size` px."""
-    return [spec.view(camera, size) for camera in range(spec.open().cameras)]
-
-
 def camera_tile(sources: Sequence[Source], id: str, size: int) -> tuple[np.ndarray, list[str]]:
     """The middle frame of an episode from every camera, side by side, and what was found instead of a picture.
 
     Args:
-        sources: as `cameras` makes them, with frames of `size` px.
+        sources: the same episodes seen by each camera, in frames of `size` px.
 
     Returns:
         The picture (uint8 RGB, cameras in reading order, each with its number; a camera without a picture is grey and

@@ -138,7 +138,7 @@ def trained(monkeypatch):
     """Stands in for the pretraining, which takes long: fresh weights, and a list of what was asked for."""
     asked = []
 
-    def pretrain(model, path, on_step=None):
+    def pretrain(model, path):
         asked.append(path)
         checkpoint.save(path, LeWM(MODELS[model], len(asked)), recipe_digest=base.recipe_digest(model),
                         action_scale={"mean": [0.0] * 7, "std": [2.0] * 7})

@@ -8,6 +8,7 @@ import pytest
 from lewm_core import dataset
 from lewm_core.dataset import targets
 from lewm_core.diagnostics import probe_study
+from lewm_core.diagnostics.capacity import CURVE
 from tests.helpers import LENGTHS, write_squares
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +49,7 @@ def test_signals_that_are_not_there_have_no_rows(data, features):
     assert set(probe_study.unavailable(bare)) == {"tracks", "depth"} and not probe_study.unavailable(data)
     assert set(probe_study.probe_models(features, bare, HELD).target) == {"centroid", "shape"}
     for table, columns in ((probe_study.probe_first_frame(features, bare, HELD), probe_study.PROBED),
-                           (probe_study.points_at_once(features, bare, HELD, [1]), probe_study.CURVE)):
+                           (probe_study.points_at_once(features, bare, HELD, [1]), [*CURVE, "seed"])):
         assert table.empty and list(table) == columns
 
 
@@ -60,5 +61,5 @@ def test_the_first_frame_is_set_beside_the_current_one_for_the_baseline(data, fe
 
 def test_points_are_regressed_by_the_baselines_first_seed(data, features):
     table = probe_study.points_at_once(features, data, HELD, [1, 16])
-    assert list(table) == probe_study.CURVE and set(table.seed) == {0} and set(table.probe) == {"mlp", ""}
+    assert list(table) == [*CURVE, "seed"] and set(table.seed) == {0} and set(table.probe) == {"mlp", ""}
     assert set(table.series) == {"CLS", "patch", "training mean", "no motion"} and set(table.points) == {1, 16}

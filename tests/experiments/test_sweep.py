@@ -284,10 +284,7 @@ def test_finished_models_are_found_and_score_what_was_recorded(swept, squares):
     metrics = evaluate(model, torch.nn.ModuleDict(), row, frames, split.val["episode"], TINY)
     found = results.query("condition == 'E' and seed == 1 and split == 'episode'").set_index("metric")["value"]
     assert metrics["mse"] == found["mse"] and metrics["sigreg"] == found["sigreg"]
-    first, _ = load_model(results, folder, "A")
-    other, _ = load_model(results, folder, "A", seed=0)
-    assert torch.equal(first.predictor.pos_embedding, other.predictor.pos_embedding)
-    for name, seed in (("B", None), ("A", 7)):
+    for name, seed in (("B", 0), ("A", 7)):
         with pytest.raises(InputError, match=f"no run of condition {name}.*A, E"):
             load_model(results, folder, name, seed)
     table = curves(results, folder)

@@ -41,7 +41,7 @@ def workspace(tmp_path):
 
 
 def test_a_main_study_leaves_the_control_runs_out(workspace):
-    found = gather(workspace)
+    found = gather(workspace, False, {})
     assert found.patches is None and found.sizes is None and found.gradients is None and found.instability is None
     assert set(found.results.scale) == set(SCALES) and len(found.facts) == 1
     assert found.skipped.reason.tolist() == ["no depth", "no depth"] and found.leak is None
@@ -51,7 +51,7 @@ def test_the_controls_bring_arms_of_equal_steps_and_patches_as_evidence_of_their
     probes = pd.DataFrame({"seed": [0]})
     extra = pd.DataFrame(rows("pilot", "A"), columns=["condition", "scale", "seed", "split", "metric", "value", "run"])
     extra.assign(metric="yardstick").to_csv(workspace.measured("metrics"), index=False)
-    found = gather(workspace, True, probes=probes)
+    found = gather(workspace, True, {}, probes=probes)
     assert found.sizes == {"small, longer": 3, "large, own": 9} and found.probes is probes
     assert np.allclose(found.change("B", "large, own", "mse", "episode"), 0)
     assert "yardstick" in set(found.results.metric) and "small, own" not in set(found.results.scale)
@@ -75,7 +75,7 @@ def test_a_study_of_few_conditions_seeds_and_splits_is_gathered_and_judged(works
     controls = pd.read_csv(workspace.results("controls"))
     controls[controls.condition == "A"].to_csv(workspace.results("controls"), index=False)
     for study in ("main", "controls"):
-        found = gather(workspace, study)
+        found = gather(workspace, study, {})
         table = claims_table(found, {}).set_index("id")
         assert set(table.verdict) <= {UNTESTABLE, UNDECIDED, CONTRADICTED, SUPPORTED}
         assert table.verdict["pilot-B"] == UNTESTABLE and "B was not run at scale pilot" in table.reason["pilot-B"]

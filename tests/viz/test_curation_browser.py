@@ -47,7 +47,7 @@ def path(tmp_path):
 
 
 def opened(path, **options):
-    return CurationBrowser(TABLE, load, path, **{"choice": CHOICE} | options)
+    return CurationBrowser(TABLE, load, path, **{"criteria": Criteria(), "choice": CHOICE} | options)
 
 
 def by_select(criteria: Criteria, choice: Choice = CHOICE, **more) -> pd.DataFrame:
@@ -209,13 +209,13 @@ def test_what_cannot_be_chosen_is_said_and_cannot_be_saved(path):
     row_of(browser, browser.rows[4].episode).pilot.value = True
     assert browser.flagged("pilot") == {browser.rows[4].episode} and not browser.save_button.disabled
     with pytest.raises(InputError, match="no measured episode"):
-        CurationBrowser(TABLE.head(0), load, path)
+        CurationBrowser(TABLE.head(0), load, path, Criteria(), CHOICE)
     assert not path.exists()
 
 
 def test_a_click_shows_the_packet_view_and_reads_only_that_episode(path):
     asked = []
-    browser = CurationBrowser(TABLE, lambda id: asked.append(id) or load(id), path, choice=CHOICE)
+    browser = CurationBrowser(TABLE, lambda id: asked.append(id) or load(id), path, Criteria(), CHOICE)
     assert asked == [] and browser.image.layout.display == "none"
     row = browser.rows[3]
     row.button.click()
@@ -234,7 +234,7 @@ def test_a_click_shows_the_packet_view_and_reads_only_that_episode(path):
 
 def test_a_part_that_no_episode_has_cannot_be_weighted(path):
     table = TABLE[[c for c in TABLE if not c.startswith("depth")]]
-    browser = CurationBrowser(table, load, path, choice=CHOICE)
+    browser = CurationBrowser(table, load, path, Criteria(), CHOICE)
     assert browser.controls["weight_depth"].disabled and not browser.controls["weight_motion"].disabled
     assert "–" in browser.rows[0].cells.value
 

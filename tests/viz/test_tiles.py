@@ -10,7 +10,8 @@ from tests.helpers import four_points as packet
 
 
 def test_every_camera_of_a_real_episode_and_a_word_for_the_blank_one(shared):
-    sources = tiles.cameras(SourceSpec("bridge", 25, 0, 32, str(shared / "bridge_sample")), 64)
+    spec = SourceSpec("bridge", 25, 0, 32, str(shared / "bridge_sample"))
+    sources = [spec.view(camera, 64) for camera in range(spec.open().cameras)]
     tile, absent = tiles.camera_tile(sources, "train-00000-0007", 64)
     assert tile.shape == (2 * 64 + tiles.GAP, 2 * 64 + tiles.GAP, 3)
     for camera, (x, y) in enumerate([(0, 0), (67, 0), (0, 67)]):
@@ -23,7 +24,7 @@ def test_every_camera_of_a_real_episode_and_a_word_for_the_blank_one(shared):
 
 
 def test_a_simulated_episode_has_one_camera():
-    source, = tiles.cameras(SourceSpec("tabletop", 2, 3, 64), 16)
+    source = SourceSpec("tabletop", 2, 3, 64).view(0, 16)
     tile, absent = tiles.camera_tile([source], "tabletop-3-00001", 16)
     assert absent == [] and np.array_equal(tile, source.load("tabletop-3-00001").frames[len(
         source.load("tabletop-3-00001").frames) // 2])
