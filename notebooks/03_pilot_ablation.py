@@ -181,7 +181,7 @@ tell(*findings.over_metrics(episode, errors))
 # %%
 losses = study.curves(results)
 diagnostic_figures.learning_curves(losses.assign(value=losses.pred), ylabel="next-latent MSE on training batches",
-                             conditions=["A", "B", "D", "E"])
+                                   conditions=["A", "B", "D", "E"])
 
 # %% [markdown]
 # ## Did the heads learn anything?
@@ -204,3 +204,6 @@ tell(*findings.heads_learnt(heads, losses.step.max()))
 #   same seeds, and the differences are paired.
 # - '∼15M parameters' and '∼7.6M encoder' fit no reading of the public recipe. That has 18,034,448 parameters with 7-D
 #   actions, 5,501,376 of them in the encoder. Our `paper` model has exactly as many.
+# - The depth loss subtracts each map's median. The usual code passes the gradient of that shift to one pixel, the one
+#   that happens to be in the middle, and rounding can hand it to another: the same seed then gives other results on
+#   another machine. Here the half of the pixels nearest to the median share it. The loss itself is the same.
