@@ -66,7 +66,7 @@ display(pd.Series({"episodes": len(frames["ep_len"]), "frames": len(frames["pixe
                    "numbers in all patch tokens": side**2 * start.config.width}, name=probe_scale).to_frame())
 unavailable = probe_study.unavailable(frames)
 tell(*(f"Episodes held out with seed {seed}: {len(episodes)}." for seed, episodes in held.items()),
-     *(f"The true {name} was made by {maker}." for name, maker in frames.made.get("made_by", {}).items()),
+     *(f"Truth of {name}: {maker}." for name, maker in frames.made.get("made_by", {}).items()),
      *(f"Not probed: {name}. {reason}" for name, reason in unavailable.items()))
 
 # %% [markdown]
