@@ -48,6 +48,7 @@ from lewm_core.study import Study, say, tell
 from lewm_core.train import Recipe
 from lewm_core.viz import control_figures, control_tables, curve_figures, diagnostic_figures, robustness_figures, style
 
+# %%
 study = Study(output, figures, profile, data)
 start = study.base(base, model)
 recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)

@@ -1,5 +1,6 @@
 """What the notebooks promise together, without running them."""
 
+import ast
 from pathlib import Path
 
 import jupytext
@@ -36,3 +37,23 @@ def test_prose_first_then_one_commented_block_of_parameters(name):
     assert second.metadata.get("tags") == ["parameters"]
     assert all("  # " in line for line in second.source.splitlines())  # unit or reason beside each
     assert not any(cell.metadata.get("tags") for cell in rest)
+
+
+def assigned(source: str) -> set[str]:
+    """The names that the code binds at its top level, in loops and with statements included."""
+    nodes = ast.walk(ast.parse(source))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_no_cell_assigns_to_a_parameter(name):
+    """So that a cell can be run again by hand and still means what the parameters say."""
+    code = [cell.source for cell in NODES[name].cells[2:] if cell.cell_type == "code"]
+    assert not set.union(*map(assigned, code)) & set(DECLARED[name])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_code_cells_are_short(name):
+    lengths = [len(cell.source.splitlines()) for cell in NODES[name].cells[2:] if cell.cell_type == "code"
+               and not all(line.startswith((" ", ")", "import", "from")) for line in cell.source.splitlines() if line)]
+    assert max(lengths) <= 12
