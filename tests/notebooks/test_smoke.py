@@ -1,4 +1,4 @@
-"""The smoke profile through all seven notebooks, headless, as a user calls it: simulated data, and real frames."""
+"""The smoke profile through all notebooks, headless, as a user calls it: simulated data with controls, real frames."""
 
 import json
 import os
@@ -9,9 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lewm_core.utils.workspace import CONTROLS
+
 ROOT = Path(__file__).parents[2]
 BRIDGE = ROOT.parent / "shared" / "bridge_sample"
 NOTEBOOKS = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+CONTROLLED = ("--study", "controls")
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -27,7 +30,7 @@ def start(*options: object) -> subprocess.Popen:
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     """The output folders of both runs by data source; the two go on at the same time."""
-    options = {"tabletop": ()} | ({"bridge": ("--data-path", BRIDGE)} if BRIDGE.is_dir() else {})
+    options = {"tabletop": CONTROLLED} | ({"bridge": ("--data-path", BRIDGE)} if BRIDGE.is_dir() else {})
     folders = {data: tmp_path_factory.mktemp(data) for data in options}
     under_way = {data: start("--data", data, *more, "--output", folders[data]) for data, more in options.items()}
     for data, process in under_way.items():
@@ -50,6 +53,9 @@ def bridge(outputs):
 
 def check_outputs(output: Path, data: str) -> None:
     for name in NOTEBOOKS:
+        if name == CONTROLS and data != "tabletop":
+            assert not (output / "notebooks" / f"{name}.ipynb").exists()
+            continue
         assert (output / "notebooks" / f"{name}.ipynb").is_file() and (output / "notebooks" / f"{name}.html").is_file()
     assert not list((output / "notebooks").glob("*failed*"))
     for n in (1, 2, 3, 4):
@@ -66,8 +72,6 @@ def check_outputs(output: Path, data: str) -> None:
     where = "simulated data (tabletop)" if data == "tabletop" else f"{data} data"
     assert set(claims.data) == {where} and set(claims.profile) == {"smoke"}
     assert (output / "figures" / "claims.md").read_text().startswith(f"# The paper's claims on {where}, profile smoke")
-    reason = claims.set_index("id").reason["patch-head-full"]
-    assert "--study controls" in reason, "a main study says what it lacks"
 
 
 def test_all_notebooks_on_the_tabletop(tabletop):
@@ -85,9 +89,16 @@ def test_all_notebooks_on_the_tabletop(tabletop):
         assert row.value == pytest.approx(100 * (mse[row.condition, row.seed] / mse["A", row.seed] - 1))
 
 
+def test_the_controls_leave_their_runs_and_figures(tabletop):
+    results = pd.read_csv(tabletop / "results_controls.csv")
+    assert set(results.study) == {"scale", "steps", "masks", "conflict", "patches", "weight"}
+    for name in ("scale", "curation", "steps", "curves", "masks", "noise", "gradients", "weights", "patches"):
+        assert len(pd.read_csv(tabletop / "figures" / f"control_{name}.csv"))
+
+
 def test_a_second_call_does_nothing(tabletop):
     before = {p: p.stat().st_mtime_ns for p in (tabletop / "notebooks").iterdir()}
-    process = start("--output", tabletop)
+    process = start("--output", tabletop, *CONTROLLED)
     said, _ = process.communicate()
     assert process.returncode == 0, said
     assert {p: p.stat().st_mtime_ns for p in (tabletop / "notebooks").iterdir()} == before
@@ -95,6 +106,8 @@ def test_a_second_call_does_nothing(tabletop):
 
 def test_all_notebooks_on_real_frames_show_what_cannot_be_had(bridge):
     check_outputs(bridge, "bridge")
+    claims = pd.read_csv(bridge / "figures" / "claims.csv").set_index("id")
+    assert "--study controls" in claims.reason["patch-head-full"], "a main study says what it lacks"
     skipped = pd.read_csv(bridge / "skipped_pilot.csv").set_index("condition").reason
     assert {"B", "C1", "C2", "C3", "C4", "E", "F", "G"} <= set(skipped.index)
     assert skipped["B"].startswith("Depth needs a backend with weights")
