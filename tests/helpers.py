@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from lewm_core import dataset
@@ -98,3 +99,17 @@ def four_points(name="e0", length=10, missing=()):
     arrays |= {name: None for name in missing}
     reasons = {name: f"No {name}, for a reason." for name in missing}
     return episode, Signals(name, **dict.fromkeys(ARRAYS) | arrays, made_by={}, missing=reasons)
+
+
+def attempts_by_hand() -> pd.DataFrame:
+    """Two tasks, two steps. `good` gets to both goals at step 1 and leaves one again; `half` gets to one half."""
+    rows = []
+    for method, repeat, task, kind, gripper, thing in (
+            ("good", 0, 0, "move", (0.10, 0.03, 0.05), (0.08, 0.02, 0.04)),
+            ("good", 0, 1, "reach", (0.20, 0.04, 0.02), (0.01, 0.01, 0.01)),
+            ("half", 0, 0, "move", (0.10, 0.03, 0.03), (0.08, 0.04, 0.04)),
+            ("half", 1, 0, "move", (0.10, 0.03, 0.01), (0.08, 0.04, 0.02)),
+            ("half", 0, 1, "reach", (0.20, 0.20, 0.20), (0.01, 0.01, 0.01)),
+            ("half", 1, 1, "reach", (0.20, 0.20, 0.10), (0.01, 0.01, 0.01))):
+        rows += [(method, repeat, task, kind, s, gripper[s], thing[s]) for s in range(3)]
+    return pd.DataFrame(rows, columns=["method", "repeat", "task", "kind", "step", "gripper", "object"])

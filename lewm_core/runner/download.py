@@ -84,14 +84,14 @@ def download(wanted: list[File], folder: Path, yes: bool = False,
     """
     if folder.exists() and not folder.is_dir():
         raise InputError("--to", f"{folder}, a file", "a folder, existing or not")
-    there, todo, missing = survey(wanted, folder)
-    if todo:
-        _check_room(todo, folder)
+    there, to_fetch, missing = survey(wanted, folder)
+    if to_fetch:
+        _check_room(to_fetch, folder)
     fetched = []
-    if todo and not yes and not _confirmed():
-        missing |= {file: "not fetched, as you chose" for file in todo}
-        todo = {}
-    for file, remote in todo.items():
+    if to_fetch and not yes and not _confirmed():
+        missing |= {file: "not fetched, as you chose" for file in to_fetch}
+        to_fetch = {}
+    for file, remote in to_fetch.items():
         try:
             fetch(file, remote, folder)
             fetched.append(file.path)
@@ -116,7 +116,7 @@ def survey(wanted: list[File], folder: Path) -> tuple[list[str], dict[File, Remo
 
     with ThreadPoolExecutor(8) as pool:
         remotes = dict(zip(wanted, pool.map(answer, wanted), strict=True))
-    there, todo, missing = [], {}, {}
+    there, to_fetch, missing = [], {}, {}
     for file, remote in remotes.items():
         try:
             if check(file, None if remote.problem else remote, folder):
@@ -125,15 +125,15 @@ def survey(wanted: list[File], folder: Path) -> tuple[list[str], dict[File, Remo
             elif remote.problem:
                 missing[file] = remote.problem
             else:
-                todo[file] = remote
+                to_fetch[file] = remote
                 _say(f"{_human(remote.size):>10}  to fetch  {file.path}")
         except InputError as error:
             missing[file] = str(error)
-    return there, todo, missing
+    return there, to_fetch, missing
 
 
-def _check_room(todo: dict[File, Remote], folder: Path) -> None:
-    left = sum((remote.size or 0) - size_of(part_of(folder / file.path)) for file, remote in todo.items())
+def _check_room(to_fetch: dict[File, Remote], folder: Path) -> None:
+    left = sum((remote.size or 0) - size_of(part_of(folder / file.path)) for file, remote in to_fetch.items())
     parent = next(p for p in (folder, *folder.resolve().parents) if p.exists())
     free = shutil.disk_usage(parent).free
     _say(f"{_human(left):>10}  in all to fetch; {_human(free)} free in {folder}")

@@ -29,7 +29,7 @@ from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.env import object_track
 from lewm_core.sources.tabletop.source import Tabletop, actions_of
 from lewm_core.utils.errors import InputError
-from tests.helpers import acting_model
+from tests.helpers import acting_model, attempts_by_hand
 
 AHEAD, HISTORY, SIZE = 6, 3, 32
 
@@ -212,22 +212,8 @@ def test_every_method_has_its_attempts_and_plans_are_paired(tasks):
     assert not values["A"].equals(values["recorded"])
 
 
-def by_hand() -> pd.DataFrame:
-    """Two tasks, two steps. `good` gets to both goals at step 1 and leaves one again; `half` gets to one half."""
-    rows = []
-    for method, repeat, task, kind, gripper, thing in (
-            ("good", 0, 0, "move", (0.10, 0.03, 0.05), (0.08, 0.02, 0.04)),
-            ("good", 0, 1, "reach", (0.20, 0.04, 0.02), (0.01, 0.01, 0.01)),
-            ("half", 0, 0, "move", (0.10, 0.03, 0.03), (0.08, 0.04, 0.04)),
-            ("half", 1, 0, "move", (0.10, 0.03, 0.01), (0.08, 0.04, 0.02)),
-            ("half", 0, 1, "reach", (0.20, 0.20, 0.20), (0.01, 0.01, 0.01)),
-            ("half", 1, 1, "reach", (0.20, 0.20, 0.10), (0.01, 0.01, 0.01))):
-        rows += [(method, repeat, task, kind, s, gripper[s], thing[s]) for s in range(3)]
-    return pd.DataFrame(rows, columns=["method", "repeat", "task", "kind", "step", "gripper", "object"])
-
-
 def test_the_summary_is_what_counting_gives():
-    table = by_hand()
+    table = attempts_by_hand()
     assert reached(table)["good"].tolist() == [1, 1] and reached(table)["half"].tolist() == [0.5, 0]
     assert reached(table, 0.5)["good"].tolist() == [0, 1] and reached(table, 1.5)["half"].tolist() == [1, 0]
     summary = planning.summarise(table).set_index(["method", "metric", "kind"])

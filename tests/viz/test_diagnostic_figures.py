@@ -6,6 +6,7 @@ import pytest
 
 from lewm_core.diagnostics.planning import summarise
 from lewm_core.viz import diagnostic_figures
+from tests.helpers import attempts_by_hand
 from tests.viz.drawn import artists, texts
 
 
@@ -38,27 +39,13 @@ def test_rollout_distance_and_learning_curves_draw_means():
     assert found["B/mean"].get_ydata() == pytest.approx([3, 1])
 
 
-def attempts() -> pd.DataFrame:
-    """Two tasks, two steps. `good` gets to both goals at step 1 and leaves one again; `half` gets to one half."""
-    rows = []
-    for method, repeat, task, kind, gripper, thing in (
-            ("good", 0, 0, "move", (0.10, 0.03, 0.05), (0.08, 0.02, 0.04)),
-            ("good", 0, 1, "reach", (0.20, 0.04, 0.02), (0.01, 0.01, 0.01)),
-            ("half", 0, 0, "move", (0.10, 0.03, 0.03), (0.08, 0.04, 0.04)),
-            ("half", 1, 0, "move", (0.10, 0.03, 0.01), (0.08, 0.04, 0.02)),
-            ("half", 0, 1, "reach", (0.20, 0.20, 0.20), (0.01, 0.01, 0.01)),
-            ("half", 1, 1, "reach", (0.20, 0.20, 0.10), (0.01, 0.01, 0.01))):
-        rows += [(method, repeat, task, kind, s, gripper[s], thing[s]) for s in range(3)]
-    return pd.DataFrame(rows, columns=["method", "repeat", "task", "kind", "step", "gripper", "object"])
-
-
 def test_planning_draws_what_the_summary_says():
-    summary = summarise(attempts())
+    summary = summarise(attempts_by_hand())
     figure = diagnostic_figures.planning(summary)
     drawn = artists(figure)
     assert drawn["half/all/mean"].get_ydata() == [0.25] and drawn["good/move/mean"].get_ydata() == [1]
     np.testing.assert_allclose(drawn["good/object"].get_ydata(), [1, 0.25, 0.5])
-    reach = attempts().query("kind == 'reach'")  # no object has to move
+    reach = attempts_by_hand().query("kind == 'reach'")  # no object has to move
     assert "no task" in diagnostic_figures.planning(summarise(reach)).axes[3].get_title("left")
 
 
