@@ -42,7 +42,8 @@ class Rectangles:
                 colour = cv2.remap(picture, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
                 frames[t][hit] = colour.round()[hit].astype(np.uint8)
                 depth[t][hit], geom[t][hit] = centres[t, 2], g
-        truth = Truth(depth, geom == target, geom, pose)
+        _, centres, angles, _ = self.things[target]
+        truth = Truth(depth, geom == target, geom, pose, centres.astype(np.float32), angles.astype(np.float32))
         return Episode(id, frames, np.zeros((t_max, 7), np.float32), np.zeros((t_max, 7), np.float32),
                        "put the square on the plane", self.k, truth)  # fmt: skip
 

@@ -35,12 +35,16 @@ class Truth:
     mask: (T, H, W) bool, the manipulated object.
     geom: (T, H, W) int16, index into `pose` of the surface seen at each pixel.
     pose: (T, G, 3, 4) float64, camera-from-surface rigid transforms [R | t].
+    object: (T, 3) float32, m, where the manipulated object's centre of mass is in the world.
+    object_yaw: (T,) float32, rad in -pi..pi, by how much that object is turned about the vertical.
     """
 
     depth: np.ndarray
     mask: np.ndarray
     geom: np.ndarray
     pose: np.ndarray
+    object: np.ndarray
+    object_yaw: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_a_point_turned_to_the_far_side_is_hidden():
     pose = np.zeros((t, 1, 3, 4))
     pose[0, 0] = np.column_stack([np.eye(3), (0, 0, 1.05)])
     pose[1, 0] = np.column_stack([np.diag([1, -1, -1]), (0, 0, 1.05)])
-    truth = Truth(depth, np.ones((t, h, w), bool), np.zeros((t, h, w), np.int16), pose)
+    truth = Truth(depth, np.ones((t, h, w), bool), np.zeros((t, h, w), np.int16), pose, pose[:, 0, :, 3], np.zeros(t))
     e = Episode("box", np.zeros((t, h, w, 3), np.uint8), np.zeros((t, 7)), np.zeros((t, 7)), "", k, truth)
     tracks, visible = simulator.tracks(e, np.array([(15.5, 15.5), (20, 15.5)]))
     assert visible.tolist() == [[True, True], [False, False]]

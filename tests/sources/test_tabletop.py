@@ -8,7 +8,7 @@ import pytest
 
 from lewm_core.sources.tabletop.env import object_track
 from lewm_core.sources.tabletop.mjcf import BACKGROUND, MOVING
-from lewm_core.sources.tabletop.raycast import Raycaster
+from lewm_core.sources.tabletop.raycast import Raycaster, kitchen_camera
 from lewm_core.sources.tabletop.scene import KITCHENS
 from lewm_core.sources.tabletop.source import GENERATOR, Tabletop
 from lewm_core.utils.errors import InputError
@@ -39,7 +39,7 @@ def good(source, ids) -> list:
 def contents(episode) -> tuple:
     truth = episode.truth
     arrays = (episode.frames, episode.actions, episode.observations, episode.intrinsics, truth.depth, truth.mask)
-    return episode.task, *(a.tobytes() for a in (*arrays, truth.geom, truth.pose))
+    return episode.task, *(a.tobytes() for a in (*arrays, truth.geom, truth.pose, truth.object, truth.object_yaw))
 
 
 @pytest.mark.parametrize("kind", ["tabletop", "play"])
@@ -134,6 +134,23 @@ def test_poses_are_rigid_and_the_mask_is_the_target(good, source):
                                    atol=1e-9)  # fmt: skip
         target = source.record(episode.id).target
         assert (np.isin(episode.truth.geom, target) == episode.truth.mask).all()
+
+
+@pytest.mark.parametrize("kind", ["tabletop", "play"])
+def test_the_object_s_place_and_yaw_agree_with_the_pose_of_its_surface(kind):
+    """The camera's pose of a surface that never moves turns the object's pose from the camera into the world's."""
+    source = Tabletop(4, 2, 16, kind)
+    for info in source.infos():
+        recording = source.record(info.id)
+        truth = source.render(recording).truth
+        assert truth.object.shape == (len(recording.qpos), 3) and truth.object.dtype == np.float32
+        camera = kitchen_camera(KITCHENS[recording.scene.kitchen], 16)
+        seen = truth.pose[:, recording.target[0]]  # camera from the object's first part, which has most of its mass
+        rotation, place = camera.rotation.T @ seen[..., :3], seen[..., 3] @ camera.rotation + camera.position
+        np.testing.assert_allclose(truth.object, place, atol=0.012 if len(recording.target) > 1 else 1e-6)
+        if len(recording.target) == 1 and recording.scene.target.parts[0].euler == (0, 0, 0):
+            np.testing.assert_allclose(np.cos(truth.object_yaw - np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])), 1)
+        assert abs(truth.object_yaw[0] - recording.scene.target.yaw) < 1e-6
 
 
 def test_culling_loses_no_surface_and_no_shadow(source, ids):

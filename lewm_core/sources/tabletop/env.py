@@ -10,20 +10,23 @@ import numpy as np
 
 from lewm_core.sources.tabletop.raycast import Raycaster
 from lewm_core.sources.tabletop.scene import KITCHENS
-from lewm_core.sources.tabletop.source import STATE, STEPS, SUBSTEPS, Recording, joint_addresses, joints_of, observe
+from lewm_core.sources.tabletop.source import (
+    STATE,
+    STEPS,
+    SUBSTEPS,
+    Recording,
+    joint_addresses,
+    joints_of,
+    object_pose,
+    observe,
+)
 
 HOLD = 0.02  # an opening asked for that is no wider than this above the present one does not let go of an object
 
 
 def object_track(recording: Recording) -> np.ndarray:
     """(T, 3) m, the centre of mass of a recording's manipulated object at every frame."""
-    data, body = mujoco.MjData(recording.model), recording.model.geom_bodyid[recording.target[0]]
-    track = np.empty((len(recording.qpos), 3))
-    for t, qpos in enumerate(recording.qpos):
-        data.qpos[:] = qpos
-        mujoco.mj_kinematics(recording.model, data)
-        track[t] = data.xipos[body]
-    return track
+    return object_pose(recording)[0]
 
 
 class World:

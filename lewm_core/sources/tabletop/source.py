@@ -65,6 +65,18 @@ def actions_of(observations: np.ndarray) -> np.ndarray:
     return np.concatenate([after[:, :6] - observations[:, :6], after[:, 6:]], axis=1)
 
 
+def object_pose(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """Where a recording's manipulated object is at every frame: its centre of mass (T, 3), m, and yaw (T,), rad."""
+    data, body = mujoco.MjData(recording.model), recording.model.geom_bodyid[recording.target[0]]
+    track, yaw = np.empty((len(recording.qpos), 3)), np.empty(len(recording.qpos))
+    for t, qpos in enumerate(recording.qpos):
+        data.qpos[:] = qpos
+        mujoco.mj_kinematics(recording.model, data)
+        rotation = data.xmat[body]
+        track[t], yaw[t] = data.xipos[body], np.arctan2(rotation[3], rotation[0])
+    return track, yaw
+
+
 class _Robot:
     """Drives the gripper of one simulation along segments and records it at every frame."""
 
@@ -175,7 +187,8 @@ class Tabletop:
             frames[t], depth[t], geom[t] = caster.render()
             pose[t, :, :, :3] = np.einsum("ij,gjk->gik", camera.rotation, data.geom_xmat.reshape(-1, 3, 3))
             pose[t, :, :, 3] = np.einsum("ij,gj->gi", camera.rotation, data.geom_xpos - camera.position)
-        truth = Truth(depth, np.isin(geom, recording.target), geom, pose)
+        track, yaw = (values.astype(np.float32) for values in object_pose(recording))
+        truth = Truth(depth, np.isin(geom, recording.target), geom, pose, track, yaw)
         observations = recording.observations
         return Episode(recording.id, frames, actions_of(observations).astype(np.float32),
                        observations.astype(np.float32), recording.plan.task, camera.intrinsics, truth)  # fmt: skip
