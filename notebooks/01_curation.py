@@ -31,6 +31,7 @@ output = "runs/quick"  # folder of everything that is not a figure, from the rep
 figures = "figures/quick"  # folder of the figures
 n_candidates = 240  # episodes to choose from; 0: all (of real data)
 seed = 0  # of the simulated episodes
+looks = None  # kitchens of the simulated world: 1 (that of the base's play), 2 (that and another), None: all
 image_size = 64  # px; the paper has 224
 camera = 0  # of real data, 0 to 3
 depth_backend = ""  # what makes each signal, by name; "": the data's default, shown below
@@ -79,7 +80,7 @@ from lewm_core.viz.curation_browser import CurationBrowser
 # %%
 study = Study(output, figures, profile, data)
 spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth_backend, tracks_backend, mask_backend,
-                  weights, paper_backends)
+                  weights, paper_backends, looks)
 rules = Criteria.of(criteria, min_length=min_length, max_length=max_length)
 choice = Choice(n_top, n_full, n_pilot, pilot_by, full_by, full_seed)
 display(pd.Series(asdict(rules), name="value").rename_axis("criterion").astype(str).to_frame().style)

@@ -146,11 +146,12 @@ def points(settings: Settings) -> Iterator[InputError]:
 
 
 def source(settings: Settings) -> list[InputError]:
-    """Unknown backends, and a simulator that is to make no episodes."""
+    """Unknown backends, looks that no world has, and a simulator that is to make no episodes."""
     from lewm_core.signals.backends import Backends
+    from lewm_core.signals.pipeline import check_looks
 
     backends = [settings.get(f"{signal}_backend") or None for signal in ("depth", "tracks", "mask")]
-    problems = caught(Backends, *backends)
+    problems = caught(Backends, *backends) + caught(check_looks, settings.get("data"), settings.get("looks"))
     if settings.get("data") in SIMULATED and settings.get("n_candidates") == 0:
         problems.append(InputError("parameter n_candidates", f"0 with data {settings['data']}",
                                    "at least 1, since a simulator has no last episode"))
@@ -179,7 +180,7 @@ RULES: tuple[Callable[[Settings], Any], ...] = (
 # Parameter names, and a rule on them whose imports take a second or more: it is asked only if one of them is given.
 RULES_IF_GIVEN: tuple[tuple[frozenset[str], Callable[[Settings], Any]], ...] = (
     (frozenset({"conditions", "full_conditions"}), unknown_conditions),
-    (frozenset({"n_candidates", "depth_backend", "tracks_backend", "mask_backend"}), source),
+    (frozenset({"n_candidates", "depth_backend", "tracks_backend", "mask_backend", "looks"}), source),
 )
 
 

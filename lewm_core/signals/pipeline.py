@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import get_args
 
 import cv2
 from tqdm import tqdm
@@ -24,6 +25,7 @@ from lewm_core.signals.weights import Settings
 from lewm_core.sources import opened
 from lewm_core.sources.episode import Episode, Source
 from lewm_core.sources.registry import SOURCES, open_source
+from lewm_core.sources.tabletop.scene import kitchens_of
 from lewm_core.utils.errors import InputError, OnError, pick
 from lewm_core.utils.files import write_json
 from lewm_core.utils.provenance import SIMULATED, usable_cores
@@ -43,6 +45,7 @@ class SourceSpec:
     depth_backend, tracks_backend, mask_backend: names in backends.REGISTRIES; "" is the data's default, see `backends`.
     weights: folder of what backends with weights need; relative to the repository; "" is none.
     paper_backends: on real data, the paper's backends or an error; False is classical where weights are missing.
+    looks: how many kitchens the simulated world has: 1 is the one that the base knows, 2, or None for all.
     """
 
     data: str
@@ -56,6 +59,7 @@ class SourceSpec:
     mask_backend: str = ""
     weights: str = ""
     paper_backends: bool = False
+    looks: int | None = None
 
     def __post_init__(self):
         pick(SOURCES, self.data, "data")
@@ -64,6 +68,7 @@ class SourceSpec:
             raise InputError("n_candidates", str(self.n_candidates), "a number of episodes; 0 for all")
         if self.data not in SIMULATED and not self.data_path:
             raise InputError(f"data {self.data}", "no data_path", "the folder of the data set", "Pass --data-path DIR.")
+        check_looks(self.data, self.looks)
 
     def open(self) -> Source:
         """The source, opened once per process."""
@@ -104,19 +109,28 @@ class SourceSpec:
     @classmethod
     def load(cls, path: str | Path) -> "SourceSpec":
         """What `save` wrote; InputError if the file is absent or anything else."""
-        known = {f.name: f.type for f in fields(cls)}
+        known = {f.name: get_args(f.type) or (f.type,) for f in fields(cls)}
         remedy = "Run notebook 01_curation again."
         try:
             values = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
             raise InputError(path, f"no JSON ({error})", "what notebook 01_curation writes", remedy) from None
-        if not isinstance(values, dict) or {k: type(v) for k, v in values.items()} != known:
+        if not isinstance(values, dict) or set(values) != set(known) or not all(
+                type(value) in known[name] for name, value in values.items()):
             raise InputError(path, json.dumps(values)[:200], f"the fields {', '.join(known)}", remedy)
         return cls(**values)
 
 
+def check_looks(data: str, looks: object) -> None:
+    """InputError for a number of looks that no world has, or for one that is asked of real data."""
+    if looks is not None and data not in SIMULATED:
+        raise InputError(f"data {data}", f"looks {looks!r}", "None: only a simulated world's looks can be chosen")
+    kitchens_of(looks)
+
+
 def _open(spec: SourceSpec) -> Source:
-    return open_source(spec.data, spec.n_candidates, spec.seed, spec.image_size, ROOT / spec.data_path, spec.camera)
+    return open_source(spec.data, spec.n_candidates, spec.seed, spec.image_size, ROOT / spec.data_path, spec.camera,
+                       spec.looks)
 
 
 _opened = lru_cache(maxsize=1)(_open)

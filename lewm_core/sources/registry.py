@@ -17,7 +17,7 @@ from lewm_core.utils.provenance import SIMULATED
 if TYPE_CHECKING:  # it imports NumPy
     from lewm_core.sources.episode import Episode, EpisodeInfo, Source
 
-# name -> the module and what opens the source in it: (n_episodes, seed, image_size) where it is simulated,
+# name -> the module and what opens the source in it: (n_episodes, seed, image_size, looks=) where it is simulated,
 # (folder, image_size, camera) where it is real
 SOURCES = {
     "tabletop": ("lewm_core.sources.tabletop.source", "Tabletop"),
@@ -52,7 +52,8 @@ class First:
         return self.source.load(id)
 
 
-def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: Path, camera: int) -> "Source":
+def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: Path, camera: int,
+                looks: int | None = None) -> "Source":
     """The source `name` of SOURCES.
 
     Args:
@@ -60,6 +61,7 @@ def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: 
         seed: of a simulator.
         image_size: height and width of the frames, px.
         folder, camera: of real data.
+        looks: of a simulator, how many kitchens it has; None is all.
 
     Raises:
         InputError: an unknown name, or what the source raises.
@@ -67,6 +69,6 @@ def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: 
     module, opener = pick(SOURCES, name, "data")
     opened_by = getattr(import_module(module), opener)
     if name in SIMULATED:
-        return opened_by(n_episodes, seed, image_size)
+        return opened_by(n_episodes, seed, image_size, looks=looks)
     source = opened_by(folder, image_size, camera)
     return First(source, n_episodes) if n_episodes else source

@@ -34,13 +34,21 @@ def make(tmp_path, *settings: str, options: tuple[str, ...] = ()) -> plan.Plan:
     (["image_size=70"], ["patches of 16 px", "frames of 70 px", "image_size=64"]),
     (["point_counts=[]"], ["point_counts", "1 to 400"]), (["depth_backend=magic"], ["'magic'", "depth-anything-v2"]),
     (["n_candidates=0"], ["n_candidates", "no last episode"]), (["seed=-1"], ["parameter seed", "at least 0"]),
-    (["min_length=50"], ["lengths 50 to 40"]),
+    (["min_length=50"], ["lengths 50 to 40"]), (["looks=3"], ["looks", "found 3", "1, 2, or None for all 8"]),
+    (["looks=many"], ["looks", "'many'"]), (["looks=true"], ["looks", "True"]),
 ])
 def test_what_cannot_work_is_refused(tmp_path, settings, sentences):
     with pytest.raises(InputError) as error:
         make(tmp_path, *settings)
     assert all(s in str(error.value) for s in sentences), str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_real_data_have_no_looks_to_choose(tmp_path, shared):
+    bridge = ("--data", "bridge", "--data-path", str(shared / "bridge_sample"))
+    assert make(tmp_path, options=bridge)
+    with pytest.raises(InputError, match="data bridge: found looks 1; expected None"):
+        make(tmp_path, "looks=1", options=bridge)
 
 
 def test_the_controls_need_sizes_and_candidates(tmp_path):
@@ -61,7 +69,7 @@ def test_all_that_is_wrong_stands_in_one_error(tmp_path):
 @pytest.mark.parametrize("settings", [
     ["conditions=[A]", "full_conditions=[A]"], ["conditions=[A, D]"], ["conditions=[A, B, C3]"], ["val_episodes=0"],
     ["pilot_seeds=1", "full_seeds=1", "probe_seeds=1"], ["n_pilot=1", "val_episodes=0"], ["plan_tasks=0"],
-    ["image_size=128"],
+    ["image_size=128"], ["looks=1"], ["looks=2"], ["looks=null"],
 ])
 def test_what_only_leaves_something_out_is_accepted(tmp_path, settings):
     assert make(tmp_path, *settings).chosen

@@ -1,7 +1,7 @@
 """Which episodes a study is about: their description on disk, and packets in parallel, each opened once."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -27,6 +27,18 @@ def test_a_spec_opens_the_source_it_describes():
     assert source.infos() == direct.infos()
     assert SPEC.backends == SIMULATOR
     assert SourceSpec("bridge", 0, 0, 16, "anywhere").backends == CLASSICAL
+
+
+def test_a_spec_s_looks_are_those_of_its_world(tmp_path):
+    spec = replace(SPEC, looks=1)
+    assert spec.open().fingerprint == spec.view(0, 16).fingerprint == Tabletop(4, 3, 16, looks=1).fingerprint
+    assert spec.open().fingerprint != SPEC.open().fingerprint and spec.public()["looks"] == 1
+    spec.save(tmp_path / "source.json")
+    assert SourceSpec.load(tmp_path / "source.json") == spec
+    with pytest.raises(InputError, match="looks"):
+        replace(SPEC, looks=5)
+    with pytest.raises(InputError, match="data bridge: found looks 2"):
+        SourceSpec("bridge", 4, 0, 16, "anywhere", looks=2)
 
 
 def test_bad_specs_say_what_to_pass():
@@ -63,6 +75,7 @@ def test_a_spec_survives_the_disk(tmp_path):
     lambda values: values.pop("seed"),
     lambda values: values.update(seed="1"),
     lambda values: values.update(size=3),
+    lambda values: values.update(looks=True),
     lambda values: values.update(data="nothing"),
 ])
 def test_a_damaged_description_is_an_error(tmp_path, change):

@@ -1,15 +1,18 @@
 """The simulated tabletop: exact repetition, geometry that agrees with itself, and physics that does what it says."""
 
 import hashlib
+from dataclasses import replace
 
 import mujoco
 import numpy as np
 import pytest
 
+from lewm_core.sources.tabletop import source as tabletop
 from lewm_core.sources.tabletop.env import object_track
 from lewm_core.sources.tabletop.mjcf import BACKGROUND, MOVING
+from lewm_core.sources.tabletop.policy import draw_plan
 from lewm_core.sources.tabletop.raycast import Raycaster, kitchen_camera
-from lewm_core.sources.tabletop.scene import KITCHENS
+from lewm_core.sources.tabletop.scene import HOME, KITCHENS
 from lewm_core.sources.tabletop.source import GENERATOR, Tabletop
 from lewm_core.utils.errors import InputError
 
@@ -80,12 +83,15 @@ def test_infos_know_id_task_and_length_beforehand(source, ids):
 def test_a_changed_generator_gets_a_new_version(source):
     """Raise tabletop.GENERATOR when this fails: caches made from other episodes must not be taken for these."""
     text = repr([(info.id, info.task, info.length) for info in source.infos()])
-    assert (GENERATOR, hashlib.sha256(text.encode()).hexdigest()[:16]) == ("2", "3b3ee728e41821ee")
+    assert (GENERATOR["tabletop"], hashlib.sha256(text.encode()).hexdigest()[:16]) == ("2", "3b3ee728e41821ee")
+    scenes = Tabletop(20, 0, 16, "play")
+    text = repr([scenes.draw(i) for i in range(20)])
+    assert (GENERATOR["play"], hashlib.sha256(text.encode()).hexdigest()[:16]) == ("3", "fa1771ff2c90de22")
 
 
 def test_fingerprint_covers_every_setting():
     settings = [(3, 0, 32, "tabletop"), (4, 0, 32, "tabletop"), (3, 1, 32, "tabletop"), (3, 0, 48, "tabletop"),
-                (3, 0, 32, "play")]  # fmt: skip
+                (3, 0, 32, "play"), (3, 0, 32, "tabletop", 1), (3, 0, 32, "tabletop", 2)]
     assert len({Tabletop(*s).fingerprint for s in settings}) == len(settings)
     assert Tabletop(*settings[0]).fingerprint == Tabletop(*settings[0]).fingerprint
 
@@ -246,11 +252,48 @@ def test_play_is_one_cube_in_motion():
 
 
 @pytest.mark.parametrize(
-    "arguments", [(0, 0), (3, -1), (3, 0, 4), (3, 0, 64, "kitchen"), (2.5, 0), (True, 0), (3, 0, "64")]
+    "arguments", [(0, 0), (3, -1), (3, 0, 4), (3, 0, 64, "kitchen"), (2.5, 0), (True, 0), (3, 0, "64"),
+                  (3, 0, 64, "tabletop", 3), (3, 0, 64, "tabletop", "all"), (3, 0, 64, "tabletop", True)]
 )
 def test_bad_parameters_are_refused(arguments):
     with pytest.raises(InputError):
         Tabletop(*arguments)
+
+
+def test_looks_decide_the_kitchen_and_nothing_else():
+    def draws(looks: int | None) -> list:
+        world = Tabletop(60, seed=4, image_size=16, looks=looks)
+        return [world.draw(i) for i in range(60)]
+
+    def without_kitchen(drawn: list) -> list:
+        return [(replace(scene, kitchen=0), plan) for scene, plan in drawn]
+
+    rng = [np.random.default_rng((4, 0, i, 0)) for i in range(60)]
+    assert draws(None) == [draw_plan(r) for r in rng]  # what the generator draws, unchanged
+    assert {scene.kitchen for scene, _ in draws(None)} == set(range(len(KITCHENS)))
+    assert {scene.kitchen for scene, _ in draws(1)} == {HOME}
+    two = [scene.kitchen for scene, _ in draws(2)]
+    assert len(set(two)) == 2 and HOME in two and 0.3 < np.mean(np.array(two) == HOME) < 0.7
+    assert without_kitchen(draws(1)) == without_kitchen(draws(2)) == without_kitchen(draws(None))
+
+
+def test_looks_leave_the_physics_alone():
+    everywhere, home = Tabletop(3, 4, 16), Tabletop(3, 4, 16, looks=1)
+    id = next(info.id for i, info in enumerate(home.infos()) if everywhere.draw(i)[0].kitchen != HOME)
+    one, other = everywhere.load(id), home.load(id)
+    assert one.observations.tobytes() == other.observations.tobytes() and one.task == other.task
+    assert one.truth.object.tobytes() == other.truth.object.tobytes()
+    assert (one.frames != other.frames).mean() > 0.5
+
+
+def test_play_is_at_home_alone_and_a_change_of_home_is_seen(monkeypatch):
+    play = Tabletop(9, 0, 16, "play")
+    assert {play.draw(i)[0].kitchen for i in range(9)} == {HOME}
+    before = play.fingerprint
+    monkeypatch.setattr(tabletop, "HOME", HOME + 1)
+    assert Tabletop(9, 0, 16, "play").fingerprint != before
+    with pytest.raises(InputError, match="looks"):
+        Tabletop(9, 0, 16, "play", looks=1)
 
 
 @pytest.mark.parametrize("id", ["tabletop-0-00003", "tabletop-1-00000", "play-0-00000", "tabletop-0-0", "", "nothing"])

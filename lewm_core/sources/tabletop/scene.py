@@ -11,6 +11,7 @@ from math import pi
 import numpy as np
 
 from lewm_core.sources.tabletop.objects import COLOURS, CONTAINERS, SHAPES, Surface, Thing, draw_container, draw_object
+from lewm_core.utils.errors import InputError
 
 MAX_OPENING = 0.10  # metres between the finger pads when the gripper reads 1.0
 
@@ -78,6 +79,18 @@ def _kitchens() -> tuple[Kitchen, ...]:
 
 
 KITCHENS = _kitchens()
+HOME = 0  # the kitchen of all play, and of a world of one look
+LOOKS = {1: (HOME,), 2: (HOME, (HOME + 4) % len(KITCHENS))}  # looks of a world -> its kitchens
+
+
+def kitchens_of(looks: int | None) -> tuple[int, ...]:
+    """The kitchens of a world of so many looks: a key of LOOKS, or None for all; InputError for anything else."""
+    if looks is None:
+        return tuple(range(len(KITCHENS)))
+    if type(looks) is not int or looks not in LOOKS:
+        raise InputError("looks", repr(looks), f"{', '.join(map(str, LOOKS))}, or None for all {len(KITCHENS)}")
+    return LOOKS[looks]
+
 
 # One cube for all play, as in OGBench-Cube. What differs from episode to episode but never within one is the easiest
 # thing to predict: with cubes of many looks the latents hold little else, and the base predicts no motion.

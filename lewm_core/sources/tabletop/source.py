@@ -5,7 +5,7 @@ second; everything is decided by (seed, episode index) and identical bit for bit
 from a ray caster, so depth, masks and surface poses are exact, and the picture's size never touches the physics.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import mujoco
@@ -17,11 +17,11 @@ from lewm_core.sources.tabletop.objects import Surface
 from lewm_core.sources.tabletop.play import draw_play, play
 from lewm_core.sources.tabletop.policy import Plan, Segment, draw_plan
 from lewm_core.sources.tabletop.raycast import Raycaster
-from lewm_core.sources.tabletop.scene import KITCHENS, MAX_OPENING, Scene
+from lewm_core.sources.tabletop.scene import HOME, KITCHENS, MAX_OPENING, Scene, kitchens_of
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest
 
-GENERATOR = "2"  # raise it whenever the same seed would yield other episodes
+GENERATOR = {"tabletop": "2", "play": "3"}  # by kind; raise it whenever the same seed would yield other episodes
 KINDS = {"tabletop": 0, "play": 1}
 STEPS, SUBSTEPS = 8, 5  # a frame of 0.2 s: 8 set points, each held for 5 steps of 5 ms
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -124,19 +124,27 @@ class Tabletop:
         n_episodes: how many, at least 1; episode i is the same for every n_episodes > i.
         seed: at least 0.
         image_size: pixels of a side, at least 8.
-        kind: "tabletop" (put, pick up, push; some of it bad) or "play" (one cube, 32 frames of motion).
+        kind: "tabletop" (put, pick up, push; some of it bad) or "play" (one cube, 32 frames of motion), which
+            happens in the kitchen HOME alone.
+        looks: of a tabletop, how many kitchens there are: 1 is HOME, 2 is HOME and one other, None is all. Episode i
+            differs between them in nothing but its kitchen.
     """
 
     cameras = 1
 
-    def __init__(self, n_episodes: int, seed: int, image_size: int = IMAGE_SIZE, kind: str = "tabletop"):
+    def __init__(self, n_episodes: int, seed: int, image_size: int = IMAGE_SIZE, kind: str = "tabletop",
+                 looks: int | None = None):
         for name, value, least in (("n_episodes", n_episodes, 1), ("seed", seed, 0), ("image_size", image_size, 8)):
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
                 raise InputError(f"Tabletop {name}", repr(value), f"a whole number of at least {least}")
         pick(KINDS, kind, "Tabletop kind")
         self.name, self.n_episodes, self.seed, self.image_size = kind, int(n_episodes), int(seed), int(image_size)
+        if kind == "play" and looks is not None:
+            raise InputError("Tabletop looks", f"{looks!r} of play", f"None: play is in kitchen {HOME} alone")
+        self.kitchens = (HOME,) if kind == "play" else kitchens_of(looks)
         settings = (kind, self.n_episodes, self.seed, self.image_size)
-        self.fingerprint = digest(GENERATOR, repr(settings), version("mujoco"), version("numpy"))
+        some = () if self.kitchens == kitchens_of(None) else (repr(self.kitchens),)
+        self.fingerprint = digest(GENERATOR[kind], repr(settings), version("mujoco"), version("numpy"), *some)
 
     def infos(self, on_error: object = None, cache: object = None) -> list[EpisodeInfo]:
         """Every episode's id, task and length, from its plan and without simulating; nothing can fail or take long."""
@@ -149,7 +157,8 @@ class Tabletop:
 
     def draw(self, index: int) -> tuple[Scene, Plan]:
         """What stands on the table in episode `index`, what the gripper sets out to do and how it is to end."""
-        return (draw_play if self.name == "play" else draw_plan)(self._rng(index, 0))
+        scene, plan = (draw_play if self.name == "play" else draw_plan)(self._rng(index, 0))
+        return replace(scene, kitchen=self.kitchens[scene.kitchen % len(self.kitchens)]), plan
 
     def record(self, id: str) -> Recording:
         """The physics of one episode, which no picture size can change."""
