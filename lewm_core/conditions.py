@@ -1,7 +1,8 @@
 """The table of conditions (paper 3.3). A condition is a row; to add your own, add a row.
 
 The paper counts seven and lists nine auxiliary variants, with the tracks in two query layouts. All are in `CONDITIONS`.
-`CONTROLS` holds what the paper lacks: rows that tell its explanations apart.
+`REFERENCES` learn nothing: rows beside which all others are read. `CONTROLS` holds what else the paper lacks: rows that
+tell its explanations apart.
 """
 
 from collections import ChainMap
@@ -10,20 +11,24 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lewm_core.losses import Term
-from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.errors import InputError, known, pick
 
 INSIDE_WEIGHT = 5.0  # C4's factor inside the tight mask (paper 3.3)
 DILATIONS = {"C1": 0, "C2": 8, "C3": 20}  # px at 224 by which the masks of depth inside a mask are dilated (paper 3.3)
+FULL, LR_0, NONE = "full", "lr 0", "none"  # how a condition is trained
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A row of the study. Its terms and its predictor decide what it does; all else says how to speak of it.
+    """A row of the study. Its terms, predictor and training decide what it does; all else says how to speak of it.
 
-    family: what it adds: baseline (nothing), depth, mask (depth by region), tracks, depth + tracks, centroid, shape.
+    family: what it adds: reference or baseline (nothing), depth, mask (depth by region), tracks, depth + tracks,
+    centroid, shape, state.
     terms: the auxiliary losses. predictor: what the predictor reads of a frame, its embedding ("cls") or also its patch
     tokens ("patch", lewm_core.patch_predictor). baseline: the condition that this one is compared with, the same
-    predictor without heads. control_of: the condition of the paper that a control varies, and variant: in what.
+    predictor without heads. control_of: the condition that a control varies (None: it stands for itself), and variant:
+    in what. training: "full"; "lr 0", all steps with learning rate 0, in which only BatchNorm's buffers move; "none",
+    the untouched base.
     """
 
     name: str
@@ -34,8 +39,10 @@ class Condition:
     baseline: str = "A"
     control_of: str | None = None
     variant: str = ""
+    training: str = FULL
 
     def __post_init__(self):
+        known((FULL, LR_0, NONE), self.training, "training")
         heads = [term.head for term in self.terms]
         if len(set(heads)) < len(heads):
             raise InputError(f"condition {self.name}", f"terms with heads {', '.join(heads)}", "each head once")
@@ -82,6 +89,11 @@ CONDITIONS = {c.name: c for c in (
     Condition("G", "shape descriptor", "shape", (_SHAPE,)),
 )}
 
+REFERENCES = {c.name: c for c in (
+    Condition("base", "the base, not fine-tuned", "reference", training=NONE),
+    Condition("lr-0", "fine-tuned at learning rate 0", "reference", training=LR_0),
+)}
+
 FULL_FRAME, RANDOM, PATCH_HEAD, PATCH_PREDICTOR = (  # what the controls vary
     "full-frame normalisation", "random placement", "patch head", "patch-aware predictor")
 
@@ -112,7 +124,7 @@ CONTROLS = {c.name: c for c in (
 )}
 
 
-ALL = ChainMap(CONTROLS, CONDITIONS)  # the paper's first when listed; a row added to either is in it
+ALL = ChainMap(CONTROLS, REFERENCES, CONDITIONS)  # the paper's first when listed; a row added to any is in it
 
 
 def condition(name: str) -> Condition:

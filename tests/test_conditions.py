@@ -2,7 +2,16 @@
 
 import pytest
 
-from lewm_core.conditions import CONDITIONS, CONTROLS, DILATIONS, INSIDE_WEIGHT, condition, in_order
+from lewm_core.conditions import (
+    CONDITIONS,
+    CONTROLS,
+    DILATIONS,
+    INSIDE_WEIGHT,
+    REFERENCES,
+    Condition,
+    condition,
+    in_order,
+)
 from lewm_core.utils.errors import InputError
 
 
@@ -34,4 +43,13 @@ def test_the_papers_numbers():
 
 
 def test_the_papers_conditions_come_first_and_strangers_last():
-    assert in_order(["X", *CONTROLS, "X", *reversed(CONDITIONS)]) == [*CONDITIONS, *CONTROLS, "X"]
+    names = ["X", *CONTROLS, "X", *reversed(CONDITIONS), *REFERENCES]
+    assert in_order(names) == [*CONDITIONS, *REFERENCES, *CONTROLS, "X"]
+
+
+def test_references_are_the_base_as_it_is_and_as_the_steps_alone_leave_it():
+    assert {name: row.training for name, row in REFERENCES.items()} == {"base": "none", "lr-0": "lr 0"}
+    assert all(row.terms == () and row.predictor == "cls" for row in REFERENCES.values())
+    assert all(row.training == "full" for row in (*CONDITIONS.values(), *CONTROLS.values()))
+    with pytest.raises(InputError, match="training: found 'half'; expected one of full, lr 0, none"):
+        Condition("H", "half", "baseline", training="half")

@@ -68,8 +68,9 @@ class Run:
     def key(self) -> str:
         row = condition(self.condition)
         start = (self.base.hash, self.seed if self.base.path is None else None)
-        return digest(repr(row.terms), row.predictor, repr(self.seed), self.fingerprint, repr(self.test), repr(start),
-                      repr(self.recipe), code_digest(*CODE), version("torch"), default_device())
+        return digest(repr(row.terms), row.predictor, row.training, repr(self.seed), self.fingerprint,
+                      repr(self.test), repr(start), repr(self.recipe), code_digest(*CODE), version("torch"),
+                      default_device())
 
 
 def load_once(path: str | Path, first: int | None = None) -> Data:

@@ -150,8 +150,9 @@ def test_labels_rename_no_run_and_what_decides_its_outcome_does(monkeypatch):
     for change in ({"dilation": 12}, {"inside_weight": 2.0}, {"random_placement": True}, {"head": "depth_patch"}):
         monkeypatch.setitem(CONDITIONS, "C2", replace(row, terms=(replace(term, **change),)))
         assert replace(run).key != key, change
-    monkeypatch.setitem(CONDITIONS, "C2", replace(row, predictor="patch"))
-    assert replace(run).key != key
+    for change in ({"predictor": "patch"}, {"training": "lr 0"}):
+        monkeypatch.setitem(CONDITIONS, "C2", replace(row, **change))
+        assert replace(run).key != key, change
 
 
 def test_named_episodes_of_a_file_are_a_file_of_their_own(tmp_path):
