@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, known
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,12 @@ MODELS = {
                        projector_hidden=64, action_hidden=64),
 }
 
+BATCH_NORM = {  # what becomes of the buffers of batch normalisation, by which a model is judged
+    "paper": "they follow the training batches",
+    "frozen": "they and the training batches' normalisation stay the base's: eval mode while fine-tuning",
+    "recalibrated": "they follow the training batches, then are set to the training frames' statistics",
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -75,8 +81,14 @@ class Recipe:
     val_episodes: float = 0.15  # share of episodes held out (the split our claims rest on)
     n_evals: int = 0  # evaluations along training, evenly spaced, including step 0 and the last; one: the last
     grad_probes: int = 0  # steps at which the losses' gradients on the encoder are compared
+    batch_norm: str = "paper"  # a row of BATCH_NORM
 
     def __post_init__(self):
+        known(BATCH_NORM, self.batch_norm, "batch_norm of the recipe")
         if (self.steps is not None and self.steps < 1) or self.n_evals < 0 or self.grad_probes < 0:
             raise InputError("recipe", f"steps {self.steps}, n_evals {self.n_evals}, grad_probes {self.grad_probes}",
                              "steps of at least 1 (None: epochs decide), the others of at least 0")
+
+    def __repr__(self) -> str:  # batch normalisation as in the paper renames no file and no run
+        values = {name: value for name, value in asdict(self).items() if (name, value) != ("batch_norm", "paper")}
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"

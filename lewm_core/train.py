@@ -6,14 +6,14 @@ directions, dropout and the heads. So runs of the same seed are paired: same spl
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lewm_core import dataset, losses
-from lewm_core.conditions import Condition
+from lewm_core import batch_norm, dataset, losses
+from lewm_core.conditions import LR_0, NONE, Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale, Frames
@@ -140,7 +140,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         self.generator = torch.Generator(device).manual_seed(seed)  # of SIGReg's directions
         self.index = torch.from_numpy(windows(split.train)).to(device)
-        self.steps = steps_of(split, recipe)
+        self.steps = 0 if condition.training == NONE else steps_of(split, recipe)
         self.eval_at, self.probe_at = evenly(recipe.n_evals, self.steps), evenly(recipe.grad_probes, self.steps - 1)
         self.curve: list[dict[str, float]] = []
         self.evals: list[dict[str, object]] = []
@@ -162,6 +162,13 @@ class _Run:
         for first in range(0, self.steps, per_epoch):
             shuffled = order.permutation(len(self.index))[: per_epoch * size].reshape(-1, size)
             yield first, shuffled[: self.steps - first]
+
+    def train_mode(self) -> None:
+        """Training mode, but for batch normalisation where the recipe freezes it."""
+        self.model.train()
+        self.heads.train()
+        if self.recipe.batch_norm == "frozen":
+            batch_norm.freeze(self.model)
 
     def step(self, step: int, rows: np.ndarray) -> dict[str, float]:
         """One optimizer step; returns the losses before it."""
@@ -185,19 +192,21 @@ class _Run:
         return values
 
     def fit(self, on_step: Callable[[int, int, dict[str, float]], None]) -> None:
-        """All steps."""
+        """All steps; leaves batch normalisation as the recipe says."""
+        self.train_mode()
         for epoch, (first, batches) in enumerate(self.epochs(), start=1):
             sums: dict[str, float] = {}
             for step, rows in enumerate(batches, start=first):
                 if step in self.eval_at:
                     self.evaluate(step)
-                    self.model.train()
-                    self.heads.train()
+                    self.train_mode()
                 values = self.step(step, rows)
                 sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
                 on_step(step + 1, self.steps, values)
             means = {name: total / len(batches) for name, total in sums.items()}
             self.curve.append({"epoch": epoch, "step": first + len(batches), **means})
+        if self.steps and self.recipe.batch_norm == "recalibrated":
+            batch_norm.recalibrate(self.model, self.frames, self.index)
 
 
 def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: int,
@@ -222,7 +231,9 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     heads = heads_of(condition, data, model, seed).to(device)
     if condition.predictor == "patch":
         model = PatchLeWM.of(model, seed)
-    model.to(device).train()
+    if condition.training == LR_0:
+        recipe = replace(recipe, lr=0.0)
+    model.to(device)
     run = _Run(model, heads, condition, frames, split, recipe, seed, probe)
     with seeded(seed):
         run.fit(on_step)
