@@ -68,6 +68,7 @@ _CENTROID = Term("centroid", "centroid", "vector", "centroid_valid")
 _SHAPE = Term("shape", "shape", "vector", "shape_valid")
 _DEPTH_PATCH = Term("depth_patch", "depth", "depth")
 _TRACKS_PATCH = Term("tracks_patch", "tracks", "tracks and visibility", "visible")
+_STATE = tuple(Term(name, name, "vector", weight=1.0) for name in ("gripper", "object"))
 
 
 def _masked(name: str, **how: bool) -> Term:
@@ -121,6 +122,8 @@ CONTROLS = {c.name: c for c in (
               PATCH_PREDICTOR),
     Condition("D-pp", "tracks from patch tokens, patch-aware predictor", "tracks", (_TRACKS_PATCH,), "patch", "A-pp",
               "D", PATCH_PREDICTOR),
+    # Can this instrument see an effect at all? The best of all targets, where a simulator knows it.
+    Condition("P", "true state: gripper and object position", "state", _STATE),
 )}
 
 

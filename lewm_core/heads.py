@@ -139,6 +139,8 @@ HEADS = {
     "tracks": HeadRow(lambda dim, width, grid: TrackHead(dim)),
     "centroid": HeadRow(lambda dim, width, grid: VectorHead(dim, 3)),
     "shape": HeadRow(lambda dim, width, grid: VectorHead(dim, len(SHAPE_COMPONENTS))),
+    "gripper": HeadRow(lambda dim, width, grid: VectorHead(dim, 3)),
+    "object": HeadRow(lambda dim, width, grid: VectorHead(dim, 3)),
     "depth_patch": HeadRow(lambda dim, width, grid: DepthPatchHead(width, grid), ("patches",)),
     "tracks_patch": HeadRow(lambda dim, width, grid: TrackPatchHead(width), ("patches", "queries")),
 }

@@ -120,6 +120,7 @@ class Term:
 
     head: a row of heads.HEADS. target: a row of dataset.COLUMNS. loss: a row of LOSSES.
     valid: the column that marks where the target counts; None: everywhere.
+    weight: the loss's factor in the total; None: the recipe's head_weight.
 
     Where the loss is "depth":
     dilation: px at 224 by which the object mask is dilated, inside which depth is supervised; None: full frame.
@@ -136,6 +137,7 @@ class Term:
     inside_weight: float = 1.0
     full_frame: bool = False
     random_placement: bool = False
+    weight: float | None = None
 
     def __post_init__(self):
         pick(LOSSES, self.loss, "loss")

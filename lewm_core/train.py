@@ -60,14 +60,17 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def term_weights(terms: Mapping[str, object], recipe: Recipe) -> dict[str, float]:
-    """Each loss's factor in the total: 1 for the prediction, 0.09 for SIGReg, 0.1 for every head."""
-    return {name: {"pred": 1.0, "sigreg": recipe.sigreg_weight}.get(name, recipe.head_weight) for name in terms}
+def term_weights(condition: Condition, recipe: Recipe) -> dict[str, float]:
+    """Each loss's factor in the total: 1 for the prediction, 0.09 for SIGReg, 0.1 for a head unless its term says."""
+    weights = {"pred": 1.0, "sigreg": recipe.sigreg_weight}
+    for term in condition.terms:
+        weights[f"head_{term.head}"] = recipe.head_weight if term.weight is None else term.weight
+    return weights
 
 
 def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, index: Tensor,
                directions: Tensor, recipe: Recipe) -> dict[str, Tensor]:
-    """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ 0.1 L_h."""
+    """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ w L_h."""
     device = index.device.type
     targets = frames.targets_at(index.flatten())
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
@@ -80,7 +83,7 @@ def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: 
              "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}
     for term in condition.terms:
         terms[f"head_{term.head}"] = term.compare(outputs[term.head].float(), targets[term.head])
-    weights = term_weights(terms, recipe)
+    weights = term_weights(condition, recipe)
     terms["total"] = sum(weights[name] * value for name, value in terms.items())
     return terms
 
@@ -179,7 +182,7 @@ class _Run:
                            self.recipe)
         if step in self.probe_at:
             parts = {name: loss for name, loss in terms.items() if name != "total"}
-            found = self.probe(self.model, parts, term_weights(parts, self.recipe))
+            found = self.probe(self.model, parts, term_weights(self.condition, self.recipe))
             self.grad_probes += [{"step": step, **row} for row in found]
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()

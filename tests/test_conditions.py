@@ -26,13 +26,15 @@ def test_every_condition_of_the_paper_is_a_row():
 
 
 def test_a_control_differs_from_what_it_varies_in_one_way():
-    for row in CONTROLS.values():
-        varied = CONDITIONS[row.control_of]
+    controls = [row for row in CONTROLS.values() if row.control_of]
+    assert [row.name for row in CONTROLS.values() if row not in controls] == ["P"]
+    for row in controls:
+        varied = condition(row.control_of)
         assert row.family == varied.family and row.variant
         assert (row.baseline == varied.baseline) == (row.predictor == varied.predictor)
         assert condition(row.baseline).terms == () and condition(row.baseline).predictor == row.predictor
     assert all(row.control_of is None and row.baseline == "A" for row in CONDITIONS.values())
-    pairs = [(row.control_of, row.variant) for row in CONTROLS.values()]
+    pairs = [(row.control_of, row.variant) for row in controls]
     assert len(set(pairs)) == len(pairs)
     assert {row.control_of for row in CONTROLS.values() if row.family == "mask"} == set(DILATIONS)
 

@@ -7,6 +7,12 @@ import pytest
 import torch
 
 from lewm_core.conditions import condition
+from lewm_core.config import MODELS, Recipe
+from lewm_core.dataset import contract, windows
+from lewm_core.dataset.contract import Column
+from lewm_core.dataset.data import Data
+from lewm_core.dataset.frames import ActionScale, Frames
+from lewm_core.heads import build_heads
 from lewm_core.losses import (
     depth_loss,
     draw_directions,
@@ -16,6 +22,8 @@ from lewm_core.losses import (
     sigreg,
     vector_loss,
 )
+from lewm_core.model import LeWM, normalise
+from lewm_core.train import loss_terms
 
 
 @pytest.fixture
@@ -144,6 +152,30 @@ def test_track_and_vector_losses_count_only_what_is_valid(g):
     valid = torch.tensor([True, False])
     torch.testing.assert_close(vector_loss(pred[:, 0], target[:, 0], valid),
                                torch.nn.functional.smooth_l1_loss(pred[0, 0], target[0, 0]))
+
+
+def test_the_true_state_is_taught_by_smooth_l1_of_standardised_positions_at_full_weight(g, monkeypatch):
+    model, row, rng = LeWM(MODELS["nano"], 1).eval(), condition("P"), np.random.default_rng(0)
+    columns = {"pixels": rng.integers(0, 256, (8, 32, 32, 3), "u1"), "action": rng.normal(size=(8, 7)).astype("f4"),
+               "ep_len": np.array([5, 3]), "ep_offset": np.array([0, 5])}
+    for name in ("gripper", "object"):
+        monkeypatch.setitem(contract.COLUMNS, name, Column(name, (3,), "float32", "f", target="vector"))
+        columns[name] = rng.normal(3, 0.1, (8, 3)).astype("f4")
+    heads = build_heads([term.head for term in row.terms], model.config.dim, 0)
+    frames = Frames.of(Data(columns), row.terms, np.arange(5), ActionScale.fit(columns["action"]), "cpu")
+    index = torch.from_numpy(windows(np.array([0, 1])))
+    terms = loss_terms(model, heads, row, frames, index, draw_directions(model.config.dim, 8, g), Recipe())
+    for name in ("gripper", "object"):
+        losses = []
+        for i in index.flatten().tolist():
+            pred = heads[name](model.encode(normalise(frames.pixels[i][None, None]))[0][0])[0]
+            for k, value in enumerate(pred.tolist()):
+                seen = columns[name][:5, k].astype(float)
+                error = abs(value - (columns[name][i, k] - seen.mean()) / seen.std())
+                losses.append(error**2 / 2 if error < 1 else error - 0.5)
+        assert terms[f"head_{name}"].item() == pytest.approx(np.mean(losses), rel=1e-4)
+    parts = terms["pred"] + 0.09 * terms["sigreg"] + terms["head_gripper"] + terms["head_object"]
+    assert terms["total"].item() == pytest.approx(parts.item(), rel=1e-6)
 
 
 def test_prediction_and_persistence_losses_pair_each_latent_with_the_next():
