@@ -46,10 +46,11 @@ def moving_square(i: int, length: int, size: int = SIZE) -> tuple[Episode, Signa
     shape = np.c_[centre, rng.random((length, 7))].astype(np.float32)
     shape[-1] = np.nan
     visible = rng.random((length, 400)) > 0.1
+    place = np.c_[0.01 * corner, np.full(length, 0.8)].astype(np.float32)  # a px is a cm
     episode = Episode(f"square{i}", frames, actions, corner.astype(np.float32), f"push the square {i}")
     signals = Signals(
         episode.id, geometry.to_supervision(depth), mask, tracks.astype(np.float32), visible,
-        tracks.astype(np.float32), visible, centre, valid, shape, valid.copy(), {"depth": "hand"}, {})
+        tracks.astype(np.float32), visible, centre, valid, shape, valid.copy(), {"depth": "hand"}, {}, place)
     return episode, signals
 
 

@@ -35,7 +35,7 @@ class Column:
     marks them, or None.
     target: how it becomes what a head is compared with, a row of targets.TARGETS; None: no head predicts it.
     source: function of an episode and its signals that gives the column's rows (T, …) or None where they are missing;
-    by default the signal of the column's name.
+    by default the signal of the column's name. lacking: why a file lacks it, where the file itself does not say.
     """
 
     name: str
@@ -47,12 +47,18 @@ class Column:
     finite: str | None = None
     target: str | None = None
     source: Callable[[Episode, Signals], np.ndarray | None] | None = None
+    lacking: str = ""
 
     def of(self, episode: Episode, signals: Signals) -> np.ndarray | None:
         """This column's rows for one episode; None where the signal is missing."""
         if self.source is not None:
             return self.source(episode, signals)
         return getattr(signals, self.name)
+
+
+def gripper(observations: np.ndarray) -> np.ndarray | None:
+    """(N, 3) where the gripper is, m: the first three numbers of observations (N, O); None where there are fewer."""
+    return observations[:, :3] if observations.shape[1] >= 3 else None
 
 
 # A new signal is one more row: with `target` a condition's term can name it, with `source` it is written to the file.
@@ -75,6 +81,9 @@ COLUMNS = {c.name: c for c in (
     Column("centroid_valid", (), "uint8", "u"),
     Column("shape", (len(SHAPE_COMPONENTS),), "float32", "f", finite="shape_valid", target="vector"),
     Column("shape_valid", (), "uint8", "u"),
+    Column("gripper", (3,), "float32", "f", finite="not inf", target="vector", lacking="The observation is too short.",
+           source=lambda episode, _: gripper(episode.observations)),
+    Column("object", (3,), "float32", "f", finite="all", target="vector"),
 )}
 NO_FOREGROUND = "The object mask is empty in every first frame, so no query point can be biased towards the object."
 
@@ -236,5 +245,6 @@ def missing(columns: Iterable[str], present: Container[str], made: Mapping[str, 
     for name in columns:
         pick(COLUMNS, name, "dataset column")
         if name not in present:
-            found[name] = reasons.get(name) or reasons.get(marks.get(name)) or f"The dataset has no column {name}."
+            reason = reasons.get(name) or reasons.get(marks.get(name)) or COLUMNS[name].lacking
+            found[name] = reason or f"The dataset has no column {name}."
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, made, missing, validate
+from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, gripper, made, missing, validate
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
@@ -86,7 +86,8 @@ class Data:
 def load(path: str | Path, episodes: int | None = None) -> Data:
     """Read a validated dataset, or only its first `episodes`, into memory. NaN actions become 0 and are counted.
 
-    Grey pixels become RGB with three equal channels. InputError: all violations of the contract together, or more than
+    Grey pixels become RGB with three equal channels. A file without the column gripper has it from its observation,
+    which is not in the digests. InputError: all violations of the contract together, or more than
     the free memory holds (counting the pixels twice, since training lays them out anew).
     """
     _need(path)
@@ -99,7 +100,10 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
         about = made(f)
     nan = np.isnan(columns["action"])
     columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
-    return Data(columns, about, int(nan.sum()), _digests(columns))
+    digests = _digests(columns)
+    if "gripper" not in columns and (found := gripper(columns["observation"])) is not None:
+        columns["gripper"] = found
+    return Data(columns, about, int(nan.sum()), digests)
 
 
 def read_episodes(path: str | Path) -> Iterator[Episode]:

@@ -61,7 +61,7 @@ def _displacement(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
 
 
 def _vector(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
-    valid = np.ones(len(data["pixels"]), bool) if term.valid is None else data[term.valid].astype(bool)
+    valid = np.isfinite(data[term.target]).all(1) if term.valid is None else data[term.valid].astype(bool)
     return {"target": standardise(data[term.target], valid, train_frames), "valid": valid}
 
 

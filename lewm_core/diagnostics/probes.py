@@ -33,9 +33,10 @@ def _columns(column: Column) -> tuple[str, ...]:
     return (column.name, column.finite) if column.finite in COLUMNS else (column.name,)
 
 
-# Probe target -> the dataset columns it is made of. Foreground-biased points have no fixed place that a probe could
-# know, so their tracks are left out.
-SIGNALS = {c.name: _columns(c) for c in COLUMNS.values() if c.target is not None and c.name != "tracks_fg"}
+# Probe target -> the dataset columns it is made of: the paper's signals. Foreground-biased points have no fixed place
+# that a probe could know, so their tracks are left out; gripper and object are no signals but the state of the world.
+_LEFT_OUT = ("tracks_fg", "gripper", "object")
+SIGNALS = {c.name: _columns(c) for c in COLUMNS.values() if c.target is not None and c.name not in _LEFT_OUT}
 
 
 def held_out(data: Data, seed: int, recipe: Recipe) -> np.ndarray:

@@ -15,6 +15,7 @@ from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
 
+NO_TRUTH = "Only a simulator knows where the object is."
 FOREGROUND_SHARE = 0.6  # of the foreground-biased queries lie inside the mask of frame 0 (paper 3.3)
 
 
@@ -29,6 +30,7 @@ class Signals:
     tracks_fg, visible_fg: the same for foreground-biased queries; tracks_fg[0] are the queries.
     centroid, centroid_valid: (T, 3) float32 in the camera frame, (T,) bool.
     shape, shape_valid: (T, 10) float32 (geometry.SHAPE_COMPONENTS), (T,) bool.
+    object: (T, 3) float32, m, the object's centre of mass in the world, which only a simulator knows.
     made_by: signal -> what made it.
     missing: signal -> why it is missing, in one sentence.
     """
@@ -46,6 +48,7 @@ class Signals:
     shape_valid: np.ndarray | None
     made_by: dict[str, str]
     missing: dict[str, str]
+    object: np.ndarray | None = None
 
     @property
     def biased(self) -> bool:
@@ -145,6 +148,10 @@ def extract(episode: Episode, backends: Backends, settings: Settings = Settings(
         out["centroid"] = np.ascontiguousarray(out["shape"][:, :3])
         out["centroid_valid"] = out["shape_valid"].copy()
         made_by["centroid"] = made_by["shape"] = f"{backends.depth} depth and {backends.mask} mask"
+    if episode.truth is None:
+        missing["object"] = NO_TRUTH
+    else:
+        out["object"], made_by["object"] = episode.truth.object.astype(np.float32), "simulator"
     return Signals(episode=episode.id, **out, made_by=made_by, missing=missing)
 
 

@@ -14,7 +14,10 @@ import pytest
 from lewm_core import dataset
 from lewm_core.conditions import CONDITIONS, condition, unavailable
 from lewm_core.dataset import WINDOW
-from lewm_core.signals.extraction import ARRAYS
+from lewm_core.signals.backends import Backends
+from lewm_core.signals.extraction import ARRAYS, extract
+from lewm_core.sources.tabletop.env import object_track
+from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.train import train
 from lewm_core.utils.errors import InputError
 from tests.helpers import LENGTHS, SIZE, TINY, moving_square, random_base, without, write_squares
@@ -70,7 +73,7 @@ def test_the_file_keeps_the_public_contract(squares):
         "tracks": ((N, 400, 2), "f4"), "visible": ((N, 400), "u1"),
         "tracks_fg": ((N, 400, 2), "f4"), "visible_fg": ((N, 400), "u1"),
         "centroid": ((N, 3), "f4"), "centroid_valid": ((N,), "u1"),
-        "shape": ((N, 10), "f4"), "shape_valid": ((N,), "u1"),
+        "shape": ((N, 10), "f4"), "shape_valid": ((N,), "u1"), "object": ((N, 3), "f4"),
     }
     assert length.tolist() == list(LENGTHS) and offset.tolist() == [0, 9, 16, 24, 30]
 
@@ -87,6 +90,41 @@ def test_missing_signals_leave_their_columns_out_and_say_why(tmp_path):
     assert not {"depth", "tracks", "visible"} & set(data.columns) and "mask" in data.columns
     assert data.missing(["depth", "mask", "visible"]) == {
         "depth": "No backend for depth.", "visible": "No tracker."}
+
+
+def wide_square(i, length):
+    """A moving square whose observation has a third number."""
+    episode, signals = moving_square(i, length)
+    wide = np.c_[episode.observations, np.arange(length)].astype(np.float32)
+    return dataclasses.replace(episode, observations=wide), signals
+
+
+def test_the_gripper_is_the_observations_first_three_numbers_in_old_files_too(tmp_path, squares):
+    assert dataset.load(squares).missing(["gripper"]) == {"gripper": "The observation is too short."}
+    dataset.write(tmp_path / "new.h5", [wide_square(i, 6) for i in range(2)])
+    new = dataset.load(tmp_path / "new.h5")
+    np.testing.assert_array_equal(new["gripper"], new["observation"][:, :3])
+    with h5py.File(tmp_path / "new.h5", "r+") as f:
+        np.testing.assert_array_equal(f["gripper"][:], new["observation"][:, :3])
+        del f["gripper"], f["object"]
+    old = dataset.load(tmp_path / "new.h5")
+    np.testing.assert_array_equal(old["gripper"], new["gripper"])
+    assert old.missing(["gripper", "object"]) == {"object": "The dataset has no column object."}
+    np.testing.assert_array_equal(old.select(["square1"])["gripper"], new["gripper"][6:])
+
+
+def test_the_object_is_the_simulators_truth_and_missing_with_a_reason_elsewhere(tmp_path):
+    source = Tabletop(1, 0, 16, kind="play")
+    episode = source.load(source.infos()[0].id)
+    nothing = Backends(None, None, None)
+    dataset.write(tmp_path / "true.h5", [(episode, extract(episode, nothing))])
+    data = dataset.load(tmp_path / "true.h5")
+    np.testing.assert_allclose(data["object"], object_track(source.record(episode.id)), atol=1e-6)
+    assert data.made["made_by"]["object"] == "simulator"
+    real = dataclasses.replace(episode, truth=None)
+    dataset.write(tmp_path / "real.h5", [(real, extract(real, nothing))])
+    assert dataset.load(tmp_path / "real.h5").missing(["object"]) == {
+        "object": "Only a simulator knows where the object is."}
 
 
 @pytest.mark.parametrize("found", [False, True])
