@@ -186,6 +186,7 @@ def download(options: argparse.Namespace) -> tuple[dict, int]:
 def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
     import torch
 
+    from lewm_core.diagnostics.base_bars import judge
     from lewm_core.experiments import base
     from lewm_core.train import default_device
     from lewm_core.utils.files import file_digest
@@ -200,8 +201,20 @@ def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
             losses = " ".join(f"{name} {value:.4f}" for name, value in terms.items())
             print(f"step {step}/{steps} {losses}", file=sys.stderr, flush=True)
 
-    metadata = base.pretrain(options.model, path, report)
-    return {"written": str(path), "sha256": file_digest(path, 64), "held out": metadata["held_out"]}, OK
+    made = {}
+    if not options.check:
+        metadata = base.pretrain(options.model, path, report)
+        made = {"written": str(path), "sha256": file_digest(path, 64), "held out": metadata["held_out"]}
+    model, scale = base.Base("tabletop play", options.model, path, "").load(0)
+    if scale is None:
+        raise InputError(path, "no action scale", "a base of ours, which keeps that of its training")
+    play = base.play(options.model)
+    print("judging it on unseen play", file=sys.stderr, flush=True)
+    bars = judge(model.to(default_device()), scale, play, play.seed + 1)
+    rows = [{name: value for name, value in row.items() if value == value and value not in (None, "")}
+            for row in bars.to_dict("records")]  # without what is empty
+    cleared = all(row["met"] for row in rows if "met" in row)
+    return {**made, "bars": rows}, OK if cleared else FAILED
 
 
 def publish(options: argparse.Namespace) -> tuple[dict, int]:

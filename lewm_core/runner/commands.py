@@ -7,7 +7,7 @@ standard library is imported until the options are known.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lewm_core.runner.cli import BAD_USAGE, INTERRUPTED
@@ -15,8 +15,8 @@ from lewm_core.utils.errors import InputError
 
 EPILOG = """\
 A checkpoint is a weights file (.safetensors, .pt, .ckpt), a folder with one, or a hub id such as quentinll/lewm-cube.
-Exit codes: 0 done, 1 an inspected file cannot be used or a download is not whole, 2 bad options or input, 130
-interrupted.
+Exit codes: 0 done, 1 an inspected file cannot be used, a base misses a bar or a download is not whole, 2 bad options
+or input, 130 interrupted.
 """
 DOWNLOAD = """\
 Fetch what the paper's own pipeline needs into one folder: BridgeData shards, base weights, extractor weights.
@@ -93,9 +93,11 @@ def _download(add: Add) -> None:
 
 
 def _base(add: Add) -> None:
-    p = add("base", "remake the base checkpoint that is shipped with the package, bit for bit on the same machine")
+    p = add("base", "remake the base checkpoint that is shipped with the package, bit for bit on the same machine, and "
+            "say which bars it clears on unseen play")
     p.add_argument("model", help="small, nano or paper")
     p.add_argument("--output", type=Path, metavar="FILE", help="default: where the package keeps it")
+    p.add_argument("--check", action="store_true", help="judge what is in FILE, without making it anew")
 
 
 def _publish(add: Add) -> None:
@@ -128,9 +130,20 @@ def text(report: object, indent: str = "") -> str:
     for name, value in report.items():
         if isinstance(value, Mapping) and value:
             lines += [f"{indent}{name}:", text(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            lines += [f"{indent}{name}:", *(f"{indent}  {line}" for line in table(value))]
         else:
             lines.append(f"{indent}{name}: {_shown(value)}")
     return "\n".join(lines)
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Lines of a table: a line of column names, then one a row; empty where a row lacks a column."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [columns, *([f"{v:.3f}" if isinstance(v, float) else str(v) for v in (row.get(c, "") for c in columns)]
+                        for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
 
 
 def _shown(value: object) -> object:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,9 @@ import torch
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import CONDITIONS
+from lewm_core.diagnostics import base_bars
+from lewm_core.diagnostics.base_bars import Exam
+from lewm_core.diagnostics.cem import CEM
 from lewm_core.experiments import sweep
 from lewm_core.experiments.run import execute, result
 from lewm_core.runner import commands
@@ -120,6 +124,28 @@ def test_a_foreign_dataset_with_other_actions_trains_under_a(trained, tmp_path, 
     command = ["train", path, "--model", "nano", "--condition", "B", *RECIPE]
     code, _, said = call(capsys, *command, "--output", tmp_path / "B")
     assert code == 2 and "depth" in said and not (tmp_path / "B").exists()
+
+
+def test_a_base_is_made_and_judged_and_judged_again(tmp_path, capsys, monkeypatch):
+    few = Exam(fit=4, test=3, tasks=2, search=CEM(samples=4, elites=2, iterations=1, horizon=6))
+    monkeypatch.setattr(base_bars, "judge", partial(base_bars.judge, exam=few))
+    path = tmp_path / "nano.safetensors"
+    code, made, _ = call(capsys, "base", "nano", "--output", path)
+    assert code == 1 and made["written"] == str(path)  # so small a base misses bars
+    (one_step,) = [row for row in made["bars"] if row["what"] == "error 1 step ahead over persistence"]
+    assert one_step["bar"] == "≤ 0.2" and one_step["met"] is (one_step["value"] <= 0.2)
+    content = path.read_bytes()
+    assert call(capsys, "base", "nano", "--output", path, "--check")[:2] == (1, {"bars": made["bars"]})
+    assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]
+    assert commands.main(["base", "nano", "--output", str(path), "--check"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(made["bars"]) and lines[1].split()[:4] == ["what", "value", "bar", "met"]
+    value, row = lines[1].index("value"), next(line for line in lines if "error 1 step" in line)
+    assert row[value:].split() == [f"{one_step['value']:.3f}", "≤", "0.2", str(one_step["met"])]
+    without_scale = tmp_path / "other.safetensors"
+    checkpoint.save(without_scale, checkpoint.load(path)[0])
+    code, _, said = call(capsys, "base", "nano", "--output", without_scale, "--check")
+    assert code == 2 and "no action scale" in said
 
 
 def test_lerobot_there_and_back(squares, tmp_path, capsys):
