@@ -5,7 +5,7 @@ config says what net it is, whatever the `model` of the study.
 
 `tabletop` is a LeWM pretrained on simulated single-cube play. For the `small` model of the quick profile it is shipped
 with the package; for any other model it is trained on first use and kept. `python -m lewm_core base small` remakes the
-shipped one, bit for bit on the same machine.
+shipped one, bit for bit on the same machine, and says which bars it clears (`diagnostics.base_bars`).
 """
 
 from collections.abc import Callable
