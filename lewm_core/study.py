@@ -11,7 +11,6 @@ Nothing is read before it is asked for, and nothing twice.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
@@ -19,19 +18,19 @@ import pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from lewm_core import dataset
 from lewm_core.config import Recipe
 from lewm_core.curation.selection import chosen_by, read_selection
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics import design
 from lewm_core.experiments import base as bases
-from lewm_core.experiments import controls, sets, sweep
+from lewm_core.experiments import controls, packing, sets, sweep
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.pool import draw_pool
+from lewm_core.experiments.draws import DrawSizes
 from lewm_core.experiments.run import load_once, result
+from lewm_core.experiments.sets import Sets
 from lewm_core.model import LeWM
-from lewm_core.signals.pipeline import SourceSpec, every_packet
+from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.stats import claims_report, paper
 from lewm_core.stats.evidence import Evidence, gather
 from lewm_core.utils import provenance
@@ -83,42 +82,42 @@ class Study:
         return pd.read_csv(self.workspace.need(self.workspace.scores), dtype={"episode": str})
 
     @cached_property
-    def sets(self) -> pd.DataFrame:
-        """Which episodes of the dataset file are which: the table of `sets.union`."""
-        return pd.read_csv(self.workspace.need(self.workspace.sets, "02_extraction"), dtype={"episode": str})
+    def sets(self) -> Sets:
+        """Which episodes of the dataset file are which, and what each run trains on and is judged by."""
+        return Sets.read(self.workspace)
 
     @cached_property
-    def _everything(self) -> Data:
+    def everything(self) -> Data:
+        """Every episode of the dataset file. Whatever reads finished runs takes from it what each run had."""
         return load_once(self.workspace.need(self.workspace.dataset_file, "02_extraction"))
 
     def episodes(self, scale: str) -> list[str]:
-        """The names of the episodes of `scale` (pilot, full or pool), in their order."""
-        return self.sets.episode[sets.members(self.sets, scale)].tolist()
+        """The names of the episodes of `scale` (pilot, full or pool), in their order; of all seeds."""
+        return self.sets.episodes(scale)
 
-    @lru_cache  # noqa: B019  (a notebook has one study, and it lives as long as the kernel)
-    def data(self, scale: str) -> Data:
-        """The frames and signals of `scale` (pilot, full or pool)."""
-        return self._everything.select(self.episodes(scale))
+    @lru_cache(maxsize=8)  # noqa: B019  (a notebook has one study, and it lives as long as the kernel)
+    def data(self, scale: str, seed: int | None = None) -> Data:
+        """The frames and signals of `scale` (pilot, full or pool). seed: what its runs have."""
+        if seed is not None and not len(self.sets.draws):
+            return self.data(scale)  # the same for every seed
+        return self.everything.select(self.episodes(scale) if seed is None else self.sets.of_run(scale, seed).all)
 
-    def write_dataset(self, with_pool: bool = False, jobs: int = 0) -> None:
-        """Make the signals of every episode of the study and write them to its one dataset file.
-
-        with_pool: also the episodes of the controls, in the profile's sizes. jobs: parallel processes; 0: one a core.
-        """
-        table = sets.union(self.selection, draw_pool(self.scores, self.profile) if with_pool else None)
-        spec, source = self.source, self.source.open()
-        made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends),
-                "profile": self.profile, "selection": self.selected_by}
-        read = partial(every_packet, spec, asked_by=self.workspace.selection, cache=self.workspace.signals, jobs=jobs)
-        dataset.pack(self.workspace.dataset_file, table.episode, read, **made)
-        write_csv(self.workspace.sets, table)
-        for name in ("sets", "_everything"):
+    def write_dataset(self, with_pool: bool, sizes: DrawSizes, jobs: int = 0) -> None:
+        """Make the signals of every episode of the study and write them to its one dataset file (`packing.write`)."""
+        packing.write(self.workspace, self.source, self.profile, self.scores if with_pool else None, sizes, jobs)
+        for name in ("sets", "everything"):
             self.__dict__.pop(name, None)  # read anew
         Study.data.cache_clear()
 
+    @property
+    def frames(self) -> pd.Series:
+        """The length of each episode of the dataset file, by name."""
+        return pd.Series(self.everything["ep_len"], self.everything["episode_id"])
+
     def set_sizes(self) -> pd.DataFrame:
         """Episodes, frames and mean score of each set of episodes, beside the paper's numbers."""
-        return sets.sizes(self.sets, self._everything, self.scores.set_index("episode").score).join(paper.sizes())
+        score = self.scores.set_index("episode").score
+        return sets.sizes(self.sets.table, self.everything, score).join(paper.sizes())
 
     # Runs
 
@@ -133,7 +132,7 @@ class Study:
         A condition whose signal the dataset lacks is left out; `skipped` then has the reason.
         """
         runs, skipped = sweep.plan(conditions, scale, seeds, self.workspace.dataset_file, start, recipe,
-                                   self.episodes(scale))
+                                   partial(self.sets.of_run, scale))
         results = sweep.sweep(runs, self.runs, jobs)
         write_csv(self.workspace.skipped(scale), skipped)
         write_csv(self.workspace.results(scale), results)
@@ -151,8 +150,8 @@ class Study:
     def results(self, scale: str) -> pd.DataFrame:
         """The metrics of runs that are done. InputError if they were trained on other episodes than those in hand."""
         results = pd.read_csv(self.workspace.need(self.workspace.results(scale), MADE_BY[scale]))
-        data = self.data("pool" if scale == "controls" else scale)
-        sweep.check_fresh(results, self.runs, data, MADE_BY[scale])
+        own = None if scale == "controls" else partial(self.sets.of_run, scale)
+        sweep.check_fresh(results, self.runs, self.everything, MADE_BY[scale], own)
         return results
 
     def skipped(self, scale: str) -> pd.DataFrame:
@@ -176,13 +175,12 @@ class Study:
         return sweep.load_model(results, self.runs, condition, seed)
 
     def sizes(self, scale: str, results: pd.DataFrame) -> dict[str, float]:
-        """How large a scale is, and what its runs took: episodes, frames, training windows, optimizer steps, …"""
-        lengths, rows = self.data(scale)["ep_len"], results[results.scale == scale]
-        run, selection = self.record(rows["run"].iloc[0]), self.selection
-        return {"episodes": len(lengths), "frames": int(lengths.sum()),
-                "frames an episode": lengths.sum() / len(lengths), "training windows": run["windows"]["train"],
-                "optimizer steps": run["steps"], "seeds": rows.seed.nunique(),
-                "mean curation score": selection[selection[scale]].score.mean()}
+        """How large a scale is, and what its runs took: episodes, frames, training windows, optimizer steps, …; the
+        mean over seeds, where each has its own."""
+        rows = results[results.scale == scale]
+        own = [self.sets.of_run(scale, seed) for seed in rows.seed.unique()]
+        records = [self.record(run) for run in rows["run"].unique()]
+        return sets.scale_sizes(own, records, self.frames, self.scores.set_index("episode").score)
 
     def evidence(self, with_controls: bool = False) -> Evidence:
         """All that the claims are judged by, checked to be of the data in hand. with_controls: also notebook 08's."""
@@ -199,7 +197,8 @@ class Study:
         """
         record: dict[str, object] = {"profile": self.profile, "data": self.source_name}
         if scale is not None:
-            record |= {"fingerprint": self.data(scale).fingerprint, "selection": self.selected_by}
+            own = self.everything.fingerprint_of(self.episodes(scale))
+            record |= {"fingerprint": own, "selection": self.selected_by}
         if results is not None:
             first = self.record(results["run"].iloc[0])
             record |= {"seeds": _seeds(results), "base": first["base"], "base_hash": first["base_hash"],

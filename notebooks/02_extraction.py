@@ -30,6 +30,11 @@ n_quality = 6  # simulated episodes on which backends are measured
 quality_size = 224  # px of these
 widget_episodes = 4  # episodes to look through below
 controls = False  # also the pool of episodes that notebook 08 needs
+n_test = 0  # test episodes that each seed draws afresh, before its training episodes; 0: all seeds split the same sets
+n_full = 60  # the full-scale set, where each seed draws its own; the paper has 100
+n_pilot = 13  # the pilot, the first of these; the paper's number
+pilot_seeds = 5  # runs per condition on the pilot; the paper has 3 to 10
+full_seeds = 3  # runs per condition on the full set; the paper has 3
 jobs = 0  # parallel processes; 0: one a core
 
 # %%
@@ -37,6 +42,7 @@ from IPython.display import display
 
 from lewm_core.dataset.packets import packets
 from lewm_core.diagnostics import audit
+from lewm_core.experiments.draws import DrawSizes, overview
 from lewm_core.signals import trial
 from lewm_core.signals.extraction import FOREGROUND_SHARE
 from lewm_core.signals.geometry import GRID
@@ -56,11 +62,18 @@ tell(f"Source: {study.source.open().name}, {study.source.image_size} px.",
 # One file holds every episode of the study, one after the other. The pilot, the full set and the pool of the controls
 # are selections of it by name. The pool exists only with `--study controls`. It has three parts: a *test* set drawn
 # from all scored episodes and, from the others, the *best* by score and as many drawn at *random*.
+#
+# With `n_test` above 0 every seed draws its own episodes from those that notebook 01 kept: first the test episodes,
+# then the full set, whose first are the pilot. All conditions of a seed share them. An interval over seeds then covers
+# which episodes were drawn, too. *new in full*: the share of the full set that no seed before it had.
 
 # %%
-study.write_dataset(controls, jobs)
+draw = DrawSizes(n_test, n_full, n_pilot, max(pilot_seeds, full_seeds))
+study.write_dataset(controls, draw, jobs)
 pilot, full = study.data("pilot"), study.data("full")
 display(study.set_sizes().round(3))
+if n_test:
+    display(overview(study.sets.draws, study.frames).style.format({"new in full": "{:.0%}"}))
 
 # %% [markdown]
 # The first five columns are the public LeWM contract, so any LeWM tool trains on the file as it is.

@@ -144,7 +144,7 @@ tell(*findings.reach(judged, figure=1))
 # windows differ. What A's gap is beyond that of the base is the *leak*.
 
 # %%
-windows_of_a = leakage.leak_table(results, study.workspace.runs, pilot, start)
+windows_of_a = leakage.leak_table(results, study.runs, study.everything, start)
 leak, by_shared = leakage.leak_summary(windows_of_a), leakage.error_by_shared(windows_of_a)
 study.keep("leak", leak)
 study.show(robustness_figures.leak_chart(by_shared, leak), "control_leak",

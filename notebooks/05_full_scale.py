@@ -121,7 +121,7 @@ tell(*findings.effects(summary, figure=3))
 # windows to unseen episodes.
 
 # %%
-leak = leakage.leak_summary(leakage.leak_table(full, study.workspace.runs, study.data("full"), start))
+leak = leakage.leak_summary(leakage.leak_table(full, study.runs, study.everything, start))
 known = study.measured("leak")
 study.keep("leak", pd.concat([known[known.scale == "pilot"], leak]))
 tell(*leakage.describe_leak(leak))

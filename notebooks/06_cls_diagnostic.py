@@ -47,10 +47,12 @@ from lewm_core.viz import diagnostic_figures, style
 # %%
 study = Study(output, figures, profile, data)
 start = study.base(base, model)
-frames, results = study.data(probe_scale), study.results(probe_scale)
+results = study.results(probe_scale)
 recipe = study.recipe(results)
 seeds = sorted(results[results.condition == "A"].seed.unique().tolist())[:probe_seeds]
-held = {seed: held_out(frames, seed, recipe) for seed in seeds}
+data_of = {seed: study.data(probe_scale, seed) for seed in seeds}  # the same for all seeds unless each draws its own
+held = {seed: held_out(data_of[seed], seed, recipe, study.sets.of_run(probe_scale, seed).test) for seed in seeds}
+frames = data_of[seeds[0]]
 
 # %% [markdown]
 # ## What there is to read
@@ -78,14 +80,14 @@ tell(*(f"Episodes held out with seed {seed}: {len(episodes)}." for seed, episode
 # %%
 def tokens_of(name, seed):
     encoder = start.load(seed)[0] if name == "base" else study.model(results, name, seed)[0]
-    return token_features(encoder, frames)
+    return token_features(encoder, data_of[seed])
 
 
 models = ["base", *[name for name in ("A", "D") if name in set(results.condition)]]
 features = {(name, seed): tokens_of(name, seed) for name in models for seed in seeds}
 
 # %%
-probes = probe_study.probe_models(features, frames, held)
+probes = probe_study.probe_models(features, data_of, held)
 of_a = probes[probes.condition == "A"]
 study.keep("probes", of_a)
 probes.groupby(["condition", "probe", "tokens", "target"], sort=False).r2.mean().unstack("target").round(3)
@@ -121,7 +123,7 @@ study.show(diagnostic_figures.probe_bars(titled[linear]), "cls_probes_models", t
 # hold it.
 
 # %%
-first_frame = probe_study.probe_first_frame(features, frames, held)
+first_frame = probe_study.probe_first_frame(features, data_of, held)
 display(first_frame.groupby("tokens", sort=False).r2.mean().to_frame("R² (tracks)").round(3))
 tell(*findings_probes.token_or_target(first_frame))
 
@@ -135,7 +137,7 @@ tell(*findings_probes.token_or_target(first_frame))
 # true state as a ceiling.
 
 # %%
-points = probe_study.points_at_once(features, frames, held, point_counts)
+points = probe_study.points_at_once(features, data_of, held, point_counts)
 study.keep("capacity", points)
 errors = style.tidy(points.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
                     split="episode")
@@ -158,9 +160,7 @@ tell(*findings_probes.track_layouts(both, skipped))
 # point moves, and the training mean. Mean over seeds.
 
 # %%
-heads = both[both.condition.isin(["D", "D-fg"])].assign(recipe=recipe)
-floors = pd.concat([capacity.head_floors(heads[heads.scale == scale], study.data(scale))
-                    for scale in ("pilot", "full")])
+floors = capacity.head_floors(both[both.condition.isin(["D", "D-fg"])], study.runs, study.everything)
 study.keep("floors", floors)
 display(floors.drop(columns="seed").groupby(["scale", "condition"]).mean().style.format("{:.3g}"))
 tell(*findings_probes.against_floors(floors))

@@ -58,7 +58,7 @@ from lewm_core.viz import rollout_figures, widgets
 
 # %%
 study = Study(output, figures, profile, data)
-frames, results = study.data(rollout_scale), study.results(rollout_scale)
+frames, results = study.data(rollout_scale, rollout_seed), study.results(rollout_scale)
 names = rollout_study.compared(results, rollout_seed)
 tell(f"Compared: {' and '.join(names)}, seed {rollout_seed}.", *findings.not_run(study.skipped(rollout_scale)))
 
@@ -72,7 +72,7 @@ tell(f"Compared: {' and '.join(names)}, seed {rollout_seed}.", *findings.not_run
 models = {name: study.model(results, name, rollout_seed) for name in names}
 worlds = rollout_study.encode(models, frames)
 rollouts = rollout_study.roll_out(worlds, frames, rollout_scale, rollout_seed, study.recipe(results), rollout_steps,
-                                  rollout_stride)
+                                  rollout_stride, study.sets.of_run(rollout_scale, rollout_seed).test)
 tell(*rollouts.told())
 
 # %% [markdown]

@@ -231,8 +231,7 @@ tell(*patch_routes.describe_routes(table, changes, design.routes()))
 
 # %%
 pilot_results, full_results = study.results("pilot"), study.results("full")
-more = [metrics.metric_table(rows, study.runs, study.data(scale), start)
-        for scale, rows in (("pilot", pilot_results), ("full", full_results))]
+more = [metrics.metric_table(rows, study.runs, study.everything, start) for rows in (pilot_results, full_results)]
 study.keep("metrics", pd.concat(more))
 
 # %%
@@ -252,7 +251,7 @@ tell(*findings.over_metrics(paired.judged(by_metric), metrics.ERRORS))
 # attention probe is also told where a point started, so that it can look there.
 
 # %%
-curve = ceiling(full_results, study.runs, study.data("full"), study.recipe(full_results), point_counts, probe_seeds)
+curve = ceiling(full_results, study.runs, study.everything, point_counts, probe_seeds)
 study.keep("capacity", curve)
 first = curve[curve.seed == curve.seed.min()]
 study.show(diagnostic_figures.capacity_curves(first), "control_capacity_ceiling",

@@ -8,12 +8,14 @@ look at nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
 from lewm_core.conditions import condition
+from lewm_core.config import Recipe
 from lewm_core.dataset import Data, targets
 from lewm_core.diagnostics.probe_fits import (
     Problem,
@@ -26,6 +28,7 @@ from lewm_core.diagnostics.probe_fits import (
     scaled,
 )
 from lewm_core.diagnostics.probes import build_target, episode_index, held_out
+from lewm_core.experiments.run import data_of, result
 from lewm_core.losses import vector_loss
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
@@ -190,17 +193,20 @@ def describe_curve(curve: pd.DataFrame) -> list[str]:
     return lines or ["Not run: there are no tracks, or no held-out episodes to judge by."]
 
 
-def head_floors(results: pd.DataFrame, data: Data) -> pd.DataFrame:
+def head_floors(results: pd.DataFrame, folder: Path, data: Data) -> pd.DataFrame:
     """The track heads' loss on held-out episodes, and that of two predictions that do not look at the frame.
 
-    results: runs of D and D-fg at one scale with their metric head_tracks, and their recipe and seed in the columns
-    recipe (a `Recipe`) and seed. Returns columns condition, scale, seed, head, no motion, training mean.
+    results: runs of D and D-fg with their metric head_tracks; folder: where they are kept; data: holds the episodes of
+    all. Returns columns condition, scale, seed, head, no motion, training mean.
     """
     rows = []
     for run in results[(results.split == "episode") & (results.metric == "head_tracks")].itertuples():
         term, = condition(run.condition).terms
-        unseen = np.isin(episode_index(data), held_out(data, run.seed, run.recipe))
-        truth = targets.build(term, data, np.flatnonzero(~unseen))
+        record = result(folder, run.run)
+        own = data_of(record, data)
+        held = held_out(own, run.seed, Recipe(**record["recipe"]), record["test"])
+        unseen = np.isin(episode_index(own), held)
+        truth = targets.build(term, own, np.flatnonzero(~unseen))
         moved, visible = truth["target"], truth["valid"]
         seen, test = visible[~unseen].unsqueeze(-1), torch.from_numpy(unseen)
         mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)

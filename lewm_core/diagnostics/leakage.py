@@ -44,15 +44,17 @@ def window_errors(model: LeWM, action_scale: ActionScale, data: Data, emb: torch
 def leak_table(results: pd.DataFrame, folder: Path, data: Data, base: Base) -> pd.DataFrame:
     """`window_errors` of every run of A, and of the base before fine-tuning on the same windows.
 
-    The base saw none of these frames, so what it shows between the splits is that their windows differ, not a leak.
+    data: holds the episodes of all runs. The base saw none of these frames, so what it shows between the splits is that
+    their windows differ, not a leak.
     Columns condition ("base" for the base), scale, seed and those of `window_errors`.
     """
     model, own_scale = base.load(0)
     model.to(default_device())
-    base_emb, parts = Corpus.of(model, data).emb, []
+    parts = []
     for run in finished(results[results.condition == paper.BASELINE], folder, data):
-        of_base = window_errors(model, own_scale or run.action_scale, data, base_emb, run.split)
-        of_run = window_errors(run.model, run.action_scale, data, run.emb, run.split)
+        base_emb = Corpus.of(model, run.data).emb
+        of_base = window_errors(model, own_scale or run.action_scale, run.data, base_emb, run.split)
+        of_run = window_errors(run.model, run.action_scale, run.data, run.emb, run.split)
         parts += [table.assign(condition=name, scale=run.scale, seed=run.seed)
                   for name, table in ((paper.BASELINE, of_run), ("base", of_base))]
     if not parts:

@@ -13,18 +13,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics.probe_fits import Target, linear_probe, pose, prepare
 from lewm_core.diagnostics.probes import episode_index
 from lewm_core.diagnostics.retrieval import Corpus, roll_out
 from lewm_core.experiments.base import Base
-from lewm_core.experiments.run import result
+from lewm_core.experiments.run import data_of, result, split_of_run
 from lewm_core.experiments.sweep import load_model
 from lewm_core.model import LeWM
-from lewm_core.train import default_device, split_of
-from lewm_core.utils.errors import InputError
+from lewm_core.train import default_device
 
 HORIZONS = (1, 5, 10)  # rollout steps
 ERRORS = ("mse", "mse_over_variance", "mse_over_static", "yardstick",
@@ -34,7 +32,8 @@ SPECTRUM = ("latent_variance", "latent_variance_least", "latent_variance_most", 
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run with the data it was trained on: model, its action scale, emb (N, D) of every frame, its split."""
+    """A finished run with the data that it had: model, its action scale, emb (N, D) of every frame of these, its split.
+    """
 
     condition: str
     scale: str
@@ -44,23 +43,23 @@ class Finished:
     action_scale: ActionScale
     emb: Tensor
     split: Split
+    data: Data
 
 
 def finished(results: pd.DataFrame, folder: Path, data: Data) -> Iterator[Finished]:
-    """Every run in a results table, one at a time, loaded and with all frames of `data` encoded.
+    """Every run in a results table, one at a time, loaded, with the episodes of `data` that it had, all encoded.
 
-    Raises InputError if a run was trained on another dataset.
+    data: holds the episodes of all runs; each has its own, or all the same. InputError if it does not.
     """
+    own: Data | None = None
     for row in results.drop_duplicates(["run", "scale"]).itertuples():
         record = result(folder, row.run)
-        if record["dataset"] != data.fingerprint:
-            raise InputError(f"run {row.run} of {row.condition}, {row.scale}", f"dataset {record['dataset']}",
-                             f"{data.fingerprint}, the one given", "Give each scale's runs with their own dataset.")
+        if own is None or own.fingerprint != record["dataset"]:  # the conditions of a seed share theirs
+            own = data_of(record, data)
         model, action_scale = load_model(results[results.run == row.run], folder, row.condition, row.seed)
         model.to(default_device())
-        split = split_of(data, Recipe(**record["recipe"]), row.seed)
-        yield Finished(row.condition, row.scale, row.seed, row.run, model, action_scale, Corpus.of(model, data).emb,
-                       split)
+        yield Finished(row.condition, row.scale, row.seed, row.run, model, action_scale,
+                       Corpus.of(model, own).emb, split_of_run(record, own), own)
 
 
 def spectrum(emb: Tensor) -> dict[str, float]:
@@ -141,19 +140,21 @@ def yardstick(run: Finished, data: Data, base_emb: Tensor) -> dict[str, dict[str
 def metric_table(results: pd.DataFrame, folder: Path, data: Data, base: Base) -> pd.DataFrame:
     """Post-hoc metrics of every run in `results`, tidy as a results table, so that `paired_change` compares them.
 
-    results: runs of one dataset, as `sweep` returns them; folder: where they are kept; data: that dataset; base: the
+    results: as `sweep` returns them; folder: where the runs are kept; data: holds the episodes of all; base: the
     yardstick, the same for all. Metrics: SPECTRUM of the held-out frames, those of `yardstick`, rollout_h. Rollouts of
     the window split begin where its windows do and run on into frames that training saw.
     """
-    base_emb = Corpus.of(base.load(0)[0].to(default_device()), data).emb
-    ends = np.repeat(data["ep_offset"] + data["ep_len"], data["ep_len"])
-    rows = []
+    start = base.load(0)[0].to(default_device())
+    rows, own = [], None
     for run in finished(results, folder, data):
-        common = yardstick(run, data, base_emb)
+        if run.data is not own:
+            own = run.data
+            base_emb, ends = Corpus.of(start, own).emb, np.repeat(own["ep_offset"] + own["ep_len"], own["ep_len"])
+        common = yardstick(run, own, base_emb)
         for split, starts in run.split.val.items():
             frames = torch.from_numpy(np.unique(windows(starts)))
             values = spectrum(run.emb[frames]) | common[split]
-            values |= rollout_errors(run, data, starts, ends[starts])
+            values |= rollout_errors(run, own, starts, ends[starts])
             rows += [(run.condition, run.scale, run.seed, split, metric, value, run.run)
                      for metric, value in values.items()]
     return pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "metric", "value", "run"])

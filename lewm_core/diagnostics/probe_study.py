@@ -1,7 +1,7 @@
 """What notebook 06 asks of frozen encoders (paper 4.4): what their tokens tell of each signal, and what they lack.
 
 features: (model, seed) -> the tokens of every frame, as `probes.token_features` returns them; a model is "base" or a
-condition. held: seed -> episodes to score on; probes learn on all others.
+condition. data: seed -> the episodes that its runs had. held: seed -> those to score on; probes learn on all others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from lewm_core.diagnostics.probes import SIGNALS, TABLE, probe_table, with_first
 
 Features = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
 Held = Mapping[int, np.ndarray]
+Frames = Mapping[int, Data]
 COMPARED = ("CLS", "patch")  # the tokens whose difference is the bottleneck
 PROBED = [*TABLE, "condition", "seed"]
 
@@ -25,22 +26,22 @@ def unavailable(data: Data) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def probe_models(features: Features, data: Data, held: Held) -> pd.DataFrame:
+def probe_models(features: Features, data: Frames, held: Held) -> pd.DataFrame:
     """Linear probes of all tokens of every model. Of A also an MLP on the two that are compared (it takes longer).
 
     Columns: PROBED. Signals that the dataset lacks have no rows.
     """
     parts = [pd.DataFrame(columns=PROBED)]
     for (name, seed), tokens in features.items():
-        tables = [probe_table(tokens, data, held[seed], SIGNALS, "linear", seed)]
+        tables = [probe_table(tokens, data[seed], held[seed], SIGNALS, "linear", seed)]
         if name == "A":
             compared = {kind: tokens[kind] for kind in COMPARED}
-            tables.append(probe_table(compared, data, held[seed], SIGNALS, "mlp", seed))
+            tables.append(probe_table(compared, data[seed], held[seed], SIGNALS, "mlp", seed))
         parts.append(pd.concat(tables).assign(condition=name, seed=seed))
     return _joined(parts)
 
 
-def probe_first_frame(features: Features, data: Data, held: Held) -> pd.DataFrame:
+def probe_first_frame(features: Features, data: Frames, held: Held) -> pd.DataFrame:
     """Linear probes of the tracks from A's tokens, alone and beside those of the episode's first frame. As above."""
     parts = [pd.DataFrame(columns=PROBED)]
     for (name, seed), tokens in features.items():
@@ -49,23 +50,23 @@ def probe_first_frame(features: Features, data: Data, held: Held) -> pd.DataFram
         sets = {}
         for kind in COMPARED:
             sets[kind] = tokens[kind]
-            sets[f"{kind} + first frame"] = with_first_frame(tokens[kind], data)
-        table = probe_table(sets, data, held[seed], ["tracks"], "linear", seed)
+            sets[f"{kind} + first frame"] = with_first_frame(tokens[kind], data[seed])
+        table = probe_table(sets, data[seed], held[seed], ["tracks"], "linear", seed)
         parts.append(table.assign(condition=name, seed=seed))
     return _joined(parts)
 
 
-def points_at_once(features: Features, data: Data, held: Held, counts: Sequence[int]) -> pd.DataFrame:
+def points_at_once(features: Features, data: Frames, held: Held, counts: Sequence[int]) -> pd.DataFrame:
     """The error on the same few points while more and more are regressed at once by an MLP, from CLS or patch tokens.
 
     Of A's first seed, since it is slow. Columns: those of `capacity.CURVE` and seed; no rows without tracks.
     """
-    if "tracks" in unavailable(data):
-        return pd.DataFrame(columns=[*CURVE, "seed"])
     seed = min(seed for name, seed in features if name == "A")
+    if "tracks" in unavailable(data[seed]):
+        return pd.DataFrame(columns=[*CURVE, "seed"])
     sets = token_sets(features["A", seed])
     compared = {kind: sets[kind] for kind in COMPARED}
-    return capacity_curve(compared, data, held[seed], counts, ["mlp"], seed).assign(seed=seed)
+    return capacity_curve(compared, data[seed], held[seed], counts, ["mlp"], seed).assign(seed=seed)
 
 
 def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -39,10 +39,12 @@ _LEFT_OUT = ("tracks_fg", "gripper", "object")
 SIGNALS = {c.name: _columns(c) for c in COLUMNS.values() if c.target is not None and c.name not in _LEFT_OUT}
 
 
-def held_out(data: Data, seed: int, recipe: Recipe) -> np.ndarray:
+def held_out(data: Data, seed: int, recipe: Recipe, test: Sequence[str] | None = None) -> np.ndarray:
     """The episodes (their numbers) that runs of this seed and recipe never saw in training; none if it holds out none.
+
+    data: the episodes that the runs had. test: names of those that judged them, where they did not draw some.
     """
-    split = split_of(data, recipe, seed)
+    split = split_of(data, recipe, seed, test)
     starts = split.val.get("episode", np.zeros(0, int))
     return np.unique(episode_index(data)[starts])
 

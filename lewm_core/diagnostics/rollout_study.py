@@ -94,14 +94,14 @@ def encode(models: Mapping[str, tuple[LeWM, ActionScale]], data: Data) -> dict[s
 
 
 def roll_out(worlds: Mapping[str, LatentWorld], data: Data, scale: str, seed: int, recipe: Recipe, steps: int,
-             stride: int) -> Rollouts:
+             stride: int, test: Sequence[str] | None = None) -> Rollouts:
     """Roll out every episode that runs of this seed and recipe never saw; all episodes where the recipe holds out none.
 
     scale: what `data` is, pilot or full. steps: predicted frames; fewer where the longest of these episodes is shorter.
-    stride: frames between the starts of two rollouts of one episode. InputError where no episode is longer than a
-    model's history.
+    stride: frames between the starts of two rollouts of one episode. test: as for `held_out`. InputError where no
+    episode is longer than a model's history.
     """
-    held = held_out(data, seed, recipe)
+    held = held_out(data, seed, recipe, test)
     chosen = held if len(held) else np.arange(len(data["ep_len"]))
     history = next(iter(worlds.values())).model.config.history
     longest = int(data["ep_len"][chosen].max())

@@ -48,7 +48,7 @@ class Control:
 class Pool:
     """What `plan` builds runs from."""
 
-    data: dataset.Data  # without pixels
+    data: dataset.Data  # without frames and signals
     path: Path
     table: pd.DataFrame
     base: Base
@@ -138,7 +138,7 @@ def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, 
     data = load_once(path)
     base = replace(base, action_dim=data["action"].shape[1])
     check(data, condition("A"), base.load(seed=0)[0])
-    small = replace(data, columns={k: v for k, v in data.columns.items() if k != "pixels"})
+    small = sweep.without_frames(data)
     recipe = replace(recipe, epochs=sizes.epochs or recipe.epochs)
     pool = Pool(small, path, table, base, recipe, sizes)
     controls = [control for study in named for control in study(pool)]

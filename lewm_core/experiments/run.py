@@ -18,10 +18,10 @@ from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, hub
 from lewm_core.conditions import condition
 from lewm_core.config import Recipe
-from lewm_core.dataset import Data
+from lewm_core.dataset import Data, Split
 from lewm_core.experiments import gradients
 from lewm_core.experiments.base import Base
-from lewm_core.train import Outcome, default_device, train
+from lewm_core.train import Outcome, default_device, split_of, train
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest, write_json
 from lewm_core.utils.provenance import code_digest
@@ -156,6 +156,24 @@ def trained_on(record: Mapping[str, object], data: Data) -> bool:
         return record.get("dataset") == data.fingerprint
     known = set(data.columns.get("episode_id", ()))
     return known.issuperset(ids) and record.get("dataset") == data.fingerprint_of(ids)
+
+
+def data_of(record: Mapping[str, object], data: Data) -> Data:
+    """The episodes of `data` that a run had, as it had them: to train on, then to be judged by.
+
+    record: what a finished run said of itself. InputError where `data` does not hold them, or not unchanged.
+    """
+    if not trained_on(record, data):
+        raise InputError(f"run of {record['condition']}, {record['scale']}, seed {record['seed']}",
+                         f"dataset {record['dataset']}", "one whose episodes the data in hand hold, unchanged",
+                         "Give the dataset that it was trained on.")
+    ids = episodes_of(record)
+    return data.select(ids) if ids else data
+
+
+def split_of_run(record: Mapping[str, object], data: Data) -> Split:
+    """The split of a finished run. data: as from `data_of`."""
+    return split_of(data, Recipe(**record["recipe"]), record["seed"], record["test"])
 
 
 def episodes_of(record: Mapping[str, object]) -> list[str]:

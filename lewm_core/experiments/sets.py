@@ -1,22 +1,68 @@
-"""Which episodes of the one dataset file are the pilot, the full set and the pool of the controls."""
+"""Which episodes of the one dataset file are the pilot, the full set and the pool of the controls, and which of them
+each run trains on and is judged by."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
 from lewm_core.dataset import Data
+from lewm_core.experiments import draws
+from lewm_core.experiments.draws import Episodes
+from lewm_core.utils.files import write_csv
+from lewm_core.utils.workspace import Workspace
 
 FLAGS = ("pilot", "full", "test")
 PLACES = ("best", "random")
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The sets of a study. table: as from `union`. draws: as from `draws.draw`; empty where every seed splits the same
+    pilot and full set anew, as in the paper. With draws, pilot and full are what any seed has in them."""
+
+    table: pd.DataFrame
+    draws: pd.DataFrame
+
+    @classmethod
+    def of(cls, selection: pd.DataFrame, drawn: pd.DataFrame, pool: pd.DataFrame | None = None) -> "Sets":
+        """selection: columns episode, pilot, full. drawn: the draws from it. pool: as for `union`."""
+        chosen = draws.flagged(drawn) if len(drawn) else selection[selection.pilot | selection.full]
+        return cls(union(chosen, pool), drawn)
+
+    @classmethod
+    def read(cls, workspace: Workspace) -> "Sets":
+        """What `write` wrote; InputError where it did not."""
+        places = (workspace.sets, workspace.draws)
+        return cls(*(pd.read_csv(workspace.need(p, "02_extraction"), dtype={"episode": str}) for p in places))
+
+    def write(self, workspace: Workspace) -> None:
+        """Keep both tables in the study's folder."""
+        write_csv(workspace.sets, self.table)
+        write_csv(workspace.draws, self.draws)
+
+    def episodes(self, name: str) -> list[str]:
+        """The episodes of a set (pilot, full or pool), in their order."""
+        return self.table.episode[members(self.table, name)].tolist()
+
+    def of_run(self, scale: str, seed: int) -> Episodes:
+        """What the runs of a seed train on, at a scale (pilot or full), and what judges them."""
+        if len(self.draws):
+            return draws.of_seed(self.draws, scale, seed)
+        return Episodes(tuple(self.episodes(scale)))
 
 
 def union(selection: pd.DataFrame, pool: pd.DataFrame | None = None) -> pd.DataFrame:
     """The table of sets, one row per episode of the file: episode; pilot, full, test (bool); best, random (place from
     1, 0: not in it).
 
-    First come the selected episodes in the selection's order, then what the pool has beyond them.
+    First come the selected episodes in their order, then what the pool has beyond them.
 
-    selection: columns episode, pilot, full. pool: as `pool.choose` makes it; None where no controls are run.
+    selection: columns episode, pilot, full, all of which are used. pool: as `pool.choose` makes it; None where no
+    controls are run.
     """
-    chosen = selection[selection.pilot | selection.full][["episode", "pilot", "full"]]
+    chosen = selection[["episode", "pilot", "full"]]
     columns = ["episode", *PLACES, "test"]
     pool = pd.DataFrame(columns=columns) if pool is None else pool[columns]
     table = chosen.merge(pool, on="episode", how="outer")
@@ -55,3 +101,18 @@ def sizes(sets: pd.DataFrame, data: Data, scores: pd.Series) -> pd.DataFrame:
             rows.append({"set": name, "episodes": len(episodes), "frames": sum(length[id] for id in episodes),
                          "mean score": scores.reindex(episodes).mean()})
     return pd.DataFrame(rows).set_index("set")
+
+
+def scale_sizes(own: Sequence[Episodes], records: Sequence[Mapping], frames: pd.Series,
+                scores: pd.Series) -> dict[str, float]:
+    """How large a scale is, and what its runs took; means over seeds, where each has its own episodes.
+
+    own: of each seed. records: of the runs. frames, scores: of each episode, by its name.
+    """
+    episodes = [name for one in own for name in one.train]
+    total = frames[episodes].sum()
+    return {"episodes": len(episodes) / len(own), "frames": total / len(own),
+            "frames an episode": total / len(episodes),
+            "training windows": np.mean([record["windows"]["train"] for record in records]),
+            "optimizer steps": max(record["steps"] for record in records), "seeds": len(own),
+            "mean curation score": scores.reindex(episodes).mean()}

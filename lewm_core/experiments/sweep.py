@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -20,20 +20,28 @@ from lewm_core.config import Recipe
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.experiments.base import Base
+from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.run import Run, execute, is_done, load_once, result, trained_on
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.provenance import usable_cores
 
+OfSeed = Callable[[int], Episodes]  # seed -> what its runs train on and are judged by
+
+
+def everything(seed: int) -> Episodes:
+    """All of the file, for every seed."""
+    return Episodes()
+
 
 def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path, base: Base, recipe: Recipe,
-         episodes: Sequence[str] | None = None, first: int | None = None) -> tuple[list[Run], pd.DataFrame]:
+         episodes: OfSeed = everything, first: int | None = None) -> tuple[list[Run], pd.DataFrame]:
     """The runs to do, seed by seed, and the conditions that this dataset cannot serve: condition, scale, reason.
 
     conditions: names, as in `lewm_core.conditions`. scale: their label in the results, such as pilot or full.
-    path: of the dataset file. episodes: names of those to use, in this order; the runs are those of a file of these
-    episodes alone, their split drawn among them. None: all. first: only so many of the file's episodes are read.
+    path: of the dataset file. episodes: those of each seed, which all its conditions share; the runs are those of a
+    file of these episodes alone, in that order. first: only so many of the file's episodes are read.
 
     Raises InputError, before anything is trained, for an unknown condition, head or episode, a damaged dataset, no
     seeds, or a dataset on which not even the baseline can be trained.
@@ -42,22 +50,29 @@ def plan(conditions: Sequence[str], scale: str, seeds: Sequence[int], path: Path
     if not seeds or not names:
         raise InputError("sweep", f"{len(names)} conditions × {len(seeds)} seeds", "at least one of each")
     data = load_once(path, first)
-    if episodes is not None:
-        data, episodes = data.select(episodes), tuple(episodes)
     base = replace(base, action_dim=data["action"].shape[1])
     model, _ = base.load(seed=0)
     skipped = unavailable(data, names)
     for name in ("A", *names):
         if name not in skipped:
             check(data, condition(name), model)
-    for seed in seeds:
-        split_of(data, recipe, seed)  # an InputError if there is too little to hold out
+    small = without_frames(data)
     runs = []
     for seed in seeds:
-        for name in names:
-            if name not in skipped:
-                runs.append(Run(name, scale, seed, str(path), data.fingerprint, base, recipe, episodes, None, first))
+        own = episodes(seed)
+        fingerprint = data.fingerprint_of(own.all) if own.all else data.fingerprint
+        planned = [Run(name, scale, seed, str(path), fingerprint, base, recipe, own.train, own.test, first)
+                   for name in names if name not in skipped]
+        for run in planned[:1]:  # they share it
+            split_of(run.choose(small), recipe, seed, own.test)  # an InputError if there is too little to hold out
+        runs += planned
     return runs, skipped_table(skipped, scale)
+
+
+def without_frames(data: Data) -> Data:
+    """The same episodes without pixels and signals: enough to select and to split, and quickly copied."""
+    kept = ("ep_len", "ep_offset", "episode_id", "action")
+    return replace(data, columns={name: data[name] for name in kept if name in data.columns})
 
 
 def skipped_table(reasons: Mapping[str, str], scale: str) -> pd.DataFrame:
@@ -112,14 +127,15 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def check_fresh(results: pd.DataFrame, folder: Path, data: Data, made_by: str) -> None:
-    """InputError, naming the notebook to run again, if runs of a results table were trained on other data than `data`.
+def check_fresh(results: pd.DataFrame, folder: Path, data: Data, made_by: str, episodes: OfSeed | None = None) -> None:
+    """InputError, naming the notebook to run again, if runs of a results table had other episodes than they would now.
 
-    Otherwise episodes that they were trained on could pass for held out. folder: where the runs are kept. data: the
-    episodes that the runs were planned with; for the controls, whose runs each name their own, all of these episodes.
-    made_by: the notebook that did the runs.
+    Otherwise episodes that they were trained on could pass for held out. folder: where the runs are kept. data: all
+    that they may have had. episodes: those of each seed, as in `plan`; None for the controls, whose runs each name
+    their own. made_by: the notebook that did the runs.
     """
-    stale = [row for row in results.drop_duplicates("run").itertuples() if not _is_fresh(row.run, folder, data)]
+    stale = [row for row in results.drop_duplicates("run").itertuples()
+             if not _is_fresh(row.run, folder, data, episodes and episodes(row.seed))]
     if stale:
         raise InputError(
             f"results of {made_by}",
@@ -128,13 +144,12 @@ def check_fresh(results: pd.DataFrame, folder: Path, data: Data, made_by: str) -
             f"Run {made_by} again: ./run_all.sh --only {made_by.split('_')[0]} (with the same options).")
 
 
-def _is_fresh(key: str, folder: Path, data: Data) -> bool:
+def _is_fresh(key: str, folder: Path, data: Data, wanted: Episodes | None) -> bool:
     if not is_done(folder, key):
         return False
     record = result(folder, key)
-    if record["test"] is None:  # its split was drawn from all the episodes that it had
-        return record["dataset"] == data.fingerprint
-    return trained_on(record, data)
+    had = Episodes(*(record[part] and tuple(record[part]) for part in ("episodes", "test")))
+    return trained_on(record, data) and wanted in (None, had)
 
 
 def rows(run: Run, folder: Path) -> list[dict]:

@@ -80,8 +80,13 @@ class Workspace:
 
     @property
     def sets(self) -> Path:
-        """Which episodes of `dataset_file` are the pilot, the full set and the pool of the controls."""
+        """Which episodes of `dataset_file` are the pilot, the full set and the pool of the controls, of all seeds."""
         return self.output / "sets.csv"
+
+    @property
+    def draws(self) -> Path:
+        """What each seed drew: seed, episode, role. No rows where all seeds share the pilot and the full set."""
+        return self.output / "draws.csv"
 
     def results(self, scale: str) -> Path:
         """scale: pilot, full or controls (all studies, written by notebook 05; columns as `controls.results` says)."""

@@ -58,7 +58,7 @@ def truth(data) -> torch.Tensor:
 
 def run_of(data, model, emb, seed=0) -> Finished:
     parts = split(data["ep_len"], data["ep_offset"], np.random.default_rng([seed, 1]), 0.1, 0.25)
-    return Finished("A", "pilot", seed, "key", model, lambda a: a, emb, parts)
+    return Finished("A", "pilot", seed, "key", model, lambda a: a, emb, parts, data)
 
 
 def mse(run, data, name="episode"):
@@ -171,7 +171,7 @@ def test_metric_table_of_finished_runs_is_tidy_and_agrees_with_evaluation(study,
     found = rollout_errors(run, study.data, np.array([start]), np.array([99]))["rollout_5"]
     assert found == pytest.approx(((single - run.emb[start + 7]).square().mean() / static).item(), rel=1e-3)
     other = dataset.load(write_squares(tmp_path / "other.h5"))
-    with pytest.raises(InputError, match="the one given"):
+    with pytest.raises(InputError, match="hold, unchanged"):
         metric_table(study.results, study.folder, other, study.base)
 
 

@@ -25,6 +25,7 @@ from lewm_core.evaluate import evaluate
 from lewm_core.experiments import run as run_module
 from lewm_core.experiments import sweep as module
 from lewm_core.experiments.base import Base
+from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.evaluate import evaluate_checkpoint
 from lewm_core.experiments.run import Run, execute, is_done, result
 from lewm_core.experiments.sweep import check_fresh, curves, load_model, plan, rows, sweep
@@ -71,6 +72,11 @@ def in_process(monkeypatch):
     monkeypatch.setattr(module, "ProcessPoolExecutor", InProcess)
     monkeypatch.setattr(InProcess, "executed", [])
     return InProcess.executed
+
+
+def only(names):
+    """Every seed has these episodes and holds some of them out."""
+    return lambda seed: Episodes(tuple(names))
 
 
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -160,32 +166,34 @@ def test_named_episodes_of_a_file_are_a_file_of_their_own(tmp_path):
     lengths, chosen = (9, 7, 8, 6, 10, 8), ["square0", "square1", "square2", "square3"]
     large, own = write_squares(tmp_path / "large.h5", lengths), write_squares(tmp_path / "own.h5", lengths[:4])
     (theirs,), _ = plan(["C1-rnd"], "pilot", [3], own, BASE, QUICK)
-    (mine,), _ = plan(["C1-rnd"], "pilot", [3], large, BASE, QUICK, episodes=chosen)
+    (mine,), _ = plan(["C1-rnd"], "pilot", [3], large, BASE, QUICK, episodes=only(chosen))
     assert mine.key == theirs.key and mine.fingerprint == theirs.fingerprint
     execute(mine, tmp_path / "mine")
     execute(theirs, tmp_path / "theirs")
     found, wanted = result(tmp_path / "mine", mine.key), result(tmp_path / "theirs", theirs.key)
     for part in ("metrics", "curve", "windows", "steps", "action_scale", "dataset"):
         assert found[part] == wanted[part], part
-    (turned,), _ = plan(["C1-rnd"], "pilot", [3], large, BASE, QUICK, episodes=chosen[::-1])
+    (turned,), _ = plan(["C1-rnd"], "pilot", [3], large, BASE, QUICK, episodes=only(chosen[::-1]))
     assert turned.key != mine.key
     with pytest.raises(InputError, match="first: 'nobody'"):
-        plan(["A"], "pilot", [0], large, BASE, QUICK, episodes=["square0", "nobody"])
+        plan(["A"], "pilot", [0], large, BASE, QUICK, episodes=only(["square0", "nobody"]))
 
 
 def test_results_of_other_data_are_refused_and_the_notebook_to_run_again_is_named(tmp_path):
     """An episode is unticked, the dataset made again, and a later notebook opened with the old results."""
     path, chosen = write_squares(tmp_path / "squares.h5"), [f"square{i}" for i in range(5)]
     data, runs = dataset.load(path), tmp_path / "runs"
-    planned, _ = plan(["A"], "pilot", [0, 1], path, BASE, QUICK, episodes=chosen)
+    planned, _ = plan(["A"], "pilot", [0, 1], path, BASE, QUICK, episodes=only(chosen))
     results = pd.DataFrame([row for run in planned for row in rows(execute(run, runs), runs)])
-    check_fresh(results, runs, data.select(chosen), "03_pilot_ablation")
-    for other in (data.select(chosen[:4]), data.select([*chosen[1:], chosen[0]])):
+    check_fresh(results, runs, data, "03_pilot_ablation", only(chosen))
+    for other in (only(chosen[:4]), only([*chosen[1:], chosen[0]]), lambda seed: Episodes(tuple(chosen), ())):
         with pytest.raises(InputError, match="2 of 2 runs.*Run 03_pilot_ablation again: ./run_all.sh --only 03"):
-            check_fresh(results, runs, other, "03_pilot_ablation")
+            check_fresh(results, runs, data, "03_pilot_ablation", other)
+    with pytest.raises(InputError, match="2 of 2 runs"):
+        check_fresh(results, runs, data.select(chosen[:4]), "03_pilot_ablation", only(chosen))
     write_squares(path, (9, 7, 8, 6, 11))  # one episode has changed
     with pytest.raises(InputError, match="03_pilot_ablation"):
-        check_fresh(results, runs, dataset.load(path).select(chosen), "03_pilot_ablation")
+        check_fresh(results, runs, dataset.load(path), "03_pilot_ablation", only(chosen))
     with pytest.raises(InputError, match="03_pilot_ablation"):
         check_fresh(results, tmp_path / "another folder", data, "03_pilot_ablation")
 
@@ -203,7 +211,8 @@ def test_runs_that_name_their_test_episodes_are_fresh_while_these_and_their_own_
 
 def test_a_checkpoint_is_evaluated_on_what_it_held_out_of_a_larger_file(tmp_path):
     path = write_squares(tmp_path / "squares.h5", (9, 7, 8, 6, 10, 8))
-    (run,), _ = plan(["E"], "pilot", [0], path, BASE, QUICK, episodes=["square5", "square1", "square2", "square3"])
+    (run,), _ = plan(["E"], "pilot", [0], path, BASE, QUICK, 
+                    episodes=only(["square5", "square1", "square2", "square3"]))
     execute(run, tmp_path / "runs")
     report = evaluate_checkpoint(str(tmp_path / "runs" / run.key), dataset.load(path))
     assert report["own_dataset"] and report["metrics"] == result(tmp_path / "runs", run.key)["metrics"]
