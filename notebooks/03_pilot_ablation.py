@@ -35,6 +35,8 @@ model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpo
 conditions = ["A", "B", "C1", "C2", "C3", "C4", "D", "D-fg", "E", "F", "G"]  # rows of lewm_core.conditions
 pilot_seeds = 5  # runs per condition; the paper has 3 to 10
 epochs = 6  # passes over the training windows; the paper has 20
+steps = None  # exactly so many optimizer steps, whatever the data's size; None: epochs decide, as in the paper
+batch_norm = "paper"  # its buffers follow the batches; frozen: stay the base's; recalibrated: are made anew at the end
 lr = 5e-5  # AdamW's peak learning rate
 directions = 256  # SIGReg's random directions a step; the public recipe has 1024
 val_episodes = 0.15  # share of episodes held out
@@ -77,7 +79,8 @@ say(f"The base is {start.name} (hash {start.hash}): images of {sizes.image_size}
 # left out, with the reason.
 
 # %%
-recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)
+recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
+                val_episodes=val_episodes)
 results = study.run(conditions, "pilot", range(pilot_seeds), start, recipe, jobs)
 skipped = study.skipped("pilot")
 tell(f"{results['run'].nunique()} runs, {pilot_seeds} for each condition.", *findings.not_run(skipped))

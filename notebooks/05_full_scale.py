@@ -29,6 +29,8 @@ model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpo
 full_conditions = ["A", "B", "D", "E"]  # rows of lewm_core.conditions; the paper's three and the baseline
 full_seeds = 3  # runs per condition; the paper has 3
 epochs = 6  # passes over the training windows; the paper has 20
+steps = None  # exactly so many optimizer steps, whatever the data's size; None: epochs decide, as in the paper
+batch_norm = "paper"  # its buffers follow the batches; frozen: stay the base's; recalibrated: are made anew at the end
 lr = 5e-5  # AdamW's peak learning rate
 directions = 256  # SIGReg's random directions a step; the public recipe has 1024
 val_episodes = 0.15  # share of episodes held out
@@ -47,7 +49,8 @@ from lewm_core.viz import paper_figures, style
 # %%
 study = Study(output, figures, profile, data)
 start = study.base(base, model)
-recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)
+recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
+                val_episodes=val_episodes)
 say(f"Every run starts from {start.name}, hash {start.hash}.")
 
 # %% [markdown]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from lewm_core.config import MODELS
+from lewm_core.config import BATCH_NORM, MODELS
 from lewm_core.runner.notebook import Notebook
 from lewm_core.signals.geometry import POINTS
 from lewm_core.utils.errors import InputError, known
@@ -19,7 +19,7 @@ from lewm_core.utils.workspace import SCALES, Workspace
 LEAST = {  # parameter -> the smallest number that works
     "n_candidates": 0, "n_shown": 0, "camera": 0, "jobs": 0, "min_length": 1, "image_size": 1, "seed": 0,
     "full_seed": 0, "n_quality": 1, "quality_size": 1, "widget_episodes": 1,
-    "epochs": 1, "directions": 1, "lr": 0.0, "val_episodes": 0.0, "max_bad_share": 0.0,
+    "epochs": 1, "steps": 1, "n_test": 0, "directions": 1, "lr": 0.0, "val_episodes": 0.0, "max_bad_share": 0.0,
     "pilot_seeds": 1, "full_seeds": 1, "probe_seeds": 1,
     "rollout_seed": 0, "rollout_steps": 1, "rollout_stride": 1, "decoder_steps": 1,
     "plan_tasks": 0, "plan_ahead": 1, "plan_every": 1, "plan_samples": 1, "plan_iterations": 1, "random_repeats": 1,
@@ -78,7 +78,7 @@ def shares(settings: Settings) -> Iterator[InputError]:
         return
     if share >= 1:
         yield InputError("parameter val_episodes", repr(share), "a share below 1")
-    elif share > 0 and settings.get("pilot_by") != "hand" and pilot is not None and 1 <= pilot:
+    elif share > 0 and settings.get("pilot_by") != "hand" and not settings.get("n_test") and pilot and 1 <= pilot:
         if max(1, round(share * pilot)) >= pilot:
             yield InputError("parameter n_pilot", f"{pilot} with val_episodes {share}",
                              "so many that one is held out and one is left to train on",
@@ -118,6 +118,15 @@ def selection(settings: Settings) -> list[InputError]:
     return caught(Choice, **given)
 
 
+def draws(settings: Settings) -> Iterator[InputError]:
+    """A seed draws its test episodes and its full set from those that are kept."""
+    test, full, kept = (settings.get(name) for name in ("n_test", "n_full", "n_top"))
+    if test and full and kept and test + full > kept:
+        yield InputError("parameter n_test", f"{test} with n_full {full} and n_top {kept}", "n_test + n_full of at "
+                         "most n_top, since each seed draws them from the episodes that are kept", f"Take more: --set "
+                         f"n_top={test + full} or more, and at least as many n_candidates.")
+
+
 def criteria(settings: Settings) -> list[InputError]:
     if "criteria" not in settings:
         return []
@@ -128,8 +137,9 @@ def criteria(settings: Settings) -> list[InputError]:
 
 
 def names(settings: Settings) -> Iterator[InputError]:
-    if "model" in settings:
-        yield from caught(known, MODELS, settings["model"], "parameter model")
+    for name, rows in (("model", MODELS), ("batch_norm", BATCH_NORM)):
+        if name in settings:
+            yield from caught(known, rows, settings[name], f"parameter {name}")
     for name in ("probe_scale", "rollout_scale"):
         if name in settings:
             yield from caught(known, SCALES, settings[name], f"parameter {name}")
@@ -176,7 +186,7 @@ def controls(settings: Settings) -> list[InputError]:
 
 
 RULES: tuple[Callable[[Settings], Any], ...] = (
-    numbers, shares, conditions, selection, criteria, names, points, controls)
+    numbers, shares, conditions, selection, draws, criteria, names, points, controls)
 # Parameter names, and a rule on them whose imports take a second or more: it is asked only if one of them is given.
 RULES_IF_GIVEN: tuple[tuple[frozenset[str], Callable[[Settings], Any]], ...] = (
     (frozenset({"conditions", "full_conditions"}), unknown_conditions),

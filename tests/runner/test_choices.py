@@ -34,6 +34,9 @@ def make(tmp_path, *settings: str, options: tuple[str, ...] = ()) -> plan.Plan:
     (["image_size=70"], ["patches of 16 px", "frames of 70 px", "image_size=64"]),
     (["point_counts=[]"], ["point_counts", "1 to 400"]), (["depth_backend=magic"], ["'magic'", "depth-anything-v2"]),
     (["n_candidates=0"], ["n_candidates", "no last episode"]), (["seed=-1"], ["parameter seed", "at least 0"]),
+    (["steps=0"], ["parameter steps", "at least 1"]), (["n_test=-1"], ["parameter n_test"]),
+    (["batch_norm=thawed"], ["'thawed'", "paper, frozen, recalibrated"]),
+    (["n_test=61"], ["n_test", "61 with n_full 60 and n_top 120", "n_top=121"]),
     (["min_length=50"], ["lengths 50 to 40"]), (["looks=3"], ["looks", "found 3", "1, 2, or None for all 8"]),
     (["looks=many"], ["looks", "'many'"]), (["looks=true"], ["looks", "True"]),
 ])
@@ -69,6 +72,7 @@ def test_all_that_is_wrong_stands_in_one_error(tmp_path):
 @pytest.mark.parametrize("settings", [
     ["conditions=[A]", "full_conditions=[A]"], ["conditions=[A, D]"], ["conditions=[A, B, C3]"], ["val_episodes=0"],
     ["pilot_seeds=1", "full_seeds=1", "probe_seeds=1"], ["n_pilot=1", "val_episodes=0"], ["plan_tasks=0"],
+    ["n_test=60"], ["n_test=60", "n_pilot=1"], ["steps=800", "batch_norm=frozen"],
     ["image_size=128"], ["looks=1"], ["looks=2"], ["looks=null"],
 ])
 def test_what_only_leaves_something_out_is_accepted(tmp_path, settings):
