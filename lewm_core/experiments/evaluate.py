@@ -46,7 +46,7 @@ def evaluate_checkpoint(name: str, data: Data) -> dict[str, object]:
     if len(heads):
         checkpoint.load_heads(files, heads)
     model, heads = model.to(device), heads.to(device)
-    frames = Frames.of(data, row.terms, train_frames, fitted, device)
+    frames = Frames.of(data, row.terms, train_frames, fitted, device, seed)
     return {
         "condition": row.name if own else metadata.get("condition"), "base": metadata.get("base"),
         "action_scale": "the checkpoint's" if scale else f"fitted here: {asdict(fitted)}",
