@@ -6,8 +6,8 @@ tell its explanations apart.
 """
 
 from collections import ChainMap
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lewm_core.losses import Term
@@ -95,24 +95,29 @@ REFERENCES = {c.name: c for c in (
     Condition("lr-0", "fine-tuned at learning rate 0", "reference", training=LR_0),
 )}
 
-FULL_FRAME, RANDOM, PATCH_HEAD, PATCH_PREDICTOR = (  # what the controls vary
-    "full-frame normalisation", "random placement", "patch head", "patch-aware predictor")
+# What the controls vary.
+FULL_FRAME, RANDOM = "full-frame normalisation", "random placement"
+PATCH_HEAD, PATCH_PREDICTOR = "patch head", "patch-aware predictor"
+SHUFFLED, OTHER_EPISODE = "targets of other frames", "targets of another episode"
+NOISE, NETWORK, DETACHED = "noise as target", "a random network as target", "head on detached latents"
+QUARTER, HALF = (f"{percent} % {SHUFFLED}" for percent in (25, 50))
+
+_POSITIVE = Condition("P", "true state: gripper and object position", "state", _STATE)
 
 
-def _normalised_over_frame(name: str) -> Condition:
-    return Condition(f"{name}-ff", f"{CONDITIONS[name].title}, normalised over the frame", "mask",
-                     (_masked(name, full_frame=True),), control_of=name, variant=FULL_FRAME)
-
-
-def _placed_at_random(name: str) -> Condition:
-    return Condition(f"{name}-rnd", f"{CONDITIONS[name].title} moved to a random place", "mask",
-                     (_masked(name, random_placement=True),), control_of=name, variant=RANDOM)
+def _each(names: Iterable[str], suffix: str, variant: str, **how: object) -> Iterator[Condition]:
+    """The rows of these names with every term changed in `how`."""
+    for name in names:
+        row = CONDITIONS.get(name, _POSITIVE)
+        terms = tuple(replace(term, **how) for term in row.terms)
+        yield replace(row, name=f"{name}-{suffix}", title=f"{row.title}, {variant}", terms=terms, control_of=name,
+                      variant=variant)
 
 
 CONTROLS = {c.name: c for c in (
     # Is it the normalisation over few pixels, or the supervision of few? And does it matter which?
-    *map(_normalised_over_frame, DILATIONS),
-    *map(_placed_at_random, DILATIONS),
+    *_each(DILATIONS, "ff", FULL_FRAME, full_frame=True),
+    *_each(DILATIONS, "rnd", RANDOM, random_placement=True),
     # Is it the CLS token that keeps local signals out? First heads that read patch tokens, then a predictor that does.
     # With the latter the heads read patches too: a CLS head would again pass all it teaches through the CLS token.
     Condition("B-patch", "depth from patch tokens", "depth", (_DEPTH_PATCH,), control_of="B", variant=PATCH_HEAD),
@@ -123,7 +128,15 @@ CONTROLS = {c.name: c for c in (
     Condition("D-pp", "tracks from patch tokens, patch-aware predictor", "tracks", (_TRACKS_PATCH,), "patch", "A-pp",
               "D", PATCH_PREDICTOR),
     # Can this instrument see an effect at all? The best of all targets, where a simulator knows it.
-    Condition("P", "true state: gripper and object position", "state", _STATE),
+    _POSITIVE,
+    # Is it what the target says of the frame, or merely that there is one? Does it act through the encoder at all?
+    *_each("BDEFGP", "shuf", SHUFFLED, target_from="frame"),
+    *_each("BD", "25", QUARTER, target_from="frame", share=0.25),
+    *_each("BD", "50", HALF, target_from="frame", share=0.5),
+    *_each("BD", "other", OTHER_EPISODE, target_from="episode"),
+    *_each("BD", "noise", NOISE, target_from="noise"),
+    *_each("BD", "net", NETWORK, target_from="network"),
+    *_each("BDP", "detached", DETACHED, detached=True),
 )}
 
 

@@ -3,7 +3,7 @@
 Dimensions: n windows, T frames each, M frames, P patches, D latent size.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -21,12 +21,17 @@ from lewm_core.utils.errors import InputError, pick
 EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
 
 
-def head_outputs(heads: nn.ModuleDict, emb: Tensor, patches: Tensor,
-                 targets: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Every head's output for M frames: emb (M, D), patches (M, P, D) and, by head, its term's targets (M, …)."""
+def head_outputs(heads: nn.ModuleDict, emb: Tensor, patches: Tensor, targets: Mapping[str, Mapping[str, Tensor]],
+                 detached: Collection[str] = ()) -> dict[str, Tensor]:
+    """Every head's output for M frames: emb (M, D), patches (M, P, D) and, by head, its term's targets (M, …).
+
+    detached: the heads whose gradient stops at emb and patches.
+    """
     outputs = {}
     for name, head in heads.items():
         inputs = {"emb": emb, "patches": patches, **targets[name]}
+        if name in detached:
+            inputs = {read: value.detach() for read, value in inputs.items()}
         outputs[name] = head(*(pick(inputs, read, f"input of head {name}") for read in HEADS[name].reads))
     return outputs
 

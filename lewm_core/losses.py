@@ -121,6 +121,9 @@ class Term:
     head: a row of heads.HEADS. target: a row of dataset.COLUMNS. loss: a row of LOSSES.
     valid: the column that marks where the target counts; None: everywhere.
     weight: the loss's factor in the total; None: the recipe's head_weight.
+    target_from: where a frame's target is from, a row of replacements.REPLACEMENTS: own, frame (another one), episode
+    (another one), noise, network (a random one that sees the frame). share: of the frames whose target is from there;
+    the others keep their own. detached: the head learns, and the model learns nothing from it.
 
     Where the loss is "depth":
     dilation: px at 224 by which the object mask is dilated, inside which depth is supervised; None: full frame.
@@ -138,6 +141,9 @@ class Term:
     full_frame: bool = False
     random_placement: bool = False
     weight: float | None = None
+    target_from: str = "own"
+    share: float = 1.0
+    detached: bool = False
 
     def __post_init__(self):
         pick(LOSSES, self.loss, "loss")

@@ -73,11 +73,12 @@ def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: 
     """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ w L_h."""
     device = index.device.type
     targets = frames.targets_at(index.flatten())
+    detached = [term.head for term in condition.terms if term.detached]
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
         cls, patches = model.encode_tokens(normalise(frames.pixels[index]))
         emb, act_emb = model.projector(cls), model.action_encoder(frames.actions[index])
         pred_emb = predict_next(model, emb, act_emb, patches)
-        outputs = head_outputs(heads, emb.flatten(0, 1), patches.flatten(0, 1), targets)
+        outputs = head_outputs(heads, emb.flatten(0, 1), patches.flatten(0, 1), targets, detached)
     emb = emb.float()  # the losses are computed in full precision
     terms = {"pred": losses.prediction_loss(pred_emb.float(), emb),
              "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}

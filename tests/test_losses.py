@@ -178,6 +178,24 @@ def test_the_true_state_is_taught_by_smooth_l1_of_standardised_positions_at_full
     assert terms["total"].item() == pytest.approx(parts.item(), rel=1e-6)
 
 
+def test_a_detached_head_learns_and_teaches_the_encoder_nothing(g):
+    rng = np.random.default_rng(0)
+    data = Data({"pixels": rng.integers(0, 256, (8, 32, 32, 3), "u1"), "action": rng.normal(size=(8, 7)).astype("f4"),
+                 "ep_len": np.array([8]), "ep_offset": np.array([0]), "depth": rng.random((8, 56, 56)).astype("f4")})
+    index, found = torch.from_numpy(windows(np.arange(5))), {}
+    directions = draw_directions(MODELS["nano"].dim, 8, g)
+    for name in ("B", "B-detached"):
+        model, row = LeWM(MODELS["nano"], 1).eval(), condition(name)
+        heads = build_heads(["depth"], model.config.dim, 0)
+        frames = Frames.of(data, row.terms, np.arange(8), ActionScale.fit(data["action"]), "cpu")
+        loss = loss_terms(model, heads, row, frames, index, directions, Recipe())["head_depth"]
+        loss.backward()
+        found[name] = loss.item()
+        assert all(p.grad.abs().sum() > 0 for p in heads.parameters())
+        assert any(p.grad is not None for p in model.parameters()) == (name == "B")
+    assert found["B"] == found["B-detached"]
+
+
 def test_prediction_and_persistence_losses_pair_each_latent_with_the_next():
     emb = torch.arange(8.0).reshape(1, 4, 2) ** 2
     perfect = emb[:, 1:]

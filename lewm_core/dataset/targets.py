@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from lewm_core.dataset import COLUMNS, Data
+from lewm_core.dataset.replacements import Arrays, replace
 from lewm_core.losses import Term
 from lewm_core.signals import geometry
 from lewm_core.utils.errors import pick
 from lewm_core.utils.files import digest
-
-Arrays = dict[str, np.ndarray]
 
 
 def displacements(data: Data, tracks: str) -> np.ndarray:
@@ -85,10 +84,12 @@ def build(term: Term, data: Data, train_frames: np.ndarray, device: str = "cpu",
 
     target: what the head predicts. valid: where that counts. region: for depth inside a mask, that mask. Of tracks also
     queries, (N, 400, 2) where each point was in its episode's first frame, in image sides, and known, whether that is.
-    Statistics come from `train_frames` only. seed: the run's, for masks at random places.
+    Statistics come from `train_frames` only. seed: the run's, for masks at random places and for targets that are not
+    the frame's own, which come from its own side of the split (`replacements`).
     """
     column = pick(COLUMNS, term.target, "dataset column")
     arrays = pick(TARGETS, column.target, f"kind of target for column {column.name}")(data, term, train_frames)
     if term.region is not None:
         arrays["region"] = supervised_region(term, data, seed)
+    arrays = replace(arrays, term.target_from, term.share, data, train_frames, seed)
     return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in arrays.items()}

@@ -28,8 +28,8 @@ from lewm_core.utils.provenance import code_digest
 
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own terms are in its key.
 CODE = ("config", "model", "patch_predictor", "heads", "losses", "evaluate", "batch_norm", "train", "dataset/contract",
-        "dataset/data", "dataset/frames", "dataset/splits", "dataset/targets", "experiments/gradients",
-        "checkpoints/checkpoint", "signals/geometry")
+        "dataset/data", "dataset/frames", "dataset/replacements", "dataset/splits", "dataset/targets",
+        "experiments/gradients", "checkpoints/checkpoint", "signals/geometry")
 
 
 @dataclass(frozen=True)
