@@ -77,9 +77,10 @@ def check_outputs(output: Path, data: str) -> None:
 def test_all_notebooks_on_the_tabletop(tabletop):
     check_outputs(tabletop, "tabletop")
     results = pd.read_csv(tabletop / "results_pilot.csv")
-    assert set(results.condition) == {"A", "B", "C1", "C2", "C3", "C4", "D", "D-fg", "E", "F", "G"}
+    more = {"base", "lr-0", "B-shuf", "P"}
+    assert set(results.condition) == {"A", "B", "C1", "C2", "C3", "C4", "D", "D-fg", "E", "F", "G"} | more
     assert results.groupby("condition").seed.nunique().eq(2).all() and set(results.split) == {"window", "episode"}
-    assert set(pd.read_csv(tabletop / "results_full.csv").condition) == {"A", "B", "D", "E"}
+    assert set(pd.read_csv(tabletop / "results_full.csv").condition) == {"A", "B", "D", "E"} | more
     assert set(pd.read_csv(tabletop / "measured_facts.csv").scale) == {"pilot", "full"}
     assert set(pd.read_csv(tabletop / "measured_instability.csv").condition) == {"B", "C1", "C2", "C3"}
     # what Figure 1 draws is what the runs measured
