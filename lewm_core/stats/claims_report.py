@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE, VERDICTS
+from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, VERDICTS
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.provenance import SIMULATED
@@ -14,7 +15,11 @@ from lewm_core.utils.workspace import FIGURES, ROOT
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- claims: written by ./run_all.sh publish -->", "<!-- end of claims -->"
-HEADER = "| § | claim | paper | ours [95 %] | n | detectable | verdict |"
+HEADER = "| § | claim | paper | ours [95 %] | n | detectable | verdict | by the paper's MSE |"
+ASIDES = {  # what stands apart from the claims: its heading
+    "suggestion": "What the paper suggests, and no claim of it:",
+    "fact": "Facts of the paper's design or of ours, counted, and no claims on what a signal does:",
+}
 
 
 def source(provenance: Mapping[str, object]) -> str:
@@ -33,18 +38,25 @@ ABOUT = ("A verdict is about these runs, with their data, model and training len
 
 
 def counts(table: pd.DataFrame) -> str:
-    """How many claims have each verdict."""
-    found = table.verdict.value_counts()
+    """How many claims have each verdict; what stands apart from them is not counted."""
+    found = of_kind(table, "claim").verdict.value_counts()
     return ", ".join(f"{found.get(v, 0)} {v}" for v in VERDICTS)
 
 
+def of_kind(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The claims, suggestions or facts of a table."""
+    return table[table.kind == kind]
+
+
 def rows(table: pd.DataFrame) -> list[str]:
-    """Lines of a Markdown table: each claim with its paper's number and ours, interval, seeds, power and verdict."""
+    """Lines of a Markdown table: each claim with its paper's number and ours, interval, seeds, power and verdict; and
+    the verdict by the paper's own metric."""
     lines = [HEADER, "|" + "---|" * (HEADER.count("|") - 1)]
     for row in table.itertuples():
         mde = f"{row.mde:.2g}" if np.isfinite(row.mde) else "–"
         verdict = row.verdict + (f": {row.reason}" if row.reason else "")
-        cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), mde, verdict)
+        by_mse = f"{row.mse_verdict} ({row.mse_ours})" if row.mse_verdict else "–"
+        cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), mde, verdict, by_mse)
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return lines
 
@@ -55,9 +67,14 @@ def markdown(table: pd.DataFrame) -> str:
     table: as from `claims.claims_table`.
     """
     rules = [f"- *{rule}* ({', '.join(group.id)})" for rule, group in table.groupby("rule", sort=False)]
-    return "\n".join([f"**{heading(table)}.** {counts(table)}. {ABOUT}", "", *rows(table), "",
-                      "n: seeds; of several parts, the fewest. detectable: the smallest change that they detect at "
-                      "80 % power, in the number's unit; of several parts, the largest.", "",
+    apart = []
+    for kind, title in ASIDES.items():
+        if len(of_kind(table, kind)):
+            apart += [title, "", *rows(of_kind(table, kind)), ""]
+    return "\n".join([f"**{heading(table)}.** {counts(table)}. {ABOUT}", "", *rows(of_kind(table, "claim")), "",
+                      f"Judged by {OUTCOME}: {OUTCOME_IN_WORDS}. n: seeds; of several parts, the fewest. detectable: "
+                      "the smallest change that they detect at 80 % power, in the number's unit; of several parts, the "
+                      "largest.", "", *apart,
                       "The rules, and the claims that each decides, by their names in `claims.csv`:", "", *rules])
 
 
@@ -75,7 +92,7 @@ def describe_survival(by_metric: pd.DataFrame, table: pd.DataFrame) -> list[str]
     kept = [i for i in main.id if everywhere[i]]
     return [f"Claims about an effect: {by_metric.id.nunique()}. Supported under one metric or split and contradicted "
             f"under another: {len(torn)}{_named(torn)}.",
-            f"Supported by MSE on held-out episodes: {len(main)}. Of these, supported by every metric under both "
+            f"Supported by {OUTCOME} on held-out episodes: {len(main)}. Of these, supported by every metric under both "
             f"splits: {len(kept)}{_named(kept)}."]
 
 
@@ -93,18 +110,21 @@ def save(table: pd.DataFrame, folder: Path) -> None:
 def read(path: Path) -> pd.DataFrame:
     """A claims table as `save` wrote it."""
     table = pd.read_csv(path, dtype={"section": str})
-    words = ["reason", "metric", "split"]
+    words = ["reason", "metric", "split", "mse_ours", "mse_verdict", "mse_reason"]
     return table.assign(**{c: table[c].fillna("") for c in words})
 
 
 def summary(table: pd.DataFrame) -> str:
     """The README's block: what was decided, row by row, and how much was not."""
-    decided = table[table.verdict.isin([SUPPORTED, CONTRADICTED])]
-    open_, closed = (int((table.verdict == v).sum()) for v in (UNDECIDED, UNTESTABLE))
+    claims = of_kind(table, "claim")
+    decided = claims[claims.verdict.isin([SUPPORTED, CONTRADICTED])]
+    open_, closed = (int((claims.verdict == v).sum()) for v in (UNDECIDED, UNTESTED))
+    shown = [*rows(decided), ""] if len(decided) else []
     return "\n".join([
-        BEGIN, f"**{heading(table)}.** {len(table)} claims: {counts(table)}. {ABOUT}", "", *rows(decided), "",
-        f"The other {open_ + closed} ({open_} {UNDECIDED}, {closed} {UNTESTABLE}), each with its interval or the "
-        f"reason, and the rules of the verdicts: [`figures/claims.md`](figures/claims.md).", END])
+        BEGIN, f"**{heading(table)}.** {len(claims)} claims: {counts(table)}. {ABOUT}", "", *shown,
+        f"The other {open_ + closed} ({open_} {UNDECIDED}, {closed} {UNTESTED}), each with its interval or the "
+        f"reason, facts and suggestions of the paper, and the rules of the verdicts: "
+        f"[`figures/claims.md`](figures/claims.md).", END])
 
 
 def update_readme(readme: Path = README, folder: Path = FIGURES) -> str:

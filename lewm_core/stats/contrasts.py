@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from lewm_core.stats import verdicts
+from lewm_core.stats import outcomes, verdicts
 from lewm_core.stats.paired import bounds, judged, number
 from lewm_core.stats.power import can_show, power_table
 from lewm_core.stats.verdicts import Finding
@@ -64,7 +64,7 @@ def interferes(gradients: pd.DataFrame) -> tuple[Findings, Findings]:
 def _at(samples: list[pd.Series], judge: Callable[..., Finding]) -> Finding:
     """What `judge` finds of samples by seed; not testable where one is empty."""
     if not all(map(len, samples)):
-        return Finding(verdicts.UNTESTABLE, reason="not measured at both scales")
+        return Finding(verdicts.UNTESTED, reason="not measured at both scales")
     return judge(*samples)
 
 
@@ -101,7 +101,7 @@ def unstable(normal: pd.DataFrame, gradient: pd.DataFrame, small: float) -> Find
     noise = at[at.area == small].pivot(index="episode", columns="normalised", values="over_draws")
     ratio = noise["region"] / noise["frame"]
     excess = np.log2(ratio[(ratio > 0) & np.isfinite(ratio)])
-    noisier = Finding(verdicts.UNTESTABLE, reason="no episode has a mean gradient above its noise")
+    noisier = Finding(verdicts.UNTESTED, reason="no episode has a mean gradient above its noise")
     if len(excess):
         noisier = verdicts.grows(excess, " doublings")
     found[f"the gradient is noisier if normalised over the region ({small:.0%} of the frame)", "noise"] = noisier
@@ -131,7 +131,7 @@ def unhelpful(changes: pd.DataFrame, areas: Mapping[str, float], repaired: Mappi
     }
     place = {
         (f"the same masks at random places do as well, {span.format(moved[first], moved[last])} within "
-         f"±{verdicts.BAND:g} points", "place"): _of(
+         f"±{outcomes.SMALLEST:g} points", "place"): _of(
             wide, [*areas, *moved.values()],
             lambda: verdicts.within(_mean_difference(wide, areas, moved), unit=" points")),
     }
@@ -141,7 +141,7 @@ def unhelpful(changes: pd.DataFrame, areas: Mapping[str, float], repaired: Mappi
 def _of(wide: pd.DataFrame, names: Iterable[str], judge: Callable[[], Finding]) -> Finding:
     """What `judge` finds; not testable where one of the named conditions was not run."""
     missing = [name for name in names if name not in wide]
-    return Finding(verdicts.UNTESTABLE, reason=f"{', '.join(missing)} not run") if missing else judge()
+    return Finding(verdicts.UNTESTED, reason=f"{', '.join(missing)} not run") if missing else judge()
 
 
 def _mean_difference(wide: pd.DataFrame, areas: Iterable[str], controls: Mapping[str, str]) -> pd.Series:

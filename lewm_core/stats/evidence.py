@@ -1,6 +1,6 @@
 """What the claims are judged by: the tidy tables of one study, and why one of them is not there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lewm_core.stats import paper
-from lewm_core.stats.paired import paired_change
+from lewm_core.stats import gates, paper
+from lewm_core.stats.values import Values
 from lewm_core.utils.workspace import CONTROLS, MEASURED, SCALES, Workspace
 
 NEEDS_CONTROLS = "it needs the control runs, --study controls"
@@ -22,6 +22,7 @@ WHERE = {  # what is measured: who measures it
 }
 FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
 CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
+LEAST_R2 = 0.05  # a linear probe that recovers no more is at its floor, and no difference from it means anything
 
 
 class Absent(Exception):
@@ -42,7 +43,8 @@ class Evidence:
     probes: seed, target, tokens, probe, r2 of condition A (`probes.probe_table`).
     capacity: seed, series, probe, points, error of condition A (`capacity.capacity_curve`).
     leak: `leakage.leak_summary`.
-    gradients: scale, seed, head, step, cosine (of the head's gradient with the prediction's, on what both share).
+    gradients: scale, condition, seed, head, step, cosine (of the head's gradient with the prediction's, on what both
+        share), ratio (of the weighted head's gradient to the prediction's).
     on_object: layout, episode, count (visible tracks on the object, per frame).
     floors: condition, scale, seed, head, no motion, training mean: losses of the track heads (`capacity.head_floors`).
     instability: condition, episode, value (frame-to-frame change of the normalisation, in an episode).
@@ -79,22 +81,20 @@ class Evidence:
         return self.baselines.get(condition, paper.BASELINE)
 
     @cached_property
-    def _values(self) -> dict[tuple, pd.Series]:
-        keys = ["condition", "scale", "metric", "split"]
-        return {key: rows.set_index("seed").value.astype(float).sort_index()
-                for key, rows in self.results.groupby(keys, sort=False)}
+    def _values(self) -> Values:
+        return Values(self.results)
 
     @cached_property
-    def _changes(self) -> dict[tuple, dict[tuple, pd.Series]]:
-        """By baseline, metric and split: changes by condition and scale; filled when first asked for."""
+    def _shut(self) -> dict[tuple, tuple[str, ...]]:
+        """The gates that are shut, by condition, scale, metric and split; filled when first asked for."""
         return {}
 
     def values(self, condition: str, scale: str, metric: str, split: str) -> pd.Series:
         """A condition's values by seed, or Absent with the reason."""
-        found = self._values.get((condition, scale, metric, split))
+        found = self._values.of(condition, scale, metric, split)
         if found is not None:
             return found
-        if any(key[:2] == (condition, scale) for key in self._values):
+        if self._values.ran(condition, scale):
             raise Absent(f"{condition} has no {metric} on the {split} split at scale {scale}")
         if self.skipped is not None:
             told = self.skipped[(self.skipped.condition == condition) & (self.skipped.scale == scale)]
@@ -102,27 +102,30 @@ class Evidence:
                 raise Absent(f"{condition} was skipped: {told.reason.iloc[0]}")
         raise Absent(f"{condition} was not run at scale {scale}")
 
-    def change(self, condition: str, scale: str, metric: str, split: str) -> pd.Series:
-        """A condition's change against its baseline by seed, per cent, or Absent with the reason."""
-        baseline = self.baseline(condition)
-        for name in (condition, baseline):
+    def contrast(self, condition: str, against: str, scale: str, metric: str, split: str) -> pd.Series:
+        """A condition's change against another one by seed, per cent, or Absent with the reason."""
+        for name in (condition, against):
             self.values(name, scale, metric, split)
-        key = (baseline, metric, split)
-        if key not in self._changes:
-            self._changes[key] = self._changes_against(*key)
-        found = self._changes[key].get((condition, scale))
+        found = self._values.change(condition, against, scale, metric, split)
         if found is None:
-            raise Absent(f"no seed of {condition} has a run of {baseline} at scale {scale}")
+            raise Absent(f"no seed of {condition} has a run of {against} at scale {scale}")
         return found
 
-    def _changes_against(self, baseline: str, metric: str, split: str) -> dict[tuple, pd.Series]:
-        """By condition and scale, the changes of those compared with `baseline`, on the seeds that it has."""
-        rows = self.results[(self.results.metric == metric) & (self.results.split == split)]
-        rows = rows[rows.condition.map(self.baseline) == baseline]
-        runs = pd.MultiIndex.from_frame(rows[["scale", "seed"]])
-        changes = paired_change(rows[runs.isin(runs[rows.condition == baseline])], metric, split, baseline)
-        groups = changes.groupby(["condition", "scale"], sort=False)
-        return {key: group.set_index("seed").change for key, group in groups}
+    def change(self, condition: str, scale: str, metric: str, split: str) -> pd.Series:
+        """A condition's change against its baseline by seed, per cent, or Absent with the reason."""
+        return self.contrast(condition, self.baseline(condition), scale, metric, split)
+
+    def shut(self, places: Iterable[tuple[str, str]], metric: str, split: str) -> list[str]:
+        """Why no verdict may be passed on effects of conditions at scales, pairs of the two; empty if one may."""
+        reasons = []
+        for condition, scale in places:
+            key = (condition, scale, metric, split)
+            if key not in self._shut:
+                found = gates.gates(self._values, condition, scale, metric, split)
+                self._shut[key] = tuple(gate.name for gate in found if not gate.open)
+            if self._shut[key]:
+                reasons.append(f"gates of {condition} shut at scale {scale}: {', '.join(self._shut[key])}")
+        return reasons
 
     def against(self, one: str, other: str, scale: str, metric: str, split: str) -> np.ndarray:
         """Change of `one` minus change of `other` at the same seeds, per cent points, or Absent with the reason."""

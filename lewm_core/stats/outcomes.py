@@ -1,6 +1,8 @@
 """What the study is judged by: its outcomes, the reference rows, the smallest effect of interest."""
 
-OUTCOME = "gripper_5"  # primary: cm by which the gripper read from the latent predicted 5 steps ahead misses
+OUTCOME = "gripper_5"  # primary
+OUTCOME_IN_WORDS = ("the error, in cm on unseen episodes, of the gripper's position read from the latent that is "
+                    "predicted 5 steps ahead")
 SECONDARY = ("mse_over_static", "object_5")
 PAPERS = "mse"  # the paper's metric: next-latent MSE, in each model's own latent space
 SPLIT = "episode"  # episodes that no run has seen

@@ -108,21 +108,21 @@ def _runs(rows: pd.DataFrame) -> str:
     return "; ".join(names[:6]) + (f"; and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The t interval of the mean of `values` (n,) over seeds; NaN for n < 2, a point where all seeds agree."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan
     if np.ptp(values) < SAME:
         return float(values.mean()), float(values.mean())
-    half = _quantile(len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    half = _quantile(len(values) - 1, confidence) * values.std(ddof=1) / len(values) ** 0.5
     return float(values.mean() - half), float(values.mean() + half)
 
 
 @functools.cache
-def _quantile(freedom: int) -> float:
-    """Of the t distribution, so that CONFIDENCE lies between minus it and it."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+def _quantile(freedom: int, confidence: float) -> float:
+    """Of the t distribution, so that `confidence` lies between minus it and it."""
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
 def t_p(values: np.ndarray) -> float:

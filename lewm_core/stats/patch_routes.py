@@ -16,7 +16,7 @@ from lewm_core.stats.power import power_table
 from lewm_core.utils.workspace import SCALES
 
 CLS = "CLS"  # the route of the paper's heads
-IDLE = verdicts.BAND / 10  # per cent; a patch-aware A that differs from A by less does not read patches to speak of
+IDLE = paper.FULL_SCALE_BAND / 10  # per cent; a patch-aware A that differs from A by less reads no patches to speak of
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def route_table(changes: pd.DataFrame, routes: Routes) -> pd.DataFrame:
     for row in table.itertuples():
         route = routes[row.condition]
         if (route.baseline, row.scale) in idle:
-            helps.append(verdicts.UNTESTABLE)
+            helps.append(verdicts.UNTESTED)
         else:
             helps.append(verdicts.improves(values.get_group((row.condition, row.scale))).verdict)
     places = {"condition": {name: i for i, name in enumerate(routes)}, "scale": {s: i for i, s in enumerate(SCALES)}}

@@ -1,52 +1,31 @@
-"""The rules that turn numbers into verdicts on claims, written down once, and the functions that apply them.
+"""The rules that turn numbers into verdicts on claims, as `rules.RULES` states them in words.
 
-Every rule compares a 95 % interval over seeds (`paired.interval`) with what the claim says. The paper itself calls
-changes within ±1.3 % none (BAND), so a benefit that is surely smaller contradicts a claimed one, and a claimed absence
-needs a test of equivalence, not a large p: no rule takes an interval that includes 0 for evidence. None corrects for
-the number of claims: of twenty without any effect one is decided by chance. A claim of several parts is supported if
-all are, and contradicted if one is.
+Every rule compares a 95 % interval over seeds (`paired.interval`) with what the claim says. No verdict is passed where
+the instrument was not shown to see (`gates`): it is then "not tested here". A claimed benefit is contradicted only if
+the interval rules out the smallest effect of interest (`outcomes.SMALLEST`), and a claimed absence needs a test of
+equivalence within it, not a large p: no rule takes an interval that includes 0 for evidence. The primary hypotheses are
+corrected for their number (`primary`), the other claims are not: of twenty without any effect one is decided by chance.
+A claim of several parts is supported if all are, and contradicted if one is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.weightstats import DescrStatsW
 
-from lewm_core.stats import paper
-from lewm_core.stats.paired import CONFIDENCE, SAME, bounds, interval, number
+from lewm_core.stats.outcomes import SMALLEST
+from lewm_core.stats.paired import CONFIDENCE, bounds, interval, number
 from lewm_core.stats.power import detectable, detectable_difference, sd_interval
 from lewm_core.stats.scaling import difference
 
-BAND = paper.FULL_SCALE_BAND
 FACTOR = 1.25  # "approximately 4×" is between 4 / 1.25 and 4 · 1.25
 TOLERANCE = 0.1  # of a count that the paper gives as "about"
+ONE_SIDED = 2 * CONFIDENCE - 1  # the two ends of an interval of this confidence are two one-sided tests at 5 %
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
-UNDECIDED, UNTESTABLE = "not decided at this power", "not testable here"
-VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTABLE)
-
-RULES = {
-    "improves": f"supported: interval below 0; contradicted: interval above −{BAND:g} %, even if it is below 0",
-    "no gain": f"supported: interval above −{BAND:g} %; contradicted: interval below 0",
-    "within": "supported: two one-sided t tests (TOST) place the mean within the margin, p < 0.05; contradicted: "
-              "interval outside the margin",
-    "ordered": "supported: every paired difference of neighbours below 0 (interval); contradicted: one above 0",
-    "flips": f"supported: interval below 0 at the small scale and above 0 at the large one; contradicted: interval "
-             f"above −{BAND:g} % at the small scale, below 0 at the large one, or of the difference below 0",
-    "grows": "supported: interval of the difference or slope above 0; contradicted: below 0",
-    "shrinks": "supported: interval of the difference or slope below 0; contradicted: above 0",
-    "ratio": f"supported: 90 % interval of the ratio within a factor {FACTOR:g} of the paper's (TOST); contradicted: "
-             "95 % interval outside it",
-    "power": "supported: even with the deviation at the upper end of its interval the seeds detect the paper's pilot "
-             "effect at 80 %; contradicted: not even at its lower end",
-    "scatter": "supported: F interval of the ratio of variances (large / small scale) below 1; contradicted: above 1",
-    "count": f"supported: within {TOLERANCE:.0%} of the paper's number; contradicted: otherwise (a count, no interval)",
-    "none": "supported: the share is 0; contradicted: its interval, or its only value, is above 0",
-    "alone": "supported: nothing else differs by more than 5 %; contradicted: something else does (a count)",
-    "judgement": "a judgement, or about other systems: no number of this study decides it",
-}
+UNDECIDED, UNTESTED = "not decided at this power", "not tested here"
+VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED)
 
 
 @dataclass(frozen=True)
@@ -97,19 +76,32 @@ def _between(small: pd.Series, large: pd.Series) -> tuple[float, float, float, i
     return mean, low, high, min(len(small), len(large)), detectable_difference(small, large)
 
 
-def improves(values: Sequence[float], negligible: float = BAND, unit: str = " %", digits: int = 1) -> Finding:
-    """`values` (n,): changes per seed, claimed to be below 0 on average. negligible: a benefit not worth the name."""
+def improves(values: Sequence[float], least: float = SMALLEST, unit: str = " %", digits: int = 1) -> Finding:
+    """`values` (n,): changes per seed, claimed to be below 0 on average.
+
+    least: the smallest benefit of interest. One that is surely there and surely smaller decides nothing.
+    """
     numbers = _over_seeds(values)
     _, low, high, _, _ = numbers
-    small = low > -negligible
-    return _found(high < 0 and not small, small, *numbers, unit, digits)
+    below, small = high < 0, low > -least
+    found = _found(below and not small, small and not below, *numbers, unit, digits)
+    if below and small:
+        return replace(found, reason=f"a benefit, and surely smaller than {least:g}{unit}")
+    return found
+
+
+def helps(plain: Finding, shuffled: Finding, twin: str) -> Finding:
+    """A signal helps if its condition improves on A (`plain`) and on its `twin` with other frames' targets."""
+    both = all_of({"A": plain, twin: shuffled})
+    return replace(plain, verdict=both.verdict, mde=both.mde, reason=both.reason, n=both.n,
+                   ours=f"{plain.ours}; against {twin} {shuffled.ours}")
 
 
 def no_gain(values: Sequence[float]) -> Finding:
-    """`values` (n,): changes per seed, claimed to be no benefit."""
-    numbers = _over_seeds(values)
-    _, low, high, _, _ = numbers
-    return _found(low > -BAND, high < 0, *numbers)
+    """`values` (n,): changes per seed, claimed to be no benefit: the opposite of `improves`."""
+    found = improves(values)
+    opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}
+    return replace(found, verdict=opposite.get(found.verdict, found.verdict))
 
 
 def shrinks(values: Sequence[float], unit: str = " points", digits: int = 1) -> Finding:
@@ -124,35 +116,36 @@ def grows(values: Sequence[float], unit: str, digits: int = 1) -> Finding:
     return _found(low > 0, high < 0, *numbers, unit, digits)
 
 
-def within(values: Sequence[float], margin: float = BAND, unit: str = " %") -> Finding:
+def within(values: Sequence[float], margin: float = SMALLEST, unit: str = " %") -> Finding:
     """`values` (n,): changes per seed, whose mean is claimed to be within ±margin (equivalence)."""
-    values = np.asarray(values, float)
     numbers = _over_seeds(values)
-    mean, low, high, _, _ = numbers
-    if len(values) < 2:
-        equal = False
-    elif np.ptp(values) < SAME:
-        equal = abs(mean) < margin
-    else:
-        equal = DescrStatsW(values).ttost_mean(-margin, margin)[0] < 1 - CONFIDENCE
+    _, low, high, _, _ = numbers
+    inner_low, inner_high = interval(values, ONE_SIDED)
+    equal = -margin < inner_low and inner_high < margin
     return _found(equal, low > margin or high < -margin, *numbers, unit)
 
 
-def flips(small: pd.Series, large: pd.Series) -> Finding:
-    """Changes by seed at two scales: claimed to be a benefit at the small one and a harm at the large one."""
-    (s_low, s_high), (l_low, l_high) = interval(small), interval(large)
-    numbers = _between(small, large)
-    against = s_low > -BAND or l_high < 0 or numbers[2] < 0
-    flipped = s_high < 0 < l_low and not against
-    found = _found(flipped, against, *numbers, " points")
-    return replace(found, ours=f"{number(small.mean())} % → {number(large.mean())} %; difference {found.ours}")
-
-
-def lost(small: pd.Series, large: pd.Series) -> Finding:
-    """Changes by seed at two scales: the difference large − small is claimed to be above 0 (an interaction)."""
+def faded(small: pd.Series, large: pd.Series) -> Finding:
+    """Changes by seed at two scales: a benefit at the small one is claimed to be lost, wholly or in part, at the large.
+    """
     numbers = _between(small, large)
     _, low, high, _, _ = numbers
-    return _found(low > 0, high < 0, *numbers, " points")
+    grew, little = low > 0, high < SMALLEST
+    benefit = interval(small)[1] < 0
+    found = _found(grew and benefit and not little, little and not grew, *numbers, " points")
+    flips = "flips" if small.mean() < 0 < large.mean() else "does not flip"
+    if found.verdict == UNDECIDED and grew and not found.reason:
+        less = f"less than {SMALLEST:g} points are lost" if little else "no benefit is shown that could be lost"
+        found = replace(found, reason=less)
+    return replace(found, ours=f"{number(small.mean())} % → {number(large.mean())} % (the sign of the mean {flips}); "
+                               f"difference {found.ours}")
+
+
+def lost(small: pd.Series, large: pd.Series, unit: str = " points", digits: int = 1) -> Finding:
+    """Values by seed at two scales: the difference large − small is claimed to be above 0 (an interaction)."""
+    numbers = _between(small, large)
+    _, low, high, _, _ = numbers
+    return _found(low > 0, high < 0, *numbers, unit, digits)
 
 
 def fell(small: pd.Series, large: pd.Series, unit: str, digits: int) -> Finding:
@@ -214,11 +207,17 @@ def count(value: float, expected: float) -> Finding:
     return Finding(SUPPORTED if near else CONTRADICTED, f"{value:,.0f}", float(value), n=1)
 
 
+def untested(found: Finding, reasons: Iterable[str]) -> Finding:
+    """`found` without its verdict where there are reasons why nothing was tested; as it is where there are none."""
+    told = "; ".join(dict.fromkeys(reasons))
+    return replace(found, verdict=UNTESTED, reason=told) if told else found
+
+
 def all_of(parts: dict[str, Finding]) -> Finding:
     """One claim of several parts, by name."""
     found = [part.verdict for part in parts.values()]
-    verdict = next((v for v in (CONTRADICTED, UNTESTABLE, UNDECIDED) if v in found), SUPPORTED)
-    tested = {name: part for name, part in parts.items() if part.verdict != UNTESTABLE}
+    verdict = next((v for v in (CONTRADICTED, UNTESTED, UNDECIDED) if v in found), SUPPORTED)
+    tested = {name: part for name, part in parts.items() if part.verdict != UNTESTED}
     mde = [part.mde for part in tested.values() if np.isfinite(part.mde)]
     reasons = dict.fromkeys(part.reason for part in parts.values() if part.reason)
     return Finding(verdict, "; ".join(f"{name} {part.ours}" for name, part in tested.items()) or "–",

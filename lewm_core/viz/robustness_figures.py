@@ -15,13 +15,13 @@ from matplotlib.patches import Patch
 from lewm_core.conditions import in_order
 from lewm_core.stats import paper
 from lewm_core.stats.paired import n_label
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import GREY, METRICS, SPLIT, colour, rows_where
 
 VERDICT = {  # its colour and sign
     SUPPORTED: ("#35A98B", "+"), CONTRADICTED: ("#D55E00", "−"), UNDECIDED: ("#DDDDDD", "?"),
-    UNTESTABLE: ("#FFFFFF", ""),
+    UNTESTED: ("#FFFFFF", ""),
 }
 BASE = "base"  # in leak tables, the model before fine-tuning
 
@@ -165,7 +165,7 @@ def survival_map(table: pd.DataFrame) -> Figure:
 
     table: as from claims.survival (id, claim, metric, split, verdict); claims that no metric can test are left out.
     """
-    testable = set(table.id[table.verdict != UNTESTABLE])
+    testable = set(table.id[table.verdict != UNTESTED])
     claims = [i for i in dict.fromkeys(table.id) if i in testable]
     if not claims:
         return style.empty_figure("no claim can be tested with these runs")
@@ -177,7 +177,7 @@ def survival_map(table: pd.DataFrame) -> Figure:
     says = table.drop_duplicates("id").set_index("id").claim
     for ax, split in zip(axes[0], splits, strict=True):
         cells = rows_where(table, split=split).pivot(index="id", columns="metric", values="verdict")
-        _verdicts(ax, cells.reindex(index=claims, columns=metrics).fillna(UNTESTABLE), f"{split}/verdicts")
+        _verdicts(ax, cells.reindex(index=claims, columns=metrics).fillna(UNTESTED), f"{split}/verdicts")
         ax.set_xticks(range(len(metrics)), [style.metric_label(m) for m in metrics], rotation=40, ha="right")
         ax.set_yticks(range(len(claims)), [textwrap.shorten(says[i], 84, placeholder=" …") for i in claims])
         ax.set_title(textwrap.fill(SPLIT[split], int(12 * width)), fontsize=9.5)

@@ -10,9 +10,11 @@ from lewm_core.stats import paper
 from lewm_core.stats.outcomes import SHUFFLED
 
 SCALES = ("pilot", "full")
-TWINS = ("B", "D", "E", "F", "G", "C1", "C2", "C3", "C4")
-HEADS = {"B": ("depth",), "C1": ("depth",), "C2": ("depth",), "C3": ("depth",), "C4": ("depth",), "D": ("tracks",),
-         "D-fg": ("tracks",), "E": ("depth", "tracks"), "F": ("centroid",), "G": ("shape",), "P": ("gripper", "object")}
+TWINS = ("B", "D", "E", "F", "G", "C1", "C2", "C3", "C4", "D-patch", "D-pp")
+_OF = {"depth": ("B", "C1", "C2", "C3", "C4"), "tracks": ("D", "D-fg", "D-patch", "D-pp"), "centroid": ("F",),
+       "shape": ("G",)}
+HEADS = {c: (head,) for head, conditions in _OF.items() for c in conditions} | {
+    "E": ("depth", "tracks"), "P": ("gripper", "object")}
 THE_PAPERS = {(r.condition, r.scale): r.change for r in paper.REPORTED[paper.REPORTED.figure != 2].itertuples()} | {
     (c, "pilot"): v for c, v in paper.reported(2)[["C1", "C2", "C3"]].items()}
 NOTHING = dict.fromkeys(THE_PAPERS, 0.0)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lewm_core.stats import contrasts, paired, scaling, verdicts
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
 from lewm_core.utils.errors import InputError
 
 
@@ -87,7 +87,7 @@ def test_what_was_not_measured_is_not_judged():
     columns = ["condition", "scale", "seed", "step", "head", "cosine", "ratio"]
     one = pd.DataFrame([("B", "full", s, 0, "depth", -0.5 - 0.01 * s, 0.1) for s in range(3)], columns=columns)
     interferes, less = contrasts.interferes(one)
-    assert [f.verdict for f in (*interferes.values(), *less.values())] == [SUPPORTED, UNTESTABLE, UNTESTABLE]
+    assert [f.verdict for f in (*interferes.values(), *less.values())] == [SUPPORTED, UNTESTED, UNTESTED]
     nothing, _ = contrasts.interferes(one[:0])
     assert nothing == {}
     assert contrasts.conclude({"interferes": nothing}) == "- interferes: not run: nothing to judge it by."
@@ -112,10 +112,10 @@ def test_noise_of_small_regions():
     assert shift.mean == pytest.approx(-1, abs=0.1) and scale.mean == pytest.approx(1)
     assert excess.mean == pytest.approx(2, abs=0.2) and excess.n == 5
     *_, drowned = contrasts.unstable(normal, gradient.assign(over_draws=np.inf), 0.01).values()
-    assert drowned.verdict == UNTESTABLE and "noise" in drowned.reason
+    assert drowned.verdict == UNTESTED and "noise" in drowned.reason
     frame_is_noise = gradient.over_draws.where(gradient.normalised != "frame", np.inf)
     *_, halved = contrasts.unstable(normal, gradient.assign(over_draws=frame_is_noise), 0.01).values()
-    assert halved.verdict == UNTESTABLE
+    assert halved.verdict == UNTESTED
 
 
 def test_masks_whose_normalisation_or_place_matters():
@@ -133,7 +133,7 @@ def test_masks_whose_normalisation_or_place_matters():
     effect, place = contrasts.unhelpful(table(turned | same), areas, *controls)
     assert [f.verdict for f in (*effect.values(), *place.values())] == [CONTRADICTED] * 4
     effect, place = contrasts.unhelpful(table({("B", "pilot"): -10, ("C1", "pilot"): -2}), areas, *controls)
-    assert [f.verdict for f in (*effect.values(), *place.values())] == [UNTESTABLE, SUPPORTED, UNTESTABLE, UNTESTABLE]
+    assert [f.verdict for f in (*effect.values(), *place.values())] == [UNTESTED, SUPPORTED, UNTESTED, UNTESTED]
     assert [f.reason for f in effect.values()][0] == "C2, C3 not run"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lewm_core.stats.claims import claims_table, survival
 from lewm_core.stats.evidence import gather, same_steps
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
 from lewm_core.utils.workspace import SCALES, Workspace
 
 
@@ -34,7 +34,8 @@ def workspace(tmp_path):
     pd.DataFrame([("B-patch", "controls", "no depth here")], columns=["condition", "scale", "reason"]).to_csv(
         place.skipped("controls"), index=False)
     for name in ("facts", "gradients"):
-        measured = {"scale": ["full"], "fact": ["optimizer steps"], "seed": [0], "cosine": [0.1], "value": [1.0]}
+        measured = {"scale": ["full"], "condition": ["B"], "head": ["depth"], "fact": ["optimizer steps"],
+                    "seed": [0], "cosine": [0.1], "value": [1.0]}
         pd.DataFrame(measured).to_csv(place.measured(name), index=False)
     place.measured("instability").write_text("\n")  # what an empty table leaves
     return place
@@ -77,8 +78,8 @@ def test_a_study_of_few_conditions_seeds_and_splits_is_gathered_and_judged(works
     for study in ("main", "controls"):
         found = gather(workspace, study, {})
         table = claims_table(found, {}).set_index("id")
-        assert set(table.verdict) <= {UNTESTABLE, UNDECIDED, CONTRADICTED, SUPPORTED}
-        assert table.verdict["pilot-B"] == UNTESTABLE and "B was not run at scale pilot" in table.reason["pilot-B"]
+        assert set(table.verdict) <= {UNTESTED, UNDECIDED, CONTRADICTED, SUPPORTED}
+        assert table.verdict["pilot-B"] == UNTESTED and "B was not run at scale pilot" in table.reason["pilot-B"]
         one_seed = conditions == "AD" and split == "episode"
-        assert table.verdict["pilot-D"] == (UNDECIDED if one_seed else UNTESTABLE)
-    assert survival(found, ["mse"]).verdict.isin([UNTESTABLE, UNDECIDED]).all()
+        assert table.verdict["pilot-D"] == UNTESTED and bool(table.mse_ours["pilot-D"] != "–") == one_seed
+    assert survival(found, ["mse"]).verdict.isin([UNTESTED, UNDECIDED]).all()

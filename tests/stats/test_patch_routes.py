@@ -46,7 +46,7 @@ def test_each_route_is_compared_with_its_own_baseline(table):
 def test_a_predictor_that_does_not_read_patches_is_not_tested(changes):
     idle = changes.assign(change=changes.change.where(changes.condition != "A-pp", 0.01))
     table = patch_routes.route_table(idle, ROUTES)
-    assert set(table.helps[table.condition.isin(["B-pp", "D-pp"])]) == {verdicts.UNTESTABLE}
+    assert set(table.helps[table.condition.isin(["B-pp", "D-pp"])]) == {verdicts.UNTESTED}
     lines = patch_routes.describe_routes(table, idle, ROUTES)
     assert lines[-1].startswith("A-pp differs from A by at most 0.01 % (") and len(lines) == 7
 

@@ -6,7 +6,7 @@ import pytest
 
 from lewm_core.diagnostics import leakage
 from lewm_core.stats import paired, paper, power
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTABLE
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
 from lewm_core.viz import robustness_figures
 from tests.viz.drawn import artists, texts
 
@@ -57,7 +57,7 @@ def test_the_leak_is_drawn_by_what_was_seen_and_in_sum():
 
 def test_survival_map_has_a_cell_per_claim_metric_and_split():
     rows = [(i, f"claim {i}", m, s, v) for s in ("episode", "window") for m in ("mse", "yardstick")
-            for i, v in (("a", SUPPORTED), ("b", CONTRADICTED if m == "mse" else UNDECIDED), ("c", UNTESTABLE))]
+            for i, v in (("a", SUPPORTED), ("b", CONTRADICTED if m == "mse" else UNDECIDED), ("c", UNTESTED))]
     table = pd.DataFrame(rows, columns=["id", "claim", "metric", "split", "verdict"])
     fig = robustness_figures.survival_map(table)
     assert artists(fig)["window/verdicts"].get_array().tolist() == [[0, 0], [1, 2]]
@@ -79,6 +79,6 @@ def test_what_was_not_run_is_said(changes):
     sizes = pd.DataFrame(columns=["condition", "scale", "measure", "mean", "low", "high"])
     assert "not run: no episode was held out" in texts(robustness_figures.leak_chart(table, sizes))
     assert "not run: no window" in texts(robustness_figures.leak_chart(table.iloc[:0], sizes))
-    untested = pd.DataFrame([("a", "claim a", "mse", "episode", UNTESTABLE)],
+    untested = pd.DataFrame([("a", "claim a", "mse", "episode", UNTESTED)],
                             columns=["id", "claim", "metric", "split", "verdict"])
     assert "not run: no claim" in texts(robustness_figures.survival_map(untested))
