@@ -4,6 +4,7 @@ Dimensions: n windows, T frames each, M frames, P patches, D latent size.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from lewm_core.heads import HEADS
 from lewm_core.model import LeWM, normalise
 from lewm_core.utils.errors import InputError, pick
 
+CHUNK = 256  # frames encoded at once
 EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
 
 
@@ -48,7 +50,7 @@ def predict_next(model: LeWM, emb: Tensor, act_emb: Tensor, patches: Tensor | No
 
 
 @torch.no_grad()
-def encode_chunks(model: LeWM, pixels: Tensor, chunk: int = 256) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def encode_chunks(model: LeWM, pixels: Tensor, chunk: int = CHUNK) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Of uint8 frames (M, 3, H, W), `chunk` of them at a time: which, their emb (m, D) and patch tokens (m, P, D).
 
     Float32; each frame is encoded alone, in eval mode; the model's mode is kept.
@@ -63,25 +65,50 @@ def encode_chunks(model: LeWM, pixels: Tensor, chunk: int = 256) -> Iterator[tup
         yield rows, emb[:, 0].float(), patches[:, 0].float()
 
 
-def encode_frames(model: LeWM, pixels: Tensor, chunk: int = 256) -> Tensor:
+def encode_frames(model: LeWM, pixels: Tensor, chunk: int = CHUNK) -> Tensor:
     """emb (M, D) of uint8 frames (M, 3, H, W), as `encode_chunks`."""
     return torch.cat([emb for _, emb, _ in encode_chunks(model, pixels, chunk)])
 
 
-def _encode(model: LeWM, heads: nn.ModuleDict, pixels: Tensor,
-            targets: Mapping[str, Mapping[str, Tensor]]) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
-    """emb (M, D), the patch tokens (M, P, D) if the predictor reads them (they are large), every head's output."""
-    found, tokens = [], []
-    outputs: dict[str, list[Tensor]] = {name: [] for name in heads}
-    for rows, emb, patches in encode_chunks(model, pixels):
-        found.append(emb)
-        if model.reads_patches:
-            tokens.append(patches)
-        in_chunk = {head: {name: value[rows] for name, value in of.items()} for head, of in targets.items()}
-        for name, output in head_outputs(heads, emb, patches, in_chunk).items():
-            outputs[name].append(output)
-    return (torch.cat(found), torch.cat(tokens) if tokens else None,
-            {name: torch.cat(parts) for name, parts in outputs.items()})
+@dataclass(frozen=True)
+class Seen:
+    """M frames as a model and its heads see them in eval mode: emb (M, D), the patch tokens (M, P, D) if the predictor
+    reads them (they are large), every head's output and, by head, its term's targets (M, …)."""
+
+    emb: Tensor
+    patches: Tensor | None
+    outputs: Mapping[str, Tensor]
+    targets: Mapping[str, Mapping[str, Tensor]]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, model: LeWM, heads: nn.ModuleDict, frames: Frames, rows: np.ndarray, emb: Tensor | None) -> "Seen":
+        """The frames `rows` (M,). emb: (N, D) of all frames where it is known, so that none is encoded again (but where
+        patch tokens are read, too)."""
+        model.eval()
+        heads.eval()
+        at = torch.from_numpy(rows).to(frames.pixels.device)
+        targets = frames.targets_at(at)
+        if emb is not None and not model.reads_patches and not any("patches" in HEADS[name].reads for name in heads):
+            parts = ((slice(i, i + CHUNK), emb[at[i : i + CHUNK]], None) for i in range(0, len(at), CHUNK))
+        else:
+            parts = encode_chunks(model, frames.pixels[at])
+        found, tokens = [], []
+        outputs: dict[str, list[Tensor]] = {name: [] for name in heads}
+        for chunk, own, patches in parts:
+            found.append(own)
+            if model.reads_patches:
+                tokens.append(patches)
+            in_chunk = {head: {name: value[chunk] for name, value in of.items()} for head, of in targets.items()}
+            for name, output in head_outputs(heads, own, patches, in_chunk).items():
+                outputs[name].append(output)
+        return cls(torch.cat(found), torch.cat(tokens) if tokens else None,
+                   {name: torch.cat(parts) for name, parts in outputs.items()}, targets)
+
+    def losses(self, condition: Condition) -> dict[str, float]:
+        """head_*: each head's own loss."""
+        return {f"head_{term.head}": term.compare(self.outputs[term.head], self.targets[term.head]).item()
+                for term in condition.terms}
 
 
 def _sigreg(window_emb: Tensor, recipe: Recipe) -> float:
@@ -99,24 +126,21 @@ def _sigreg(window_emb: Tensor, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, starts: np.ndarray,
-             recipe: Recipe) -> dict[str, float]:
+             recipe: Recipe, emb: Tensor | None = None) -> dict[str, float]:
     """Metrics over all windows that begin at `starts` (n,), in eval mode; leaves the model in eval mode.
 
     mse: next-latent MSE, the paper's metric. mse_over_variance: over the variance of the target latents, averaged over
     dimensions. static_mse: of the persistence baseline, which copies the last latent; mse_over_static: over that.
-    sigreg: of batches as large as in training. head_*: each head's own loss.
+    sigreg: of batches as large as in training. head_*: each head's own loss. emb: as `Seen.of` takes it.
     """
-    model.eval()
-    heads.eval()
     device, context = frames.pixels.device, model.config.history
     index = windows(starts)
     unique, position = np.unique(index, return_inverse=True)
     position = torch.from_numpy(position.reshape(index.shape)).to(device)
-    targets = frames.targets_at(torch.from_numpy(unique).to(device))
-    emb, tokens, outputs = _encode(model, heads, frames.pixels[unique], targets)
+    seen = Seen.of(model, heads, frames, unique, emb)
     act_emb = model.action_encoder(frames.actions[torch.from_numpy(index).to(device)])
-    window_emb = emb[position]  # (n, T, D)
-    patches = None if tokens is None else tokens[position[:, :context]]
+    window_emb = seen.emb[position]  # (n, T, D)
+    patches = None if seen.patches is None else seen.patches[position[:, :context]]
     mse = losses.prediction_loss(predict_next(model, window_emb, act_emb, patches), window_emb).item()
     persistence = losses.persistence_loss(window_emb).item()
     variance = window_emb[:, 1:].flatten(0, 1).var(0, correction=0).mean().item()
@@ -128,6 +152,4 @@ def evaluate(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Fr
     if variance > 0:
         metrics["mse_over_variance"] = mse / variance
     metrics["mse_over_static"] = mse / persistence
-    for term in condition.terms:
-        metrics[f"head_{term.head}"] = term.compare(outputs[term.head], targets[term.head]).item()
-    return metrics
+    return metrics | seen.losses(condition)

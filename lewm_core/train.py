@@ -17,9 +17,10 @@ from lewm_core.conditions import LR_0, NONE, Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale, Frames
-from lewm_core.evaluate import evaluate, head_outputs, predict_next
+from lewm_core.evaluate import encode_frames, evaluate, head_outputs, predict_next
 from lewm_core.heads import HEADS, build_heads
 from lewm_core.model import LeWM, normalise, seeded
+from lewm_core.outcomes.measure import Start, measure
 from lewm_core.patch_predictor import PatchLeWM
 from lewm_core.utils.errors import InputError, pick
 
@@ -146,13 +147,14 @@ class _Run:
         self.index = torch.from_numpy(windows(split.train)).to(device)
         self.steps = 0 if condition.training == NONE else steps_of(split, recipe)
         self.eval_at, self.probe_at = evenly(recipe.n_evals, self.steps), evenly(recipe.grad_probes, self.steps - 1)
+        self.clipped = 0  # steps whose gradient was longer than the recipe's limit
         self.curve: list[dict[str, float]] = []
         self.evals: list[dict[str, object]] = []
         self.grad_probes: list[dict[str, object]] = []
 
-    def evaluate(self, step: int) -> dict[str, dict[str, float]]:
-        """Metrics on the held-out sets, recorded if `step` is one of those to record."""
-        metrics = {name: evaluate(self.model, self.heads, self.condition, self.frames, starts, self.recipe)
+    def evaluate(self, step: int, emb: Tensor | None = None) -> dict[str, dict[str, float]]:
+        """Metrics on the held-out sets, recorded if `step` is one of those to record. emb: as `evaluate` takes it."""
+        metrics = {name: evaluate(self.model, self.heads, self.condition, self.frames, starts, self.recipe, emb)
                    for name, starts in self.split.val.items()}
         if step in self.eval_at:
             self.evals += [{"step": step, "split": name, **found} for name, found in metrics.items()]
@@ -187,7 +189,7 @@ class _Run:
             self.grad_probes += [{"step": step, **row} for row in found]
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.clipped += int(nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip) > self.recipe.clip)
         self.optimizer.step()
         values = {name: value.item() for name, value in terms.items()}
         if not math.isfinite(values["total"]):
@@ -235,12 +237,14 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     heads = heads_of(condition, data, model, seed).to(device)
     if condition.predictor == "patch":
         model = PatchLeWM.of(model, seed)
-    if condition.training == LR_0:
-        recipe = replace(recipe, lr=0.0)
+    recipe = replace(recipe, lr=0.0) if condition.training == LR_0 else recipe
     model.to(device)
     run = _Run(model, heads, condition, frames, split, recipe, seed, probe)
+    start = Start.of(model, heads, condition, frames, split)
     with seeded(seed):
         run.fit(on_step)
-    metrics = run.evaluate(run.steps)
+    emb = encode_frames(model.eval(), frames.pixels)
+    more = measure(model, condition, data, frames, split, start, emb, run.clipped / max(1, run.steps))
+    metrics = {name: found | more[name] for name, found in run.evaluate(run.steps, emb).items()}
     counts = {"train": len(split.train), **{name: len(starts) for name, starts in split.val.items()}}
     return Outcome(metrics, run.curve, model, heads, scale, run.steps, counts, run.evals, run.grad_probes)

@@ -129,8 +129,10 @@ def test_the_same_seed_twice_is_the_same_run(data):
     assert not torch.equal(a.model.predictor.pos_embedding, other.model.predictor.pos_embedding)
     assert set(a.metrics) == {"window", "episode"} and len(a.curve) == TINY.epochs
     assert a.windows["train"] // TINY.batch_size * TINY.epochs == a.steps
-    assert set(a.metrics["window"]) == {"mse", "mse_over_variance", "mse_over_static", "static_mse", "target_variance",
-                                        "sigreg", "head_depth", "head_tracks"}
+    of_heads = {f"head_{head}{end}" for head in ("depth", "tracks") for end in ("", "_constant", "_start")}
+    assert set(a.metrics["window"]) == of_heads | {
+        "mse", "mse_over_variance", "mse_over_static", "static_mse", "target_variance", "sigreg", "moved", "clipped",
+        "latent_variance", "latent_variance_least", "latent_variance_most", "effective_rank"}
 
 
 def head_losses(heads, emb, data, rows):

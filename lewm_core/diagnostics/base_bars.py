@@ -17,8 +17,8 @@ import torch
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics import planning
 from lewm_core.diagnostics.cem import CEM
-from lewm_core.diagnostics.probe_fits import Target, linear_probe, pose, prepare, r2
 from lewm_core.model import LeWM
+from lewm_core.outcomes.ridge import Target, linear_probe, pose, prepare, r2
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils.errors import InputError
 

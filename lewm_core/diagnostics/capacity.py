@@ -17,19 +17,12 @@ import torch
 from lewm_core.conditions import condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, targets
-from lewm_core.diagnostics.probe_fits import (
-    Problem,
-    Target,
-    attention_probe,
-    linear_probe,
-    mlp_probe,
-    pose,
-    prepare,
-    scaled,
-)
-from lewm_core.diagnostics.probes import build_target, episode_index, held_out
+from lewm_core.diagnostics.probe_fits import attention_probe, mlp_probe
+from lewm_core.diagnostics.probes import episode_index, held_out
 from lewm_core.experiments.run import data_of, result
 from lewm_core.losses import vector_loss
+from lewm_core.outcomes.probes import build_target
+from lewm_core.outcomes.ridge import Problem, Target, linear_probe, pose, prepare, scaled
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
 from lewm_core.utils.errors import InputError

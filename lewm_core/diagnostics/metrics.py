@@ -1,4 +1,4 @@
-"""Metrics of finished runs that the paper's MSE lacks: latent spectrum, a common yardstick, rollouts.
+"""Metrics of finished runs that the paper's MSE lacks: a common yardstick, rollouts.
 
 MSE is measured in each model's own latent space, and the encoder is trained: a condition can lower it by shrinking or
 flattening its latents. The yardstick compares all conditions in one space, that of the frozen base encoder.
@@ -15,19 +15,18 @@ from torch import Tensor
 
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale
-from lewm_core.diagnostics.probe_fits import Target, linear_probe, pose, prepare
 from lewm_core.diagnostics.probes import episode_index
 from lewm_core.diagnostics.retrieval import Corpus, roll_out
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.run import data_of, result, split_of_run
 from lewm_core.experiments.sweep import load_model
 from lewm_core.model import LeWM
+from lewm_core.outcomes.ridge import Target, linear_probe, pose, prepare
 from lewm_core.train import default_device
 
 HORIZONS = (1, 5, 10)  # rollout steps
 ERRORS = ("mse", "mse_over_variance", "mse_over_static", "yardstick",
           *(f"rollout_{h}" for h in HORIZONS))  # the metrics of a results table for which lower is better
-SPECTRUM = ("latent_variance", "latent_variance_least", "latent_variance_most", "effective_rank")
 
 
 @dataclass(frozen=True)
@@ -60,21 +59,6 @@ def finished(results: pd.DataFrame, folder: Path, data: Data) -> Iterator[Finish
         model.to(default_device())
         yield Finished(row.condition, row.scale, row.seed, row.run, model, action_scale,
                        Corpus.of(model, own).emb, split_of_run(record, own), own)
-
-
-def spectrum(emb: Tensor) -> dict[str, float]:
-    """Variance per dimension and effective rank of latents (n, D).
-
-    latent_variance: mean over dimensions, with the least and the most varying one beside it. effective_rank: the
-    exponential of the entropy of the covariance's eigenvalues, normalised to sum 1 (Roy and Vetterli, The effective
-    rank, EUSIPCO 2007): D where all directions vary alike, 1 where only one does. NaN where nothing varies.
-    """
-    centred = emb.double() - emb.double().mean(0)
-    variance = centred.square().mean(0)
-    share = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
-    rank = torch.special.entr(share / share.sum()).sum().exp().item() if share.sum() > 0 else np.nan
-    values = (variance.mean().item(), variance.min().item(), variance.max().item(), rank)
-    return dict(zip(SPECTRUM, values, strict=True))
 
 
 @torch.no_grad()
@@ -141,8 +125,8 @@ def metric_table(results: pd.DataFrame, folder: Path, data: Data, base: Base) ->
     """Post-hoc metrics of every run in `results`, tidy as a results table, so that `paired_change` compares them.
 
     results: as `sweep` returns them; folder: where the runs are kept; data: holds the episodes of all; base: the
-    yardstick, the same for all. Metrics: SPECTRUM of the held-out frames, those of `yardstick`, rollout_h. Rollouts of
-    the window split begin where its windows do and run on into frames that training saw.
+    yardstick, the same for all. Metrics: those of `yardstick`, rollout_h. Rollouts of the window split begin where its
+    windows do and run on into frames that training saw.
     """
     start = base.load(0)[0].to(default_device())
     rows, own = [], None
@@ -152,9 +136,7 @@ def metric_table(results: pd.DataFrame, folder: Path, data: Data, base: Base) ->
             base_emb, ends = Corpus.of(start, own).emb, np.repeat(own["ep_offset"] + own["ep_len"], own["ep_len"])
         common = yardstick(run, own, base_emb)
         for split, starts in run.split.val.items():
-            frames = torch.from_numpy(np.unique(windows(starts)))
-            values = spectrum(run.emb[frames]) | common[split]
-            values |= rollout_errors(run, own, starts, ends[starts])
+            values = common[split] | rollout_errors(run, own, starts, ends[starts])
             rows += [(run.condition, run.scale, run.seed, split, metric, value, run.run)
                      for metric, value in values.items()]
     return pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "metric", "value", "run"])

@@ -12,31 +12,22 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
 from lewm_core.config import Recipe
-from lewm_core.dataset import COLUMNS, Column, Data, targets
-from lewm_core.diagnostics.probe_fits import Target, linear_probe, mlp_probe, pose, prepare, r2
-from lewm_core.losses import normalise_depth
+from lewm_core.dataset import Data
+from lewm_core.diagnostics.probe_fits import mlp_probe
 from lewm_core.model import LeWM, normalise
-from lewm_core.signals.geometry import REFERENCE_SIZE
+from lewm_core.outcomes.probes import READABLE, build_target
+from lewm_core.outcomes.ridge import linear_probe, pose, prepare, r2
 from lewm_core.train import split_of
 
 TOKENS = ("CLS", "emb", "patch")
 CHUNK = 256  # frames encoded at once
-DEPTH_SIDE = 14  # the 56 × 56 depth is averaged to this grid
 TABLE = ["target", "tokens", "probe", "r2", "train_frames", "test_frames"]
 
 
-def _columns(column: Column) -> tuple[str, ...]:
-    """The columns that a probe of this one needs: itself, and the one that marks where it counts, if there is one."""
-    return (column.name, column.finite) if column.finite in COLUMNS else (column.name,)
-
-
-# Probe target -> the dataset columns it is made of: the paper's signals. Foreground-biased points have no fixed place
-# that a probe could know, so their tracks are left out; gripper and object are no signals but the state of the world.
-_LEFT_OUT = ("tracks_fg", "gripper", "object")
-SIGNALS = {c.name: _columns(c) for c in COLUMNS.values() if c.target is not None and c.name not in _LEFT_OUT}
+# The paper's signals. Gripper and object are none: they are the state of the world.
+SIGNALS = {name: columns for name, columns in READABLE.items() if name not in ("gripper", "object")}
 
 
 def held_out(data: Data, seed: int, recipe: Recipe, test: Sequence[str] | None = None) -> np.ndarray:
@@ -72,26 +63,6 @@ def token_features(model: LeWM, data: Data) -> dict[str, np.ndarray]:
 def with_first_frame(features: np.ndarray, data: Data) -> np.ndarray:
     """(N, 2F): each frame's features beside those of its episode's first frame, from which tracks are measured."""
     return np.concatenate([features, features[data.first_frames()]], 1)
-
-
-def build_target(name: str, data: Data, train_frames: np.ndarray) -> Target:
-    """One of SIGNALS as a probe's target; statistics come from `train_frames` only.
-
-    A map (depth): each frame minus its median over its mean absolute deviation (what condition B's loss compares),
-    averaged to 14 × 14. A displacement (tracks): of the visible points from the first frame, px at 224, x and y of each
-    point side by side. A vector (centroid, shape): standardised components.
-    """
-    kind = COLUMNS[name].target
-    if kind == "map":
-        depth = normalise_depth(torch.from_numpy(data[name]))
-        values = F.adaptive_avg_pool2d(depth, DEPTH_SIDE).flatten(1).numpy()
-        return Target(values, np.ones(values.shape, bool))
-    valid = data[SIGNALS[name][1]].astype(bool)
-    if kind == "displacement":
-        values = REFERENCE_SIZE * np.nan_to_num(targets.displacements(data, name))
-        return Target(values.reshape(len(values), -1).astype(np.float32), np.repeat(valid, 2, axis=1))
-    values = targets.standardise(np.nan_to_num(data[name]), valid, train_frames)
-    return Target(values, np.repeat(valid[:, None], values.shape[1], axis=1))
 
 
 def probe_table(features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int],

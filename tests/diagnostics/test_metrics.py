@@ -11,7 +11,7 @@ from torch import nn
 from lewm_core import dataset
 from lewm_core.dataset import Data, split, windows
 from lewm_core.diagnostics import leakage, metrics
-from lewm_core.diagnostics.metrics import Finished, metric_table, predicted, rollout_errors, spectrum, yardstick
+from lewm_core.diagnostics.metrics import Finished, metric_table, predicted, rollout_errors, yardstick
 from lewm_core.diagnostics.retrieval import rollout_from
 from lewm_core.experiments.run import execute
 from lewm_core.experiments.sweep import plan, rows
@@ -65,23 +65,6 @@ def mse(run, data, name="episode"):
     starts = run.split.val[name]
     pred_emb = predicted(run.model, run.action_scale, data, run.emb, starts)
     return (pred_emb - run.emb[torch.from_numpy(windows(starts)[:, 1:])]).square().mean().item()
-
-
-def test_spectrum_of_latents_with_a_known_one():
-    x = torch.randn(20_000, 8, generator=torch.Generator().manual_seed(0))
-    full = spectrum(x)
-    assert full["effective_rank"] == pytest.approx(8, abs=0.01)
-    assert full["latent_variance"] == pytest.approx(1, abs=0.02)
-    small = spectrum(0.1 * x + 3)
-    assert small["effective_rank"] == pytest.approx(full["effective_rank"])
-    assert small["latent_variance"] == pytest.approx(full["latent_variance"] / 100, rel=1e-4)
-    assert spectrum(x[:, :1] * torch.ones(8))["effective_rank"] == pytest.approx(1, abs=1e-6)
-    two = spectrum(torch.cat([x[:, :2], torch.zeros(20_000, 6)], 1))
-    assert two["effective_rank"] == pytest.approx(2, abs=0.01) and two["latent_variance_least"] == 0
-    shares = np.array([4, 1, 1]) / 6  # eigenvalues 4, 1, 1: exp of their entropy
-    uneven = spectrum(x[:, :3] * torch.tensor([2.0, 1, 1]))["effective_rank"]
-    assert uneven == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), abs=0.02)
-    assert np.isnan(spectrum(torch.ones(5, 3))["effective_rank"])
 
 
 def common(run, data, base_emb):
@@ -157,7 +140,7 @@ def study(tmp_path_factory, one_thread):
 def test_metric_table_of_finished_runs_is_tidy_and_agrees_with_evaluation(study, tmp_path):
     table = metric_table(study.results, study.folder, study.data, study.base)
     assert set(table.condition) == {"A", "B"} and set(table.split) == {"window", "episode"}
-    assert {"yardstick", "rollout_1", "rollout_5", *metrics.SPECTRUM} <= set(table.metric)
+    assert {"yardstick", "rollout_1", "rollout_5"} <= set(table.metric)
     assert np.isfinite(table.value).all() and set(table.columns) == set(study.results.columns)
     changes = paired_change(pd.concat([study.results, table]), ["mse", "yardstick", "rollout_1"], ["episode", "window"])
     assert len(changes) == 6

