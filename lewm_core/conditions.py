@@ -98,6 +98,7 @@ REFERENCES = {c.name: c for c in (
 # What the controls vary.
 FULL_FRAME, RANDOM = "full-frame normalisation", "random placement"
 PATCH_HEAD, PATCH_PREDICTOR = "patch head", "patch-aware predictor"
+RAW = "displacements in image sides"
 SHUFFLED, OTHER_EPISODE = "targets of other frames", "targets of another episode"
 NOISE, NETWORK, DETACHED = "noise as target", "a random network as target", "head on detached latents"
 QUARTER, HALF = (f"{percent} % {SHUFFLED}" for percent in (25, 50))
@@ -127,6 +128,8 @@ CONTROLS = {c.name: c for c in (
               PATCH_PREDICTOR),
     Condition("D-pp", "tracks from patch tokens, patch-aware predictor", "tracks", (_TRACKS_PATCH,), "patch", "A-pp",
               "D", PATCH_PREDICTOR),
+    # Is it the tracks, or their scale? In image sides nearly all displacements are tiny, and so is what they teach.
+    *_each("D", "raw", RAW, standardised=False),
     # Can this instrument see an effect at all? The best of all targets, where a simulator knows it.
     _POSITIVE,
     # Is it what the target says of the frame, or merely that there is one? Does it act through the encoder at all?

@@ -45,7 +45,7 @@ class DepthHead(nn.Module):
 
 
 class TrackHead(nn.Module):
-    """emb (M, D) -> displacements (M, 400, 2) in units of the image side: a flat MLP (about 135 K at D = 192)."""
+    """emb (M, D) -> displacements (M, 400, 2): a flat MLP (about 135 K at D = 192)."""
 
     def __init__(self, dim: int):
         super().__init__()

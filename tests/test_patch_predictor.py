@@ -19,7 +19,7 @@ from lewm_core.experiments.gradients import probe
 from lewm_core.experiments.run import Run, execute
 from lewm_core.experiments.sweep import load_model, rows
 from lewm_core.heads import HEADS, build_heads
-from lewm_core.losses import VISIBILITY_WEIGHT, vector_loss, visibility_loss
+from lewm_core.losses import vector_loss, visibility_loss
 from lewm_core.model import LeWM, normalise
 from lewm_core.patch_predictor import PatchLeWM
 from lewm_core.signals.geometry import POINTS
@@ -125,7 +125,8 @@ def test_the_condition_trains_its_head_and_through_it_the_patches(data):
     still = run(data, "A", recipe=replace(TINY, epochs=8))
     outcome = run(data, "D-patch", recipe=replace(TINY, epochs=8))
     curve = [point["head_tracks_patch"] for point in outcome.curve]
-    assert curve[-1] < 0.5 * curve[0] and (np.diff(curve) < 0).mean() > 0.7
+    floor = -0.9 * np.log(0.9) - 0.1 * np.log(0.1)  # each point is hidden in a tenth of the frames, at random
+    assert curve[-1] - floor < 0.5 * (curve[0] - floor) and (np.diff(curve) < 0).mean() > 0.7
     assert not torch.equal(outcome.model.encoder.norm.weight, still.model.encoder.norm.weight)
 
 
@@ -143,7 +144,7 @@ def test_visibility_counts_where_the_point_is_known(data):
     p = pred[..., 2].sigmoid()
     seen, known = built["valid"], built["known"]
     bce = -(torch.where(seen, p.log(), (1 - p).log()) * known).sum() / known.sum()
-    want = vector_loss(pred[..., :2], built["target"], seen) + VISIBILITY_WEIGHT * bce
+    want = vector_loss(pred[..., :2], built["target"], seen) + bce
     assert term.compare(pred, built).item() == pytest.approx(want.item(), rel=1e-5)
     changed = pred.clone()
     changed[data.episode(0), 7] = 50.0

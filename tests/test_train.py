@@ -140,16 +140,18 @@ def head_losses(heads, emb, data, rows):
     tight = geometry.to_supervision(data["mask"].astype(bool))
     wide = torch.from_numpy(geometry.dilate(tight, 8))[rows]
     depth = torch.from_numpy(data["depth"])[rows]
-    moved = torch.from_numpy((data["tracks"] - data["tracks"][data.first_frames()]) / 32)[rows]
-    seen = torch.from_numpy(data["visible"].astype(bool))[rows]
+    moved = torch.from_numpy(data["tracks"] - data["tracks"][data.first_frames()])
+    seen = torch.from_numpy(data["visible"].astype(bool))
     valid = torch.from_numpy(data["shape_valid"].astype(bool))
     train_rows = np.unique(windows(split_of(data, TINY, 0).train))
+    points = moved[train_rows][seen[train_rows]]  # all points alike, x and y apart
+    moved = (moved - points.mean(0)) / points.std(0, correction=0)
     known = data["shape"][train_rows[data["shape_valid"][train_rows].astype(bool)]]
     std = np.where(np.ptp(known, axis=0) == 0, 1, known.std(0))  # the square is always as far away
     shape = torch.from_numpy(np.nan_to_num((data["shape"] - known.mean(0)) / std).astype(np.float32))
     return {"A": lambda: [], "B": lambda: [losses.depth_loss(heads["depth"](emb), depth)],
             "C2": lambda: [losses.depth_loss(heads["depth"](emb), depth, region=wide)],
-            "D": lambda: [losses.vector_loss(heads["tracks"](emb), moved, seen)],
+            "D": lambda: [losses.vector_loss(heads["tracks"](emb), moved[rows], seen[rows])],
             "G": lambda: [losses.vector_loss(heads["shape"](emb), shape[rows], valid[rows])]}
 
 

@@ -19,13 +19,19 @@ def displacements(data: Data, tracks: str) -> np.ndarray:
     return (data[tracks] - data[tracks][data.first_frames()]) / data["pixels"].shape[1]
 
 
+def _mean_and_std(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) each of the columns of (n, K), n > 0; the std of a constant one is 1."""
+    constant = np.ptp(rows, axis=0) == 0  # rounding can leave it some std
+    return rows.mean(0, float), np.where(constant, 1, rows.std(0, float))
+
+
 def standardise(values: np.ndarray, valid: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Columns of (N, K) to zero mean and unit std over the valid ones of `frames`; constant ones only shift."""
     rows = frames[valid[frames].astype(bool)]
     if not len(rows):
         return np.zeros_like(values)
-    mean, std, constant = values[rows].mean(0), values[rows].std(0), np.ptp(values[rows], axis=0) == 0
-    scaled = (values - mean) / np.where(constant, 1, std)
+    mean, std = _mean_and_std(values[rows])
+    scaled = (values - mean) / std
     return np.where(valid[:, None].astype(bool), scaled, 0).astype(np.float32)
 
 
@@ -52,9 +58,13 @@ def _map(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
 
 def _displacement(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
     moved = displacements(data, term.target)  # unknown where the point or its place in the first frame is
+    valid = data[term.valid].astype(bool) & np.isfinite(moved).all(-1)
+    seen = moved[train_frames][valid[train_frames]]
+    mean, std = _mean_and_std(seen) if term.standardised and len(seen) else (np.zeros(2), np.ones(2))
     queries = data[term.target][data.first_frames()] / data["pixels"].shape[1]
-    return {"target": np.nan_to_num(moved),
-            "valid": data[term.valid].astype(bool) & np.isfinite(moved).all(-1),
+    return {"target": np.where(valid[..., None], (moved - mean) / std, 0).astype(np.float32),
+            "valid": valid,
+            "still": np.tile(-mean / std, (len(moved), 1)).astype(np.float32),
             "queries": np.nan_to_num(queries),
             "known": np.isfinite(queries).all(-1)}
 
@@ -67,7 +77,7 @@ def _vector(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
 # How a column becomes a target: contract.Column.target names one of these.
 TARGETS: dict[str, Callable[[Data, Term, np.ndarray], Arrays]] = {
     "map": _map,  # as it is
-    "displacement": _displacement,  # of points from where they were in the episode's first frame, in image sides
+    "displacement": _displacement,  # of points from where they were in the episode's first frame, standardised
     "vector": _vector,  # standardised over the valid training frames
 }
 
@@ -83,7 +93,8 @@ def build(term: Term, data: Data, train_frames: np.ndarray, device: str = "cpu",
     """What a term's loss and head read beside the frames themselves, (N, …) each.
 
     target: what the head predicts. valid: where that counts. region: for depth inside a mask, that mask. Of tracks also
-    queries, (N, 400, 2) where each point was in its episode's first frame, in image sides, and known, whether that is.
+    queries, (N, 400, 2) where each point was in its episode's first frame, in image sides; known, whether that is; and
+    still, (N, 2) the target of a point that is where it was then.
     Statistics come from `train_frames` only. seed: the run's, for masks at random places and for targets that are not
     the frame's own, which come from its own side of the split (`replacements`).
     """

@@ -15,11 +15,10 @@ import pandas as pd
 import torch
 
 from lewm_core.conditions import condition
-from lewm_core.config import Recipe
-from lewm_core.dataset import Data, targets
+from lewm_core.dataset import Data, targets, windows
 from lewm_core.diagnostics.probe_fits import attention_probe, mlp_probe
-from lewm_core.diagnostics.probes import episode_index, held_out
-from lewm_core.experiments.run import data_of, result
+from lewm_core.diagnostics.probes import episode_index
+from lewm_core.experiments.run import data_of, result, split_of_run
 from lewm_core.losses import vector_loss
 from lewm_core.outcomes.probes import build_target
 from lewm_core.outcomes.ridge import Problem, Target, linear_probe, pose, prepare, scaled
@@ -197,14 +196,13 @@ def head_floors(results: pd.DataFrame, folder: Path, data: Data) -> pd.DataFrame
         term, = condition(run.condition).terms
         record = result(folder, run.run)
         own = data_of(record, data)
-        held = held_out(own, run.seed, Recipe(**record["recipe"]), record["test"])
-        unseen = np.isin(episode_index(own), held)
-        truth = targets.build(term, own, np.flatnonzero(~unseen))
-        moved, visible = truth["target"], truth["valid"]
-        seen, test = visible[~unseen].unsqueeze(-1), torch.from_numpy(unseen)
-        mean = (moved[~unseen] * seen).sum(0) / seen.sum(0).clamp(min=1)
-        losses = {name: vector_loss(guess, moved[test], visible[test]).item()
-                  for name, guess in ((FLOORS[1], torch.zeros_like(moved[test])),
-                                      (FLOORS[0], mean.expand_as(moved[test])))}
+        split = split_of_run(record, own)
+        train, test = (torch.from_numpy(np.unique(windows(s))) for s in (split.train, split.val["episode"]))
+        truth = targets.build(term, own, train.numpy(), seed=run.seed)
+        moved, visible, still = truth["target"], truth["valid"], truth["still"][0]
+        seen = visible[train].unsqueeze(-1)
+        mean = (moved[train] * seen).sum(0) / seen.sum(0).clamp(min=1)
+        losses = {name: vector_loss(guess.expand_as(moved[test]), moved[test], visible[test]).item()
+                  for name, guess in ((FLOORS[1], still), (FLOORS[0], mean))}
         rows.append({"condition": run.condition, "scale": run.scale, "seed": run.seed, "head": run.value} | losses)
     return pd.DataFrame(rows, columns=["condition", "scale", "seed", "head", *FLOORS[::-1]])

@@ -30,7 +30,7 @@ def _mean_vector(term: Term, targets: Targets) -> list[Tensor]:
     target, valid = targets["target"], targets["valid"]
     weight = valid.unsqueeze(-1).float()
     mean = (target * weight).sum(0) / weight.sum(0).clamp(min=1)
-    return [mean, torch.zeros_like(mean)] if target.ndim == 3 else [mean]
+    return [mean, targets["still"][0].expand_as(mean)] if "still" in targets else [mean]
 
 
 def _mean_and_visibility(term: Term, targets: Targets) -> list[Tensor]:

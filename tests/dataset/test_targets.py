@@ -20,6 +20,24 @@ def test_displacements_are_image_sides_from_the_episodes_first_frame():
     assert (moved[:, 1:] == 0).all()
 
 
+def test_tracks_are_standardised_over_the_points_seen_in_training():
+    """Two points; the second is not seen in frame 1, and frames 3 and 4 are not trained on."""
+    tracks, visible = np.zeros((5, 400, 2), np.float32), np.zeros((5, 400), np.uint8)
+    tracks[:, 0] = [[10, 20], [12, 20], [14, 16], [100, 50], [99, 54]]
+    tracks[:, 1] = [[0, 0], [77, 77], [0, 8], [0, 0], [8, 0]]
+    visible[:, :2] = 1
+    visible[1, 1] = 0
+    data = hand_data(tracks=tracks, visible=visible)
+    of_d, raw = (targets.build(condition(name).terms[0], data, np.arange(3)) for name in ("D", "D-raw"))
+    x, y = [0, 2, 4, 0, 0], [0, 0, -4, 0, 8]  # px from the first frame, of the five that are seen in training
+    shift, scale = np.array([np.mean(x), np.mean(y)]), np.array([np.std(x), np.std(y)])
+    for frame, point, moved in ((0, 0, (0, 0)), (2, 0, (4, -4)), (2, 1, (0, 8)), (3, 0, (0, 0)), (4, 0, (-1, 4))):
+        np.testing.assert_allclose(of_d["target"][frame, point], (moved - shift) / scale, rtol=1e-5)
+        np.testing.assert_allclose(raw["target"][frame, point], np.array(moved) / 8)
+    np.testing.assert_allclose(of_d["still"], np.tile(-shift / scale, (5, 1)), rtol=1e-5)
+    assert (raw["still"] == 0).all()
+
+
 def test_points_lost_in_the_first_frame_do_not_count():
     tracks, visible = np.ones((5, 400, 2), np.float32), np.ones((5, 400), np.uint8)
     tracks[0, 0], visible[0, 0] = np.nan, 0  # episode 0 has no origin for point 0

@@ -1,8 +1,12 @@
 """The capacity curve finds a planted bottleneck, and none where nothing was planted."""
 
+from dataclasses import asdict
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from lewm_core.config import Recipe
 from lewm_core.dataset import Data
 from lewm_core.diagnostics import capacity, probe_fits
 from lewm_core.diagnostics.capacity import (
@@ -132,3 +136,25 @@ def test_states_say_what_they_are_made_of(data):
     assert found[STATE][4, 0, 7:].tolist() == [2, 2, 2, 1] and not found[STATE][5, 0, 7:].any()
     change = found[STATE][LENGTH + 3, 0] - found[STATE][LENGTH, 0]
     assert np.array_equal(found[STATE_FIRST][LENGTH + 3, 0, 11:], change)
+
+
+@pytest.mark.parametrize("name", ["D", "D-raw"])
+def test_the_floors_of_a_head_are_in_the_units_of_its_loss(monkeypatch, name):
+    """All points move alike; by hand in px, over the unit that the condition's targets have."""
+    rng = np.random.default_rng(0)
+    moved = rng.normal(1, 20, (3, 8, 2)) * (np.arange(8) > 0)[:, None]  # of two episodes to learn from, one to judge by
+    tracks = rng.uniform(0, 30, (3, 1, 400, 2)) + moved[:, :, None]
+    data = Data({"pixels": np.zeros((24, 32, 32, 3), "u1"), "visible": np.ones((24, 400), "u1"),
+                 "ep_len": np.full(3, 8), "ep_offset": np.arange(3) * 8, "episode_id": np.array(["a", "b", "c"]),
+                 "tracks": tracks.reshape(24, 400, 2).astype("f4")})
+    record = {"recipe": asdict(Recipe(val_windows=0)), "seed": 0, "test": ["c"]}
+    monkeypatch.setattr(capacity, "result", lambda folder, key: record)
+    monkeypatch.setattr(capacity, "data_of", lambda record, data: data)
+    results = pd.DataFrame([{"condition": name, "scale": "pilot", "seed": 0, "split": "episode", "value": 1.0,
+                             "metric": "head_tracks", "run": "key"}])
+    (row,) = capacity.head_floors(results, "", data).to_dict("records")
+    unit = moved[:2].std((0, 1)) if name == "D" else 32
+    for floor, guess in (("no motion", 0), ("training mean", moved[:2].mean((0, 1)))):
+        error = np.abs(moved[2] - guess) / unit
+        by_hand = np.where(error < 1, error**2 / 2, error - 0.5).mean()
+        assert row[floor] == pytest.approx(by_hand, rel=1e-4)

@@ -64,8 +64,9 @@ def test_a_depth_heads_constant_is_the_mean_map(data, split):
 
 
 def test_a_track_heads_constant_is_the_better_of_the_mean_and_no_motion(data, split):
-    moved = (data["tracks"] - data["tracks"][data.first_frames()]) / 32
+    moved = data["tracks"] - data["tracks"][data.first_frames()]
     seen, train_frames, held = data["visible"].astype(bool), frames_of(split.train), frames_of(split.val["episode"])
+    moved = moved / moved[train_frames][seen[train_frames]].std(0)
     counts = seen[train_frames].sum(0)[:, None]
     mean = (moved[train_frames] * seen[train_frames][..., None]).sum(0) / np.maximum(counts, 1)
     guesses = [(smooth_l1(moved[held] - guess).mean(-1) * seen[held]).sum() / seen[held].sum() for guess in (mean, 0)]
@@ -103,7 +104,7 @@ def test_visibility_that_is_always_the_same_has_a_constant_that_knows_it():
     visible[:, :2] = True
     of = {"target": torch.zeros(6, 5, 2), "valid": visible, "known": torch.ones(6, 5, dtype=torch.bool)}
     got = constant_losses(condition("D-patch"), {"tracks_patch": of}, np.arange(3), np.arange(3, 6))
-    assert got["head_tracks_patch_constant"] == pytest.approx(0, abs=1e-5)
+    assert got["head_tracks_patch_constant"] == pytest.approx(0, abs=2e-4)  # as sure as a logit of 1e-4 can be
 
 
 def test_the_start_of_a_head_is_its_loss_before_the_first_step(data, split):
