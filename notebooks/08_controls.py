@@ -29,6 +29,8 @@ figures = "figures/quick"  # folder of the figures
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
 model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 epochs = 6  # passes over the training windows, where the controls' own sizes do not say otherwise
+steps = None  # exactly so many optimizer steps, whatever the data's size; None: epochs decide, as in the paper
+batch_norm = "paper"  # its buffers follow the batches; frozen: stay the base's; recalibrated: are made anew at the end
 lr = 5e-5  # AdamW's peak learning rate
 directions = 256  # SIGReg's random projections a step; the public recipe has 1024
 val_episodes = 0.15  # share of episodes held out in the main study
@@ -51,7 +53,8 @@ from lewm_core.viz import control_figures, control_tables, curve_figures, diagno
 # %%
 study = Study(output, figures, profile, data)
 start = study.base(base, model)
-recipe = Recipe(epochs=epochs, lr=lr, directions=directions, val_episodes=val_episodes)
+recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
+                val_episodes=val_episodes)
 
 # %% [markdown]
 # ## The runs
@@ -103,23 +106,37 @@ say("Where the mean effect on random episodes crosses zero, interpolated over th
 # the same set, for *both* sets.
 
 # %%
-steps = Arms.of(results, "steps")
+crossed = Arms.of(results, "steps")
 pairs = controls.STEP_ARMS
-study.show(control_figures.effects_by_arm(steps.changes, steps.summary, pairs), "control_steps",
-           control_tables.arm_table(steps, pairs), study.about("pool", steps.rows))
-contrasts.effects(steps.summary, pairs)
+study.show(control_figures.effects_by_arm(crossed.changes, crossed.summary, pairs), "control_steps",
+           control_tables.arm_table(crossed, pairs), study.about("pool", crossed.rows))
+contrasts.effects(crossed.summary, pairs)
 
 # %%
-say(*explanations.told(explanations.steps_or_data(steps, pairs), steps.changes))
+say(*explanations.told(explanations.steps_or_data(crossed, pairs), crossed.changes))
 
 # %% [markdown]
 # The same along training, on the same test episodes: A's error, and the changes against A.
 
 # %%
-along = controls.along_training(steps.rows, study.runs)
+along = controls.along_training(crossed.rows, study.runs)
 study.show(curve_figures.curves_by_panel(control_tables.training_curves(along), "optimizer step", order=pairs),
-           "control_curves", style.tidy(along, "value", ""), study.about("pool", steps.rows))
-say(*explanations.baseline_along_training(along, pairs, steps.steps))
+           "control_curves", style.tidy(along, "value", ""), study.about("pool", crossed.rows))
+say(*explanations.baseline_along_training(along, pairs, crossed.steps))
+
+# %% [markdown]
+# ## Is it the recipe?
+#
+# The paper's recipe couples the steps to the data's size: its epochs are the same at both scales. It has a learning
+# rate of 5e-5, and the buffers of batch normalisation follow the training batches. Here it stands beside the recipe of
+# the main study, on the same episodes, with the shuffled twin of B. Where the two recipes are one, so are the runs.
+
+# %%
+protocol = Arms.of(results, "protocol")
+arms = controls.PROTOCOL_ARMS
+study.show(control_figures.effects_by_arm(protocol.changes, protocol.summary, arms), "control_protocol",
+           control_tables.arm_table(protocol, arms), study.about("full", protocol.rows))
+contrasts.effects(protocol.summary, arms)
 
 # %% [markdown]
 # ## Is it the normalisation of the masks?

@@ -9,6 +9,7 @@ the same test episodes, which none of them trains on. Runs that several studies 
     conflict  the gradients' cosines and norms (in the grad_probes of the runs), at both sizes
     patches   heads and predictors that read patch tokens, at both sizes
     weight    other weights of the auxiliary loss, at both sizes
+    protocol  the main study's recipe and the paper's, which couples the steps to the size, on the main study's episodes
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,17 +23,20 @@ from lewm_core.conditions import CONTROLS, PATCH_HEAD, PATCH_PREDICTOR, conditio
 from lewm_core.config import Recipe
 from lewm_core.experiments import sets, sweep
 from lewm_core.experiments.base import Base
+from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.pool import PRESETS, Sizes, training_set
 from lewm_core.experiments.run import Run, load_once, result
+from lewm_core.experiments.sets import Sets
 from lewm_core.stats.paired import paired_change
 from lewm_core.train import check, split_of, steps_of
 from lewm_core.utils.errors import pick
-from lewm_core.utils.workspace import Workspace
+from lewm_core.utils.workspace import SCALES, Workspace
 
 MAIN = ("A", "B", "D", "E")
 MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(c.name for c in CONTROLS.values() if c.family == "mask"))
 PATCHED = ("A", "B", "D", *(c.name for c in CONTROLS.values() if c.variant in (PATCH_HEAD, PATCH_PREDICTOR)))
 SINGLE = ("A", "B", "D")  # E is B and D together
+TWINNED = ("A", "B", "B-shuf")
 
 
 @dataclass(frozen=True)
@@ -50,22 +54,41 @@ class Pool:
 
     data: dataset.Data  # without frames and signals
     path: Path
-    table: pd.DataFrame
+    sets: Sets
     base: Base
     recipe: Recipe
+    study: Recipe  # the main study's
     sizes: Sizes
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """As `pool.choose` made it."""
+        return sets.pool(self.sets.table)
 
     def arm(self, study: str, name: str, conditions: Sequence[str], place: int, selection: str = "best",
             **changes: object) -> Iterator[Control]:
         """Runs of `conditions` at episodes[place]; `changes` are those of the recipe."""
-        test = tuple(self.table[self.table.test].episode)
+        table = self.table
+        test = tuple(table[table.test].episode)
         for seed in range(self.sizes.seeds[place]):
-            episodes = training_set(self.table, selection, self.sizes.episodes[place], seed)
-            fingerprint = self.data.fingerprint_of([*episodes, *test])
+            own = Episodes(training_set(table, selection, self.sizes.episodes[place], seed), test)
             for c in conditions:
                 recipe = replace(self.recipe, **self._changes(c, selection, changes))
-                run = Run(c, name, seed, str(self.path), fingerprint, self.base, recipe, episodes, test)
-                yield Control(study, selection, run)
+                yield self._control(study, name, c, seed, own, selection, recipe)
+
+    def main(self, study: str, name: str, scale: str, **changes: object) -> Iterator[Control]:
+        """Runs of `TWINNED` as the main study does them at `scale` (pilot or full), on its episodes; `changes` are
+        those of its recipe. Without changes they are its runs."""
+        for seed in range(self.sizes.seeds[0 if scale == "pilot" else -1]):
+            own = self.sets.of_run(scale, seed)
+            for c in TWINNED:
+                yield self._control(study, name, c, seed, own, "main", replace(self.study, **changes))
+
+    def _control(self, study: str, arm: str, name: str, seed: int, own: Episodes, selection: str,
+                 recipe: Recipe) -> Control:
+        run = Run(name, arm, seed, str(self.path), self.data.fingerprint_of(own.all), self.base, recipe, own.train,
+                  own.test)
+        return Control(study, selection, run)
 
     def _changes(self, name: str, selection: str, changes: dict[str, object]) -> dict[str, object]:
         """What of the recipe is different for runs of the condition `name`."""
@@ -82,9 +105,9 @@ class Pool:
             yield from self.arm(study, size + name, conditions, place, **changes)
 
     def steps(self, place: int) -> int:
-        """The optimizer steps that the recipe takes on the best episodes[place]."""
-        run = next(self.arm("", "", ["A"], place)).run
-        return steps_of(split_of(run.choose(self.data), self.recipe, run.seed, run.test), self.recipe)
+        """The optimizer steps that the recipe's epochs take on the best episodes[place]."""
+        run = next(self.arm("", "", ["A"], place, steps=None)).run
+        return steps_of(split_of(run.choose(self.data), run.recipe, run.seed, run.test), run.recipe)
 
 
 def scale(pool: Pool) -> Iterator[Control]:
@@ -103,7 +126,7 @@ STEP_ARMS = (  # of `steps`, equal numbers of steps side by side
 
 def steps(pool: Pool) -> Iterator[Control]:
     for place, own, other in ((0, "pilot", "full"), (-1, "full", "pilot")):
-        yield from pool.arm("steps", f"{own} set, its own steps", SINGLE, place)
+        yield from pool.arm("steps", f"{own} set, its own steps", SINGLE, place, steps=None)
         yield from pool.arm("steps", f"{own} set, the {other} set's steps", SINGLE, place, steps=pool.steps(-1 - place))
 
 
@@ -124,26 +147,37 @@ def weight(pool: Pool) -> Iterator[Control]:
         yield from pool.ends("weight", f", weight {value:g}", SINGLE, head_weight=value)
 
 
+PROTOCOL_ARMS = tuple(f"{scale}{recipe}" for scale in SCALES for recipe in ("", ", the paper's recipe"))
+
+
+def protocol(pool: Pool) -> Iterator[Control]:
+    paper = {"steps": None, "lr": Recipe().lr, "batch_norm": Recipe().batch_norm}  # epochs decide
+    for scale in SCALES:
+        yield from pool.main("protocol", scale, scale)
+        yield from pool.main("protocol", f"{scale}, the paper's recipe", scale, **paper)
+
+
 STUDIES: dict[str, Callable[[Pool], Iterator[Control]]] = {
-    f.__name__: f for f in (scale, steps, masks, conflict, patches, weight)}
+    f.__name__: f for f in (scale, steps, masks, conflict, patches, weight, protocol)}
 
 
-def plan(studies: Iterable[str], sizes: Sizes, table: pd.DataFrame, path: Path, base: Base,
+def plan(studies: Iterable[str], sizes: Sizes, known: Sets, path: Path, base: Base,
          recipe: Recipe) -> tuple[list[Control], pd.DataFrame]:
     """The runs of the named studies, and the conditions that the data cannot serve: condition, scale, reason.
 
-    table: as `choose` makes it, of the dataset at `path`. recipe: the main study's. InputError before any training.
+    known: the sets of the dataset at `path`, with a pool. recipe: the main study's. InputError before any training.
     """
     named = [pick(STUDIES, name, "study") for name in studies]
     data = load_once(path)
     base = replace(base, action_dim=data["action"].shape[1])
     check(data, condition("A"), base.load(seed=0)[0])
     small = sweep.without_frames(data)
-    recipe = replace(recipe, epochs=sizes.epochs or recipe.epochs)
-    pool = Pool(small, path, table, base, recipe, sizes)
+    shorter = replace(recipe, epochs=sizes.epochs or recipe.epochs)
+    pool = Pool(small, path, known, base, shorter, recipe, sizes)
     controls = [control for study in named for control in study(pool)]
     for episodes, test, seed in dict.fromkeys((c.run.episodes, c.run.test, c.run.seed) for c in controls):
-        split_of(small.select([*episodes, *test]), recipe, seed, test)  # an InputError if there is too little
+        own = Episodes(episodes, test)
+        split_of(small.select(own.all), recipe, seed, test)  # an InputError if there is too little
     missing = unavailable(data, dict.fromkeys(c.run.condition for c in controls))
     return [c for c in controls if c.run.condition not in missing], sweep.skipped_table(missing, "controls")
 
@@ -152,13 +186,12 @@ def of_run(workspace: Workspace, profile: str, base: Base,
            recipe: Recipe) -> tuple[list[Control], pd.DataFrame]:
     """`plan` of all studies on the pool that notebook 02 wrote, in the profile's sizes."""
     sizes = pick(PRESETS, profile, "profile with controls")
-    table = pd.read_csv(workspace.need(workspace.sets, "02_extraction"), dtype={"episode": str})
     path = workspace.need(workspace.dataset_file, "02_extraction")
-    return plan(STUDIES, sizes, sets.pool(table), path, base, recipe)
+    return plan(STUDIES, sizes, Sets.read(workspace), path, base, recipe)
 
 
 def results(controls: Iterable[Control], folder: Path) -> pd.DataFrame:
-    """The finished runs' metrics, tidy: study, arm, selection (best or random), episodes (trained on), steps,
+    """The finished runs' metrics, tidy: study, arm, selection (best, random or main), episodes (trained on), steps,
     head_weight and `sweep`'s columns (condition, scale, seed, split, metric, value, run), of which `scale` repeats the
     arm, so that the statistics pair runs within it. A run has its rows in every study that it belongs to."""
     found = []

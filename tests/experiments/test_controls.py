@@ -1,6 +1,7 @@
 """The controls: chosen episodes, exact steps, evals and probes that disturb nothing, and the table of runs."""
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,20 +21,21 @@ from lewm_core.conditions import (
 )
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import windows
-from lewm_core.experiments import controls, sets, sweep
-from lewm_core.experiments.controls import plan
+from lewm_core.experiments import controls, sweep
+from lewm_core.experiments.controls import PROTOCOL_ARMS, plan
+from lewm_core.experiments.draws import DrawSizes, draw
 from lewm_core.experiments.gradients import probe
 from lewm_core.experiments.pool import Sizes, choose, training_set
 from lewm_core.experiments.run import Run, execute
+from lewm_core.experiments.sets import Sets
 from lewm_core.experiments.sweep import curves
 from lewm_core.model import LeWM
-from lewm_core.train import evenly, split_of, train
+from lewm_core.train import evenly, split_of, steps_of, train
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import Workspace
 from tests.helpers import TINY, random_base, write_squares
 
 NANO = MODELS["nano"]
-NOTHING_SELECTED = pd.DataFrame({"episode": [], "pilot": [], "full": []})
 LENGTHS = (9, 7, 8, 6, 10, 8, 7, 9)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -160,6 +162,14 @@ def pool():
     return choose(scores, SMALL, np.random.default_rng(1))
 
 
+@pytest.fixture(scope="module")
+def known(pool):
+    """The main study has the best two and four."""
+    best = pool[pool.best > 0].sort_values("best")
+    selection = best.assign(pilot=best.best <= 2, full=True)
+    return Sets.of(selection, draw([], DrawSizes(0, 1, 1, 1)), pool)
+
+
 def test_the_pool_has_a_test_set_the_best_and_a_random_sample(pool):
     scores = pd.DataFrame({"episode": [f"e{i:03}" for i in range(300)], "score": np.random.default_rng(0).random(300)})
     sizes = Sizes((10, 50), (1, 1), test=60)
@@ -186,12 +196,14 @@ def test_training_sets_are_nested_and_random_ones_differ_by_seed(pool):
         training_set(pool, "best", 9, 0)
 
 
-def test_every_question_has_its_runs_paired_and_shared(pool, path):
-    planned, skipped = plan(controls.STUDIES, SMALL, pool, path, random_base(), TINY)
+def test_every_question_has_its_runs_paired_and_shared(pool, known, path):
+    planned, skipped = plan(controls.STUDIES, SMALL, known, path, random_base(), TINY)
     assert skipped.empty and {c.study for c in planned} == set(controls.STUDIES)
     test = tuple(pool.episode[pool.test])
     pairs = {}
     for c in planned:
+        if c.study == "protocol":
+            continue
         assert c.run.test == test and not set(test) & set(c.run.episodes)
         watched = c.selection == "best" and c.run.condition in controls.MAIN
         assert (c.run.recipe.n_evals, c.run.recipe.grad_probes) == ((2, 1) if watched else (0, 0))
@@ -207,7 +219,7 @@ def test_every_question_has_its_runs_paired_and_shared(pool, path):
         == by("masks", "pilot", "B") == by("patches", "pilot", "B") == by("weight", "pilot, weight 0.1", "B")
     assert by("weight", "pilot, weight 1", "A") == by("weight", "pilot, weight 0.1", "A")
     assert by("weight", "pilot, weight 1", "B") != by("weight", "pilot, weight 0.1", "B")
-    unique = {c.run.key for c in planned}
+    unique = {c.run.key for c in planned if c.study != "protocol"}
     # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D (2 seeds, 1 at full)
     assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1)
     studied = (FULL_FRAME, RANDOM, PATCH_HEAD, PATCH_PREDICTOR)
@@ -215,8 +227,37 @@ def test_every_question_has_its_runs_paired_and_shared(pool, path):
     assert {c.run.condition for c in planned} >= varied | {"A", "B", "C1", "C4", "D", "E"}
 
 
-def test_crossed_steps_are_the_other_sets_own(pool, path, tmp_path):
-    planned, _ = plan(["steps"], SMALL, pool, path, random_base(), replace(TINY, epochs=1))
+def test_the_papers_recipe_stands_beside_the_main_studys_own_runs(known, path):
+    """With steps fixed, equal at both sizes; with the paper's learning rate and epochs, coupled to the data's size."""
+    main = replace(TINY, steps=7, lr=3e-3, batch_norm="frozen", batch_size=4)
+    planned, _ = plan(["protocol"], SMALL, known, path, random_base(), main)
+    assert [c.run.scale for c in planned[::3]] == [*[PROTOCOL_ARMS[0]] * 2, *[PROTOCOL_ARMS[1]] * 2, *PROTOCOL_ARMS[2:]]
+    data = dataset.load(path)
+    for scale, n in (("pilot", 2), ("full", 4)):
+        runs, _ = sweep.plan(["A", "B", "B-shuf"], scale, range(1), path, random_base(), main,
+                             partial(known.of_run, scale))
+        own = [c.run for c in planned if c.run.scale == scale and c.run.seed == 0]
+        assert [r.key for r in own] == [r.key for r in runs] and {len(r.episodes) for r in own} == {n}
+        papers = [c.run for c in planned if c.run.scale == f"{scale}, the paper's recipe"]
+        assert {(r.recipe.steps, r.recipe.lr, r.recipe.batch_norm, r.recipe.epochs) for r in papers} == {
+            (None, 5e-5, "paper", TINY.epochs)}
+    steps = [steps_of(split_of(r.choose(data), r.recipe, 0), r.recipe) for r in
+             (next(c.run for c in planned if c.run.scale == arm) for arm in PROTOCOL_ARMS)]
+    assert steps[0] == steps[2] == 7 and steps[1] < steps[3]
+
+
+def test_the_protocol_takes_each_seeds_own_draw(pool, path):
+    names = [f"square{i}" for i in range(8)]
+    drawn = draw(names, DrawSizes(test=2, full=4, pilot=2, seeds=2))
+    known = Sets.of(pd.DataFrame({"episode": names, "pilot": True, "full": True}), drawn, pool)
+    planned, _ = plan(["protocol"], SMALL, known, path, random_base(), TINY)
+    for c in planned:
+        own = known.of_run(c.run.scale.split(",")[0], c.run.seed)
+        assert (c.run.episodes, c.run.test) == (own.train, own.test)
+
+
+def test_crossed_steps_are_the_other_sets_own(known, path, tmp_path):
+    planned, _ = plan(["steps"], SMALL, known, path, random_base(), replace(TINY, epochs=1))
     runs = {c.run.scale: c.run for c in planned if c.run.condition == "A" and c.run.seed == 0}
     for r in runs.values():
         execute(r, tmp_path)
@@ -235,16 +276,16 @@ def test_crossed_steps_are_the_other_sets_own(pool, path, tmp_path):
         evals.split == "episode"].set_index(["scale", "step"]).mse.to_dict()
 
 
-def test_gradients_and_learning_curves_of_finished_runs(pool, path, tmp_path):
+def test_gradients_and_learning_curves_of_finished_runs(known, path, tmp_path):
     """Through the files that a notebook has: the pool, the dataset, the runs."""
     workspace = Workspace(tmp_path, tmp_path / "figures")
     with pytest.raises(InputError, match="--only 02"):
         controls.of_run(workspace, "smoke", random_base(), TINY)
     workspace.dataset_file.symlink_to(path)
-    sets.union(NOTHING_SELECTED, pool).to_csv(workspace.sets, index=False)
-    with pytest.raises(InputError, match="one of smoke, quick, paper"):
+    known.write(workspace)
+    with pytest.raises(InputError, match="one of smoke, quick, laptop, paper"):
         controls.of_run(workspace, "mine", random_base(), TINY)
-    planned, _ = plan(["conflict"], SMALL, sets.pool(pd.read_csv(workspace.sets)), path, random_base(), TINY)
+    planned, _ = plan(["conflict"], SMALL, Sets.read(workspace), path, random_base(), TINY)
     some = [c for c in planned if c.run.condition in "AE" and c.run.scale == "pilot" and c.run.seed == 0]
     for c in some:
         execute(c.run, workspace.runs)
@@ -260,9 +301,9 @@ def test_gradients_and_learning_curves_of_finished_runs(pool, path, tmp_path):
     assert ends.value["E"] == pytest.approx(100 * (mse["E"] / mse["A"] - 1))
 
 
-def test_conditions_without_their_signals_are_left_out_with_the_reason(pool, tmp_path):
+def test_conditions_without_their_signals_are_left_out_with_the_reason(known, tmp_path):
     few = write_squares(tmp_path / "few.h5", LENGTHS, depth="Depth needs weights.")
-    planned, skipped = plan(["masks", "patches"], SMALL, pool, few, random_base(), TINY)
+    planned, skipped = plan(["masks", "patches"], SMALL, known, few, random_base(), TINY)
     assert {c.run.condition for c in planned} == {"A", "D", "D-patch", "A-pp", "D-pp"}
     assert set(skipped.condition) == set(controls.MASKED + controls.PATCHED) - {c.run.condition for c in planned}
     assert skipped.reason.str.contains("Depth needs weights").all()
@@ -270,7 +311,7 @@ def test_conditions_without_their_signals_are_left_out_with_the_reason(pool, tmp
 
 def test_bad_studies_and_sizes():
     with pytest.raises(InputError, match="one of scale, steps"):
-        plan(["scaling"], SMALL, pd.DataFrame(), "a.h5", random_base(), TINY)
+        plan(["scaling"], SMALL, None, "a.h5", random_base(), TINY)
     for episodes, seeds in (((5,), (1,)), ((5, 3), (1, 1)), ((3, 5), (1,)), ((3, 5), (0, 1))):
         with pytest.raises(InputError, match="growing sizes"):
             Sizes(episodes, seeds, 2)
