@@ -58,6 +58,7 @@ BATCH_NORM = {  # what becomes of the buffers of batch normalisation, by which a
     "frozen": "they and the training batches' normalisation stay the base's: eval mode while fine-tuning",
     "recalibrated": "they follow the training batches, then are set to the training frames' statistics",
 }
+LATER = {"batch_norm": "paper", "val_blocks": 0.0}  # fields that were added to a recipe, and what they were before
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Recipe:
     directions: int = 1024  # SIGReg's random directions a step
     val_windows: float = 0.1  # share of windows held out (the paper's split, which leaks)
     val_episodes: float = 0.15  # share of episodes held out (the split our claims rest on)
+    val_blocks: float = 0.0  # share of the training episodes of which half is held out in one block (no shared frame)
     n_evals: int = 0  # evaluations along training, evenly spaced, including step 0 and the last; one: the last
     grad_probes: int = 0  # steps at which the losses' gradients on the encoder are compared
     batch_norm: str = "paper"  # a row of BATCH_NORM
@@ -89,6 +91,6 @@ class Recipe:
             raise InputError("recipe", f"steps {self.steps}, n_evals {self.n_evals}, grad_probes {self.grad_probes}",
                              "steps of at least 1 (None: epochs decide), the others of at least 0")
 
-    def __repr__(self) -> str:  # batch normalisation as in the paper renames no file and no run
-        values = {name: value for name, value in asdict(self).items() if (name, value) != ("batch_norm", "paper")}
+    def __repr__(self) -> str:  # what came later renames no file and no run where it is as in the paper
+        values = {name: value for name, value in asdict(self).items() if LATER.get(name) != value}
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"

@@ -119,7 +119,7 @@ def split_of(data: Data, recipe: Recipe, seed: int, test: Sequence[str] | None =
     """
     held = None if test is None else data.numbers(test)
     return dataset.split(data["ep_len"], data["ep_offset"], np.random.default_rng([seed, 1]), recipe.val_windows,
-                         recipe.val_episodes, held)
+                         recipe.val_episodes, held, recipe.val_blocks)
 
 
 def steps_of(split: dataset.Split, recipe: Recipe) -> int:

@@ -34,7 +34,7 @@ COLOURS = {  # of each family of conditions, in the order of the table; after Ok
 OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions beyond these
 PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
 GREY = "0.55"
-SPLIT = {"episode": "episode split", "window": "window split (the paper's)"}
+SPLIT = {"episode": "episode split", "block": "block split", "window": "window split (the paper's)"}
 METRICS = {
     "mse": "next-latent MSE",
     "mse_over_variance": "MSE over target variance",

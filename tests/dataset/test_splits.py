@@ -46,6 +46,27 @@ def test_the_episode_split_does_not_leak_and_the_window_split_does(seed):
     assert len(split.val["window"]) == max(1, round(0.1 * kept))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_share_episodes_with_training_and_no_frame(seed):
+    length = np.random.default_rng(seed).integers(2, 30, 30)
+    episode_of = np.repeat(np.arange(30), length)
+    plain, split = split_of(length, seed), split_of(length, seed, val_blocks=0.3)
+    train, window, block = (frames_of(s) for s in (split.train, split.val["window"], split.val["block"]))
+    assert not block & train and not block & window
+    np.testing.assert_array_equal(split.val["episode"], plain.val["episode"])  # nothing else is drawn anew
+    assert set(split.train) < set(plain.train) and set(split.val["window"]) <= set(plain.val["window"])
+    lost = (set(plain.train) | set(plain.val["window"])) - set(split.train) - set(split.val["window"])
+    assert lost > set(split.val["block"]) and all(frames_of([s]) & block for s in lost)  # and none without need
+    held = set(episode_of[list(frames_of(plain.val["episode"]))])
+    fit = [i for i in range(30) if length[i] >= 8 and i not in held]
+    chosen = set(episode_of[list(block)])
+    assert chosen <= set(fit) and len(chosen) == round(0.3 * len(fit))
+    for i in chosen:
+        own = sorted(f for f in block if episode_of[f] == i)
+        assert own == list(range(own[0], own[0] + length[i] // 2))
+    assert {len(frames_of([s]) & train) for s in split.val["window"]} - {0}
+
+
 def test_a_split_depends_on_its_seed_alone():
     a, b, c = split_of([20] * 10, 1), split_of([20] * 10, 1), split_of([20] * 10, 2)
     np.testing.assert_array_equal(a.train, b.train)
