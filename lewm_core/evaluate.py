@@ -82,7 +82,8 @@ class Seen:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, model: LeWM, heads: nn.ModuleDict, frames: Frames, rows: np.ndarray, emb: Tensor | None) -> "Seen":
+    def of(cls, model: LeWM, heads: nn.ModuleDict, frames: Frames, rows: np.ndarray,
+           emb: Tensor | None = None) -> "Seen":
         """The frames `rows` (M,). emb: (N, D) of all frames where it is known, so that none is encoded again (but where
         patch tokens are read, too)."""
         model.eval()

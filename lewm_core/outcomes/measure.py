@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lewm_core.conditions import Condition
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import Frames
-from lewm_core.evaluate import Seen, encode_frames
+from lewm_core.evaluate import Seen
 from lewm_core.model import LeWM
 from lewm_core.outcomes import dose, probes, world_units
 
@@ -24,19 +24,17 @@ def frames_of(starts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Start:
-    """A run before its first step: emb (N, D) of all frames, and by split the losses of its heads."""
+    """A run before its first step, by split: emb (M, D) of the held-out frames, and the losses of its heads on them."""
 
-    emb: Tensor
+    emb: Mapping[str, Tensor]
     heads: Mapping[str, Mapping[str, float]]
 
     @classmethod
     def of(cls, model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, split: Split) -> "Start":
         """Leaves model and heads in eval mode."""
-        model.eval()
-        emb = encode_frames(model, frames.pixels)
-        found = {name: Seen.of(model, heads, frames, frames_of(starts), emb).losses(condition)
-                 for name, starts in split.val.items()} if condition.terms else {}
-        return cls(emb, found)
+        seen = {name: Seen.of(model, heads, frames, frames_of(starts)) for name, starts in split.val.items()}
+        return cls({name: held.emb for name, held in seen.items()},
+                   {name: held.losses(condition) for name, held in seen.items()})
 
 
 def measure(model: LeWM, condition: Condition, data: Data, frames: Frames, split: Split, start: Start, emb: Tensor,
@@ -51,9 +49,9 @@ def measure(model: LeWM, condition: Condition, data: Data, frames: Frames, split
     for name, starts in split.val.items():
         held = frames_of(starts)
         at = torch.from_numpy(held).to(emb.device)
-        values = {f"{loss}_start": value for loss, value in start.heads.get(name, {}).items()}
+        values = {f"{loss}_start": value for loss, value in start.heads[name].items()}
         values |= dose.constant_losses(condition, frames.targets, train, held)
-        values |= {"moved": dose.moved(emb[at], start.emb[at]), "clipped": clipped, **dose.spectrum(emb[at])}
+        values |= {"moved": dose.moved(emb[at], start.emb[name]), "clipped": clipped, **dose.spectrum(emb[at])}
         if name == UNSEEN:
             episodes = np.unique(np.searchsorted(data["ep_offset"], held, side="right") - 1)
             values |= probes.scores(emb, data, train, held)
