@@ -12,7 +12,8 @@
 # whole benefit: +1.0 %, +0.2 % and +1.3 %. The baseline's own error falls about fourfold. *"The data scale is the only
 # varying factor."*
 #
-# **How we test it.** The same recipe, base and seeds as in notebook 03 on the larger dataset, for A, B, D and E.
+# **How we test it.** The same recipe, base and seeds as in notebook 03 on the larger dataset, for A, B, D and E, beside
+# the references, the twins and the positive control.
 #
 # **Where we disagree.** Scale is not the only thing that varies. The pilot is the best of the candidates by score
 # (hand-picked, in the paper), and the full set is less selected. On more data, the same number of epochs means more
@@ -26,7 +27,7 @@ output = "runs/quick"  # folder of everything that is not a figure, from the rep
 figures = "figures/quick"  # folder of the figures
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
 model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
-full_conditions = ["A", "B", "D", "E"]  # rows of lewm_core.conditions; the paper's three and the baseline
+full_conditions = ["base", "lr-0", "A", "B", "B-shuf", "D", "D-shuf", "E", "P"]  # rows of lewm_core.conditions
 full_seeds = 3  # runs per condition; the paper has 3
 epochs = 6  # passes over the training windows; the paper has 20
 steps = None  # exactly so many optimizer steps, whatever the data's size; None: epochs decide, as in the paper
@@ -41,10 +42,10 @@ import pandas as pd
 from IPython.display import display
 
 from lewm_core.config import Recipe
-from lewm_core.diagnostics import leakage
-from lewm_core.stats import findings, paired, power
+from lewm_core.diagnostics import design, leakage
+from lewm_core.stats import findings, levels, power
 from lewm_core.study import Study, say, tell
-from lewm_core.viz import paper_figures, style
+from lewm_core.viz import level_panels, paper_figures, style
 
 # %%
 study = Study(output, figures, profile, data)
@@ -89,6 +90,7 @@ study.show(paper_figures.scale_bars(results), "baseline_mse",
            style.tidy(baseline[baseline.metric == "mse"], "value", "mse"), about)
 
 # %%
+display(levels.reference_table(results, ["mse", "mse_over_static", "gripper_5"]).round(3))
 errors = baseline[baseline.metric.isin(["mse", "mse_over_variance", "mse_over_static"])]
 means = errors.groupby(["metric", "split", "scale"]).value.mean().unstack("scale")[["pilot", "full"]]
 display(means.assign(ratio=means["pilot"] / means["full"]).round(4))
@@ -96,12 +98,16 @@ tell(*findings.persistence(results))
 
 # %% [markdown]
 # ## Figure 3
+#
+# Above is the paper's metric, with lighter twins and P apart, as in Figure 1. Below stand all conditions in two other
+# metrics, the pilot hollow beside the full scale.
 
 # %%
-changes, summary = paired.compare(results)
-auxiliary = [name for name in full_conditions if name != "A"]
-study.show(paper_figures.figure3(changes, summary, skipped=skipped, conditions=auxiliary), "figure3",
-           paper_figures.study_table(changes, summary, 3, skipped), about)
+changes, summary = design.effects(results)
+auxiliary = [name for name in full_conditions if name not in levels.REFERENCES]
+table = paper_figures.study_table(changes, summary, 3, skipped)
+study.show(paper_figures.figure3(changes, summary, skipped, auxiliary, results), "figure3",
+           pd.concat([table, level_panels.level_table(results, ["pilot", "full"])]), about)
 
 # %% [markdown]
 # ## What we found
@@ -116,6 +122,14 @@ tell(*findings.flips(summary, auxiliary), *findings.inside_band(summary))
 able = power.power_table(changes)
 display(findings.effect_table(summary, able, figure=3).style.format({"paper": "{:.1f}"}, precision=2, na_rep="–"))
 tell(*findings.effects(summary, figure=3))
+
+# %% [markdown]
+# Against A and against the twin with other frames' targets, in per cent of either, by our primary outcome:
+
+# %%
+twins = levels.against_twins(results, ["gripper_5", "mse_over_static"])
+display(twins.set_index(["metric", "scale", "condition", "against"]).style.format(precision=2, na_rep="–"))
+tell(*levels.told(twins, "gripper_5"))
 
 # %% [markdown]
 # ## Does the paper's split leak here, too?

@@ -1,16 +1,33 @@
 """What the judges in `stats` must be told of the model and of the table of conditions, which they do not import."""
 
+from collections.abc import Sequence
+
+import pandas as pd
+
 from lewm_core.conditions import ALL, CONTROLS, FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, in_order
 from lewm_core.config import MODELS
 from lewm_core.heads import build_heads
 from lewm_core.model import LeWM
-from lewm_core.stats import paper
+from lewm_core.stats import paired, paper
+from lewm_core.stats.outcomes import BASE, LR_0, POSITIVE
 from lewm_core.stats.patch_routes import CLS, Route
 
 
 def baselines() -> dict[str, str]:
     """Condition -> the condition that it is compared with, for those whose baseline is not A."""
     return {name: row.baseline for name, row in ALL.items() if row.baseline != paper.BASELINE}
+
+
+def effects(results: pd.DataFrame, metric: str | Sequence[str] = "mse") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`paired.compare` of everything with A but the references. Holm corrects over the signals alone: their controls
+    and the positive control are no claims of the paper."""
+    names = [name for name in dict.fromkeys(results.condition) if name not in (BASE, LR_0, paper.BASELINE)]
+    controls = [name for name in names if name == POSITIVE or (name in ALL and ALL[name].control_of)]
+    signals = [name for name in names if name not in controls]
+    parts = [paired.compare(results[results.condition.isin([paper.BASELINE, *part])], metric)
+             for part in (signals, controls) if part or not names]
+    changes, summaries = zip(*parts, strict=True)
+    return pd.concat(changes, ignore_index=True), pd.concat(summaries, ignore_index=True)
 
 
 def parameters() -> dict[str, int]:

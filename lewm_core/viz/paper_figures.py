@@ -14,27 +14,35 @@ from matplotlib.figure import Figure
 
 from lewm_core.conditions import CONDITIONS, in_order
 from lewm_core.stats import paper
+from lewm_core.stats.levels import REFERENCES
 from lewm_core.stats.paired import number
 from lewm_core.viz import draw, style
+from lewm_core.viz.level_panels import arranged, figure_with_levels, level_axis, measured, set_apart
 from lewm_core.viz.style import SPLIT, colour, rows_where, splits_of
 
 STATISTICS = ("n", "mean", "low", "high", "p", "p_holm")  # of paired.summarise
 
 
 @style.styled
-def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
-    """Figure 1: change in next-latent MSE against A for every condition on the pilot.
+def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame,
+            results: pd.DataFrame | None = None) -> Figure:
+    """Figure 1: change in next-latent MSE against A for every condition on the pilot, each signal before its controls,
+    the positive control last; below, where all of them stand in other metrics (`level_panels`).
 
     Args:
         changes, summary: as from paired.paired_change and paired.summarise, of one metric; rows of other scales are
             left out. With both splits, the episode split is filled and the window split hollow beside it.
         skipped: columns condition, scale, reason; these conditions are on the axis, grey, with their reason.
+        results: the tidy results, references included; None for no panels below.
     """
-    fig, axes = style.new_figure(11, 5.6)
-    names = in_order([*CONDITIONS, *changes[changes.scale == "pilot"].condition])
-    names.remove(paper.BASELINE)
-    _changes_axis(axes[0, 0], changes, summary, names, 1, skipped)
-    axes[0, 0].set_title(f"Change in {style.one_metric(summary)} against A, pilot")
+    names = arranged([*CONDITIONS, *changes[changes.scale == "pilot"].condition])
+    names = [name for name in names if name not in REFERENCES]
+    metrics = [] if results is None else measured(results)
+    fig, top, below = figure_with_levels(max(11, 0.8 * len(names) + 1), 1, metrics)
+    _changes_axis(top[0], changes, summary, names, 1, skipped)
+    top[0].set_title(f"Change in {style.one_metric(summary)} against A, pilot")
+    for ax, metric in zip(below, metrics, strict=True):
+        level_axis(ax, results, metric, ["pilot"])
     _legend(fig, summary[summary.scale == "pilot"], 1)
     return fig
 
@@ -82,26 +90,32 @@ def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float]) -> F
 
 
 @style.styled
-def figure3(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[str]) -> Figure:
+def figure3(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[str],
+            results: pd.DataFrame | None = None) -> Figure:
     """Figure 3: pilot beside full scale, a panel per split, the pilot's mean joined to the full scale's. A is 0.
 
-    Args: as figure1; `conditions` are those shown.
-    """
+    Args: as figure1; `conditions` are those shown above."""
+    conditions = [name for name in arranged(conditions) if name not in REFERENCES]
     if not conditions:
         return style.empty_figure("no condition but the baseline")
     splits = splits_of(summary) or ["episode"]
-    fig, axes = style.new_figure(4.6 * len(splits) + 1.2, 5.2, 1, len(splits), sharey=True)
-    for ax, split in zip(axes[0], splits, strict=True):
-        draw.zero_line(ax)
-        _both_scales(ax, rows_where(changes, split=split), rows_where(summary, split=split), split, skipped, conditions)
+    metrics = [] if results is None else measured(results)
+    fig, top, below = figure_with_levels(max(4.6, 1.15 * len(conditions)) * len(splits) + 1.2, len(splits), metrics)
+    for ax, split in zip(top, splits, strict=True):
+        rows, means = (rows_where(table[table.condition.isin(conditions)], split=split) for table in (changes, summary))
+        _both_scales(ax, rows, means, split, skipped, conditions)
+        set_apart(ax, conditions, rows, means, paper.REPORTED[paper.REPORTED.figure == 3].change)
         ax.set_title(f"Pilot and full scale, {SPLIT[split]}")
-    axes[0, 0].set_ylabel(f"change in {style.one_metric(summary)} against A (%)")
+    top[0].set_ylabel(f"change in {style.one_metric(summary)} against A (%)")
+    for ax, metric in zip(below, metrics, strict=True):
+        level_axis(ax, results, metric, ["pilot", "full"])
     _legend(fig, summary[summary.condition.isin(conditions)], 3, scales=True)
     return fig
 
 
 def _both_scales(ax: Axes, changes, summary, split: str, skipped, conditions: Sequence[str]) -> None:
     """Two columns a condition, pilot (dot) and full scale (square), of one split."""
+    draw.zero_line(ax)
     offsets = {"pilot": -0.2, "full": 0.2}
     for i, name in enumerate(conditions):
         means = {}
@@ -118,14 +132,14 @@ def _both_scales(ax: Axes, changes, summary, split: str, skipped, conditions: Se
             draw.paper_star(ax, x + 0.1, paper.reported(3, scale), name, f"{name}/{scale}")
         if len(means) == 2:
             ax.plot(list(means), list(means.values()), color=colour(name), linewidth=1, alpha=0.5, zorder=1)
-        ax.annotate(style.name_and_title(name), (i, 0), xycoords=("data", "axes fraction"), xytext=(0, -26), va="top",
-                    textcoords="offset points", ha="center", fontsize=8.5, color=colour(name), fontweight="bold",
-                    annotation_clip=False)
+        ax.annotate(textwrap.fill(style.name_and_title(name), 15), (i, 0), xycoords=("data", "axes fraction"),
+                    xytext=(0, -26), va="top", textcoords="offset points", ha="center", fontsize=8.5,
+                    color=colour(name), fontweight="bold", annotation_clip=False)
     places = [i + offset for i in range(len(conditions)) for offset in offsets.values()]
     ax.set_xticks(places, list(offsets) * len(conditions))
     ax.set_xlim(-0.5, len(conditions) - 0.5)
     ax.grid(axis="x", visible=False)
-    ax.set_xlabel(" \n ")  # room for the names
+    ax.set_xlabel(" \n" * 4)  # room for the names
 
 
 @style.styled
@@ -182,6 +196,7 @@ def _changes_axis(ax: Axes, changes, summary, names: Sequence[str], figure: int,
     for tick, name in zip(ax.get_xticklabels(), names, strict=True):
         tick.set_color("black" if name in set(summary.condition) else style.GREY)
     ax.set_xlim(-0.5, len(names) - 0.5)
+    set_apart(ax, names, changes, summary, reported)
     ax.set_ylabel("change against A (%), lower is better")
 
 

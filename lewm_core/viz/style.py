@@ -30,6 +30,7 @@ STYLE = {
 COLOURS = {  # of each family of conditions, in the order of the table; after Okabe and Ito, masks in one hue
     "baseline": ("#444444",), "depth": ("#0072B2",), "mask": ("#7CCBB2", "#35A98B", "#00785D", "#004A39"),
     "tracks": ("#D55E00", "#E69F00"), "depth + tracks": ("#CC79A7",), "centroid": ("#56B4E9",), "shape": ("#8A7A00",),
+    "state": ("#9A4D00",), "reference": ("#8C8C8C", "#B3B3B3"),
 }
 OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions beyond these
 PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
@@ -44,6 +45,7 @@ METRICS = {
     "rollout_1": "rollout error, 1 step",
     "rollout_5": "rollout error, 5 steps",
     "rollout_10": "rollout error, 10 steps",
+    "gripper_5": "gripper, 5 steps ahead (cm)",
 }
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]  # that every figure's table has at least
 
@@ -93,10 +95,12 @@ def add_caption(fig: Figure, text: str) -> Figure:
 
 def colour(name: str) -> str:
     """The colour of a condition, the same in every figure: a shade of its family's. A control has that of the condition
-    that it varies; what no table of conditions has ("base"), or a family has no shade for, has one of OTHER_COLOURS."""
+    that it varies, lighter where its targets are not the frame's own; what no table of conditions has, or a family has
+    no shade for, has one of OTHER_COLOURS."""
     known = ALL.get(name)
     if known is not None and known.control_of:
-        return colour(known.control_of)
+        shade = colour(known.control_of)
+        return lighter(shade) if any(term.target_from != "own" for term in known.terms) else shade
     if known is not None:
         members = [c.name for c in ALL.values() if c.family == known.family and not c.control_of]
         shades = COLOURS.get(known.family, ())
@@ -104,6 +108,11 @@ def colour(name: str) -> str:
         if place < len(shades):
             return shades[place]
     return OTHER_COLOURS[sum(map(ord, name)) % len(OTHER_COLOURS)]
+
+
+def lighter(shade: str) -> str:
+    """A colour half-way to white."""
+    return mpl.colors.to_hex([(1 + part) / 2 for part in mpl.colors.to_rgb(shade)])
 
 
 def title(condition: str) -> str:
