@@ -35,7 +35,7 @@ def _points(value: float) -> str:
 
 def _parts(pairs: Sequence[tuple[str, str]]) -> Judge:
     """Each first condition is below its second on the pilot."""
-    return all_parts({f"{a} − {b}": below(a, b) for a, b in pairs})
+    return all_parts({f"{a} − {b}": below(a, b, among=len(pairs)) for a, b in pairs})
 
 
 PILOT_CLAIMS = (
@@ -45,7 +45,7 @@ PILOT_CLAIMS = (
           f"{_percent(FIRST['F'])} (Figure 1)", "within", within("F", PILOT)),
     Claim("pilot-all", "4.1", "all auxiliary signals but F improve prediction on the pilot",
           f"{_percent(FIRST[CLAIMED].max())} to {_percent(FIRST[CLAIMED].min())}", "helps",
-          all_parts({c: improves(c, reported=FIRST[c]) for c in CLAIMED})),
+          all_parts({c: improves(c, reported=FIRST[c], among=len(CLAIMED)) for c in CLAIMED})),
     Claim("pilot-clusters", "4.1", "depth-conditioned signals (B, C4, E) are separated from tracks and centroid (D, F)",
           "−11.5 % and lower against −4.9 % and higher", "ordered",
           _parts([(a, b) for a in ("B", "C4", "E") for b in ("D", "F")])),
@@ -66,18 +66,18 @@ SCALE_CLAIMS = (
     *(Claim(f"full-{c}", "4.3", f"nothing is left of {c}'s effect at full scale (the paper: within {BAND})",
             _percent(LARGE[c]), "within", within(c)) for c in LARGE.index),
     Claim("full-all", "abstract", f"all signals collapse to the baseline at full scale (the paper: within {BAND})",
-          BAND, "within", all_parts({c: within(c) for c in LARGE.index})),
+          BAND, "within", all_parts({c: within(c, among=len(LARGE)) for c in LARGE.index})),
     Claim("full-at-or-above", "4.3", "the auxiliary conditions are reliably at or slightly above the baseline at full "
           "scale, not below", f"{_percent(LARGE.min())} to {_percent(LARGE.max())}", "no gain",
-          all_parts({c: judges.no_gain(c) for c in LARGE.index})),
+          all_parts({c: judges.no_gain(c, len(LARGE)) for c in LARGE.index})),
     *(Claim(f"lost-{c}", "4.3", f"{c}'s benefit on the pilot is lost at full scale: the sign flips",
             f"{_percent(THIRD[c])} → {_percent(LARGE[c])}", "lost", judges.lost(c)) for c in LARGE.index),
     Claim("baseline-ratio", "4.3", "the baseline's MSE falls about fourfold from pilot to full scale",
           f"{paper.BASELINE_MSE_RATIO:g}×", "ratio", judges.ratio, metric=PAPERS),
     Claim("power", "4.3", "the sign flip is not driven by reduced statistical power", "3 seeds at both scales", "power",
-          all_parts({c: judges.power(c, THIRD[c]) for c in LARGE.index})),
+          all_parts({c: judges.power(c, THIRD[c], len(LARGE)) for c in LARGE.index})),
     Claim("scatter", "4.3", "absolute MSE differences scatter less over seeds at full scale", NONE, "scatter",
-          all_parts({c: judges.scatter(c) for c in LARGE.index}), metric=PAPERS),
+          all_parts({c: judges.scatter(c, len(LARGE)) for c in LARGE.index}), metric=PAPERS),
     Claim("learnt", "4.3, 5", "with more data the model learns the same structure implicitly (depth, from A's latents)",
           NONE, "grows", judges.learnt("probe_depth", "depth"), metric="probe_depth"),
     Claim("redundant", "4.3, 5", "at full scale the auxiliary loss is redundant: its gradient is smaller beside the "

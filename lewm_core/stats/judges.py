@@ -42,27 +42,28 @@ def _gated(judge: Judge, *places: tuple[str, str]) -> Judge:
     return on
 
 
-def improves(condition: str, scale: str = PILOT, reported: float = SMALLEST) -> Judge:
-    """Better than its baseline and than its twin with other frames' targets. reported: the paper's number, per cent."""
+def improves(condition: str, scale: str = PILOT, reported: float = SMALLEST, among: int = 1) -> Judge:
+    """Better than its baseline and than its twin with other frames' targets. reported: the paper's number, per cent.
+    among: of how many parts of a claim this is one, here and below (`verdicts`)."""
     least, twin = min(SMALLEST, abs(reported)), condition + SHUFFLED
 
     def judge(e: Evidence, *by: str) -> Finding:
-        found, reasons = verdicts.improves(e.change(condition, scale, *by), least), []
+        found, reasons = verdicts.improves(e.change(condition, scale, *by), least, among=2 * among), []
         try:
             against = e.contrast(condition, twin, scale, *by)
-            found = verdicts.helps(found, verdicts.improves(against, least), twin)
+            found = verdicts.helps(found, verdicts.improves(against, least, among=2 * among), twin)
         except Absent as reason:
             reasons.append(str(reason))
         return verdicts.untested(found, [*reasons, *e.shut([(condition, scale)], *by)])
     return judge
 
 
-def no_gain(condition: str) -> Judge:
-    return _gated(lambda e, *by: verdicts.no_gain(e.change(condition, FULL, *by)), (condition, FULL))
+def no_gain(condition: str, among: int = 1) -> Judge:
+    return _gated(lambda e, *by: verdicts.no_gain(e.change(condition, FULL, *by), among), (condition, FULL))
 
 
-def within(condition: str, scale: str = FULL) -> Judge:
-    return _gated(lambda e, *by: verdicts.within(e.change(condition, scale, *by)), (condition, scale))
+def within(condition: str, scale: str = FULL, among: int = 1) -> Judge:
+    return _gated(lambda e, *by: verdicts.within(e.change(condition, scale, *by), among=among), (condition, scale))
 
 
 def near(one: str, other: str) -> Judge:
@@ -71,8 +72,9 @@ def near(one: str, other: str) -> Judge:
                   (one, PILOT), (other, PILOT))
 
 
-def below(one: str, other: str, scale: str = PILOT) -> Judge:
-    return _gated(lambda e, *by: verdicts.shrinks(e.against(one, other, scale, *by)), (one, scale), (other, scale))
+def below(one: str, other: str, scale: str = PILOT, among: int = 1) -> Judge:
+    return _gated(lambda e, *by: verdicts.shrinks(e.against(one, other, scale, *by), among=among),
+                  (one, scale), (other, scale))
 
 
 def lost(condition: str) -> Judge:
@@ -80,9 +82,9 @@ def lost(condition: str) -> Judge:
                   *((condition, scale) for scale in SCALES))
 
 
-def power(condition: str, effect: float) -> Judge:
+def power(condition: str, effect: float, among: int = 1) -> Judge:
     """The seeds of the full scale would have detected `effect` (per cent)."""
-    return _gated(lambda e, *by: verdicts.power(e.change(condition, FULL, *by), effect), (condition, FULL))
+    return _gated(lambda e, *by: verdicts.power(e.change(condition, FULL, *by), effect, among), (condition, FULL))
 
 
 def ratio(e: Evidence, *by: str) -> Finding:
@@ -91,11 +93,11 @@ def ratio(e: Evidence, *by: str) -> Finding:
     return verdicts.ratio(small, large, paper.BASELINE_MSE_RATIO)
 
 
-def scatter(condition: str) -> Judge:
+def scatter(condition: str, among: int = 1) -> Judge:
     """The absolute difference from A scatters less over seeds at full scale."""
     def judge(e: Evidence, *by: str) -> Finding:
         off = [(e.values(condition, s, *by) - e.values(paper.BASELINE, s, *by)).dropna() for s in SCALES]
-        return verdicts.scatter(*off)
+        return verdicts.scatter(*off, among)
     return _gated(judge, *((condition, scale) for scale in SCALES))
 
 

@@ -64,11 +64,11 @@ def seeds_needed(effect: float, sd: float) -> int:
     return bisect.bisect_left(range(MOST_SEEDS), True, lo=2, key=lambda n: detectable(n, sd) <= abs(effect))
 
 
-def sd_interval(n: int, sd: float) -> tuple[float, float]:
-    """The 95 % interval of the std of a normal distribution, estimated as `sd` from n values; NaN for n < 2."""
+def sd_interval(n: int, sd: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The interval of the std of a normal distribution, estimated as `sd` from n values; NaN for n < 2."""
     if n < 2:
         return np.nan, np.nan
-    low, high = stats.chi2.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], n - 1)
+    low, high = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], n - 1)
     return sd * np.sqrt((n - 1) / low), sd * np.sqrt((n - 1) / high)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from lewm_core.stats import paper
 from lewm_core.stats.evidence import Absent, Evidence
@@ -88,6 +87,13 @@ def one_sided(values: Sequence[float], edge: float) -> tuple[float, float]:
     return float(stats.t.cdf(t, n - 1)), float(stats.t.sf(t, n - 1))
 
 
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values (m,) corrected for their number by Holm's step-down method."""
+    order = np.argsort(p, kind="stable")
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(corrected, 1)[np.argsort(order, kind="stable")]
+
+
 def effect(evidence: Evidence, h: Hypothesis, against: str) -> pd.Series:
     """One contrast by seed: per cent of `against`, or the points by which that grows from pilot to full size."""
     at = [evidence.contrast(h.condition, against, scale, h.metric, SPLIT) for scale in h.scales]
@@ -150,7 +156,7 @@ def primary_table(evidence: Evidence, hypotheses: Sequence[Hypothesis] = PRIMARY
     table = pd.DataFrame([_row(evidence, h) for h in hypotheses])
     for side in ("p", "p_against"):
         tested = table[side].where(table.reason == "", 1.0)
-        table[f"{side}_holm"] = multipletests(tested, method="holm")[1]
+        table[f"{side}_holm"] = holm(tested.to_numpy())
     judged = [_verdict(row) for _, row in table.iterrows()]
     table["verdict"], table["reason"] = zip(*judged, strict=True)
     return table[COLUMNS]

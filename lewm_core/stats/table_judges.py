@@ -37,11 +37,11 @@ def _by_head(gradients: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
 
 def conflict(gradients: pd.DataFrame, *_: str) -> Finding:
     """The cosine of each head's gradient with the prediction's is below 0 at full scale, head by head."""
-    found = {name: verdicts.shrinks(at[FULL].dropna(), "", 3) for name, at in _by_head(gradients, "cosine").items()
+    heads = {name: at[FULL].dropna() for name, at in _by_head(gradients, "cosine").items()
              if FULL in at and at[FULL].notna().any()}
-    if not found:
+    if not heads:
         raise Absent("gradients were not measured at full scale")
-    return all_of(found)
+    return all_of({name: verdicts.shrinks(at, "", 3, len(heads)) for name, at in heads.items()})
 
 
 def redundant(gradients: pd.DataFrame, *_: str) -> Finding:
@@ -126,8 +126,8 @@ def instability(table: pd.DataFrame, *_: str) -> Finding:
     names = [c for c in ("B", "C3", "C2", "C1") if c in wide]
     if len(names) < 2:
         raise Absent("instability of fewer than two regions")
-    pairs = zip(names, names[1:], strict=False)
-    return all_of({f"{a} − {b}": verdicts.shrinks((wide[a] - wide[b]).dropna(), "", 3) for a, b in pairs})
+    pairs = list(zip(names, names[1:], strict=False))
+    return all_of({f"{a} − {b}": verdicts.shrinks((wide[a] - wide[b]).dropna(), "", 3, len(pairs)) for a, b in pairs})
 
 
 def leak(table: pd.DataFrame, *_: str) -> Finding:

@@ -20,6 +20,7 @@ class Values:
         for condition, scale, metric, split in self._rows:
             self._metrics.setdefault((condition, scale, split), []).append(metric)
         self._found: dict[tuple, pd.Series] = {}
+        self._changes: dict[tuple, pd.Series | None] = {}
 
     def of(self, condition: str, scale: str, metric: str, split: str) -> pd.Series | None:
         """A condition's values by seed, in the order of the seeds; None where there are none."""
@@ -50,20 +51,25 @@ class Values:
 
         InputError where a value is not finite, a run is there twice, or a reference is not positive.
         """
-        pair = [self.of(name, scale, metric, split) for name in (condition, against)]
-        if pair[0] is None or pair[1] is None:
+        key = (condition, against, scale, metric, split)
+        if key not in self._changes:
+            self._changes[key] = self._change(*key)
+        return self._changes[key]
+
+    def _change(self, condition: str, against: str, scale: str, metric: str, split: str) -> pd.Series | None:
+        own, reference = (self.of(name, scale, metric, split) for name in (condition, against))
+        if own is None or reference is None:
             return None
-        for name, values in zip((condition, against), pair, strict=True):
-            where = f"results, {name} / {scale} / {split} / {metric}"
-            if not np.isfinite(values.to_numpy()).all():
-                raise InputError(where, "values that are not finite", "a finite value per run",
-                                 "Find out why these runs diverged, or remove their rows.")
-            if not values.index.is_unique:
-                raise InputError(where, "the same run more than once", "one row per seed")
-        own, reference = pair
+        where = f"results, {condition} or {against} / {scale} / {split} / {metric}"
+        if not (np.isfinite(own.to_numpy()).all() and np.isfinite(reference.to_numpy()).all()):
+            raise InputError(where, "values that are not finite", "a finite value per run",
+                             "Find out why these runs diverged, or remove their rows.")
+        if not (own.index.is_unique and reference.index.is_unique):
+            raise InputError(where, "the same run more than once", "one row per seed")
         if (reference.to_numpy() <= 0).any():
             raise InputError(f"results, {against} / {scale} / {metric}", "values of 0 or below", "positive values")
         if not own.index.equals(reference.index):
             seeds = own.index.intersection(reference.index)
             own, reference = own[seeds], reference[seeds]
-        return 100 * (own / reference - 1) if len(own) else None
+        change = 100 * (own.to_numpy() / reference.to_numpy() - 1)
+        return pd.Series(change, index=own.index) if len(change) else None

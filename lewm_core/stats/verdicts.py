@@ -5,7 +5,8 @@ the instrument was not shown to see (`gates`): it is then "not tested here". A c
 the interval rules out the smallest effect of interest (`outcomes.SMALLEST`), and a claimed absence needs a test of
 equivalence within it, not a large p: no rule takes an interval that includes 0 for evidence. The primary hypotheses are
 corrected for their number (`primary`), the other claims are not: of twenty without any effect one is decided by chance.
-A claim of several parts is supported if all are, and contradicted if one is.
+A claim of several parts is supported if all are, and contradicted if one is: `among` parts, each is contradicted by an
+interval that is wider, so that the chance of a false 'contradicted' is not multiplied (Bonferroni).
 """
 
 from collections.abc import Iterable, Sequence
@@ -76,7 +77,13 @@ def _between(small: pd.Series, large: pd.Series) -> tuple[float, float, float, i
     return mean, low, high, min(len(small), len(large)), detectable_difference(small, large)
 
 
-def improves(values: Sequence[float], least: float = SMALLEST, unit: str = " %", digits: int = 1) -> Finding:
+def _outer(values: Sequence[float], among: int) -> tuple[float, float]:
+    """The interval that contradicts one of so many parts."""
+    return interval(values, 1 - (1 - CONFIDENCE) / among)
+
+
+def improves(values: Sequence[float], least: float = SMALLEST, unit: str = " %", digits: int = 1,
+             among: int = 1) -> Finding:
     """`values` (n,): changes per seed, claimed to be below 0 on average.
 
     least: the smallest benefit of interest. One that is surely there and surely smaller decides nothing.
@@ -84,10 +91,8 @@ def improves(values: Sequence[float], least: float = SMALLEST, unit: str = " %",
     numbers = _over_seeds(values)
     _, low, high, _, _ = numbers
     below, small = high < 0, low > -least
-    found = _found(below and not small, small and not below, *numbers, unit, digits)
-    if below and small:
-        return replace(found, reason=f"a benefit, and surely smaller than {least:g}{unit}")
-    return found
+    found = _found(below and not small, _outer(values, among)[0] > -least and not below, *numbers, unit, digits)
+    return replace(found, reason=f"a benefit, and surely smaller than {least:g}{unit}") if below and small else found
 
 
 def helps(plain: Finding, shuffled: Finding, twin: str) -> Finding:
@@ -97,16 +102,18 @@ def helps(plain: Finding, shuffled: Finding, twin: str) -> Finding:
                    ours=f"{plain.ours}; against {twin} {shuffled.ours}")
 
 
-def no_gain(values: Sequence[float]) -> Finding:
+def no_gain(values: Sequence[float], among: int = 1) -> Finding:
     """`values` (n,): changes per seed, claimed to be no benefit: the opposite of `improves`."""
-    found = improves(values)
-    opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}
-    return replace(found, verdict=opposite.get(found.verdict, found.verdict))
+    numbers = _over_seeds(values)
+    _, low, high, _, _ = numbers
+    below, small = high < 0, low > -SMALLEST
+    found = _found(small and not below, _outer(values, among)[1] < 0 and not small, *numbers)
+    return replace(found, reason=f"a benefit, and surely smaller than {SMALLEST:g} %") if below and small else found
 
 
-def shrinks(values: Sequence[float], unit: str = " points", digits: int = 1) -> Finding:
+def shrinks(values: Sequence[float], unit: str = " points", digits: int = 1, among: int = 1) -> Finding:
     """`values` (n,): paired differences, claimed to be below 0 on average."""
-    return improves(values, 0, unit, digits)
+    return improves(values, 0, unit, digits, among)
 
 
 def grows(values: Sequence[float], unit: str, digits: int = 1) -> Finding:
@@ -116,13 +123,11 @@ def grows(values: Sequence[float], unit: str, digits: int = 1) -> Finding:
     return _found(low > 0, high < 0, *numbers, unit, digits)
 
 
-def within(values: Sequence[float], margin: float = SMALLEST, unit: str = " %") -> Finding:
+def within(values: Sequence[float], margin: float = SMALLEST, unit: str = " %", among: int = 1) -> Finding:
     """`values` (n,): changes per seed, whose mean is claimed to be within ±margin (equivalence)."""
-    numbers = _over_seeds(values)
-    _, low, high, _, _ = numbers
-    inner_low, inner_high = interval(values, ONE_SIDED)
-    equal = -margin < inner_low and inner_high < margin
-    return _found(equal, low > margin or high < -margin, *numbers, unit)
+    inner, outer = interval(values, ONE_SIDED), _outer(values, among)
+    equal = -margin < inner[0] and inner[1] < margin
+    return _found(equal, outer[0] > margin or outer[1] < -margin, *_over_seeds(values), unit)
 
 
 def faded(small: pd.Series, large: pd.Series) -> Finding:
@@ -172,7 +177,7 @@ def ratio(small: pd.Series, large: pd.Series, expected: float) -> Finding:
     return replace(found, ours=f"{mean:.2f}×{text}")
 
 
-def power(values: Sequence[float], effect: float) -> Finding:
+def power(values: Sequence[float], effect: float, among: int = 1) -> Finding:
     """`values` (n,): changes at the large scale, whose n seeds are claimed to be enough for `effect` (per cent)."""
     values = np.asarray(values, float)
     n = len(values)
@@ -180,18 +185,20 @@ def power(values: Sequence[float], effect: float) -> Finding:
         return Finding(UNDECIDED, n=n, reason="one seed says nothing of power")
     sd = values.std(ddof=1)
     best, low, high = (detectable(n, each) for each in (sd, *sd_interval(n, sd)))
-    found = _found(high < abs(effect), low > abs(effect), best, low, high, n, best)
+    least = detectable(n, sd_interval(n, sd, 1 - (1 - CONFIDENCE) / among)[0])
+    found = _found(high < abs(effect), least > abs(effect), best, low, high, n, best)
     return replace(found, ours=f"detects {best:.2g} % [{low:.2g}, {high:.2g}]")
 
 
-def scatter(small: pd.Series, large: pd.Series) -> Finding:
+def scatter(small: pd.Series, large: pd.Series, among: int = 1) -> Finding:
     """Values by seed at two scales: the scatter is claimed to be smaller at the large one (F interval)."""
     n, m = len(small), len(large)
     if min(n, m) < 2 or small.var() == 0:
         return Finding(UNDECIDED, n=min(n, m), reason="no scatter to compare")
     f = large.var() / small.var()
-    low, high = f / stats.f.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], m - 1, n - 1)
-    found = _found(high < 1, low > 1, f, low, high, min(n, m))
+    tail = (1 - CONFIDENCE) / 2
+    low, high, least = f / stats.f.ppf([1 - tail, tail, 1 - tail / among], m - 1, n - 1)
+    found = _found(high < 1, least > 1, f, low, high, min(n, m))
     bounds = ", ".join(_two_digits(value) for value in (low, high))
     return replace(found, ours=f"variance ratio {_two_digits(f)} [{bounds}]")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from lewm_core.stats import primary
 from lewm_core.stats.evidence import Evidence
@@ -65,6 +66,13 @@ def test_holm_goes_over_all_hypotheses_and_decides():
     others = [Hypothesis(f"X{i}", "", "D", ("A",), "full") for i in range(5)]
     among = primary_table(Evidence(rows), [PRIMARY_HYPOTHESES[0], *others]).iloc[0]
     assert among.p_holm == pytest.approx(6 * p) and among.verdict == UNDECIDED
+
+
+def test_holms_correction_is_the_published_one():
+    rng = np.random.default_rng(0)
+    for m in (1, 2, 6):
+        p = rng.random(m) ** 3
+        assert primary.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_one_sided_tests_are_the_t_test():
