@@ -58,8 +58,8 @@ from lewm_core.viz import diagnostic_figures, level_panels, paper_figures, robus
 # %%
 study = Study(output, figures, profile, data)
 pilot = study.data("pilot")
-say(f"{len(pilot['ep_len'])} episodes, {len(pilot['pixels'])} frames of {pilot['pixels'].shape[1]} px. "
-    f"{pilot.nan_actions} action values are NaN in the file and read as 0.")
+say(f"{study.sets.told('pilot')} Frames are of {pilot['pixels'].shape[1]} px; {pilot.nan_actions} action values are "
+    "NaN in the file and read as 0.")
 
 # %% [markdown]
 # ## The base

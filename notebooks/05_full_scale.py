@@ -17,8 +17,8 @@
 #
 # **Where we disagree.** Scale is not the only thing that varies. The pilot is the best of the candidates by score
 # (hand-picked, in the paper), and the full set is less selected. On more data, the same number of epochs means more
-# optimizer steps. And the held-out data differ between the two scales. Below we say by how much, for these runs.
-# Notebook 08 adds runs that tell these explanations apart.
+# optimizer steps (unless `steps` fixes it). And the held-out data differ between the two scales (unless `n_test` fixes
+# them). Below we say by how much, for these runs. Notebook 08 adds runs that tell these explanations apart.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
@@ -52,7 +52,7 @@ study = Study(output, figures, profile, data)
 start = study.base(base, model)
 recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
                 val_episodes=val_episodes)
-say(f"Every run starts from {start.name}, hash {start.hash}.")
+say(f"Every run starts from {start.name}, hash {start.hash}. {study.sets.told('full')}")
 
 # %% [markdown]
 # ## The runs

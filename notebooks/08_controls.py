@@ -41,6 +41,7 @@ jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 # %%
 import pandas as pd
 
+from lewm_core.conditions import CONDITIONS
 from lewm_core.diagnostics import capacity, design, mask_normalisation, metrics
 from lewm_core.diagnostics.ceiling import ceiling
 from lewm_core.experiments import controls
@@ -254,9 +255,10 @@ study.keep("metrics", pd.concat(more))
 # %%
 common = pd.concat([pilot_results, more[0]])
 shown = [m for m in (*metrics.ERRORS, "latent_variance", "effective_rank") if m in set(common.metric)]
-_, by_metric = paired.compare(common, shown)
-study.show(robustness_figures.metric_panels(by_metric), "control_common_metrics",
-           style.tidy(by_metric, "mean", "change %"), study.about("pilot", pilot_results))
+_, by_metric = design.effects(common, shown)
+drawn = by_metric[by_metric.condition.isin(CONDITIONS)]
+study.show(robustness_figures.metric_panels(drawn), "control_common_metrics",
+           style.tidy(drawn, "mean", "change %"), study.about("pilot", pilot_results))
 tell(*findings.over_metrics(paired.judged(by_metric), metrics.ERRORS))
 
 # %% [markdown]

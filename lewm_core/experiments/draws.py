@@ -102,9 +102,3 @@ def overview(table: pd.DataFrame, frames: pd.Series) -> pd.DataFrame:
         before |= set(full)
     return pd.DataFrame(rows).set_index("seed")
 
-
-def describe(table: pd.DataFrame, scale: str) -> str:
-    """One sentence on what the runs of a scale train on and are judged by."""
-    first = of_seed(table, scale, 0)
-    return (f"Each of {table.seed.nunique()} seeds draws {len(first.test)} test episodes and {len(first.train)} to "
-            "train on, shared by all conditions.")

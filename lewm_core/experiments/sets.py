@@ -52,6 +52,15 @@ class Sets:
             return draws.of_seed(self.draws, scale, seed)
         return Episodes(tuple(self.episodes(scale)))
 
+    def told(self, scale: str) -> str:
+        """One sentence on what the runs at a scale train on and are judged by."""
+        own = self.of_run(scale, 0)
+        if own.test is None:
+            return (f"Every seed has the same {len(own.train)} episodes and holds out some of them, the same for all "
+                    "conditions.")
+        return (f"Every seed draws {len(own.test)} test episodes and {len(own.train)} to train on, the same for all "
+                f"conditions; {len(self.episodes(scale))} different ones to train on in all.")
+
 
 def union(selection: pd.DataFrame, pool: pd.DataFrame | None = None) -> pd.DataFrame:
     """The table of sets, one row per episode of the file: episode; pilot, full, test (bool); best, random (place from
