@@ -20,7 +20,8 @@ from lewm_core.conditions import condition
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset.frames import Frames
 from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM, normalise
-from lewm_core.train import default_device, loss_terms
+from lewm_core.objective import loss_terms
+from lewm_core.train import default_device
 
 FRAMES, EPISODE = 640, 32
 

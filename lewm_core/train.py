@@ -17,9 +17,10 @@ from lewm_core.conditions import LR_0, NONE, Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale, Frames
-from lewm_core.evaluate import encode_frames, evaluate, head_outputs, predict_next
+from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.heads import HEADS, build_heads
-from lewm_core.model import LeWM, normalise, seeded
+from lewm_core.model import LeWM, seeded
+from lewm_core.objective import loss_terms, term_weights
 from lewm_core.outcomes.measure import Start, measure
 from lewm_core.patch_predictor import PatchLeWM
 from lewm_core.utils.errors import InputError, pick
@@ -59,35 +60,6 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
     if step < rise:
         return recipe.lr * (step + 1) / (rise + 1)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-def term_weights(condition: Condition, recipe: Recipe) -> dict[str, float]:
-    """Each loss's factor in the total: 1 for the prediction, 0.09 for SIGReg, 0.1 for a head unless its term says."""
-    weights = {"pred": 1.0, "sigreg": recipe.sigreg_weight}
-    for term in condition.terms:
-        weights[f"head_{term.head}"] = recipe.head_weight if term.weight is None else term.weight
-    return weights
-
-
-def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: Frames, index: Tensor,
-               directions: Tensor, recipe: Recipe) -> dict[str, Tensor]:
-    """The total loss of a batch of windows (B, T) and its parts: L = L_pred + 0.09 L_sigreg + Σ w L_h."""
-    device = index.device.type
-    targets = frames.targets_at(index.flatten())
-    detached = [term.head for term in condition.terms if term.detached]
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
-        cls, patches = model.encode_tokens(normalise(frames.pixels[index]))
-        emb, act_emb = model.projector(cls), model.action_encoder(frames.actions[index])
-        pred_emb = predict_next(model, emb, act_emb, patches)
-        outputs = head_outputs(heads, emb.flatten(0, 1), patches.flatten(0, 1), targets, detached)
-    emb = emb.float()  # the losses are computed in full precision
-    terms = {"pred": losses.prediction_loss(pred_emb.float(), emb),
-             "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}
-    for term in condition.terms:
-        terms[f"head_{term.head}"] = term.compare(outputs[term.head].float(), targets[term.head])
-    weights = term_weights(condition, recipe)
-    terms["total"] = sum(weights[name] * value for name, value in terms.items())
-    return terms
 
 
 def check(data: Data, condition: Condition, model: LeWM) -> None:

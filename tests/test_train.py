@@ -15,8 +15,9 @@ from lewm_core.dataset import WINDOW, windows
 from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.heads import build_heads
 from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM, normalise, seeded
+from lewm_core.objective import loss_terms
 from lewm_core.signals import geometry
-from lewm_core.train import learning_rate, loss_terms, split_of, train
+from lewm_core.train import learning_rate, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, write_squares
 

@@ -12,7 +12,7 @@ from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.experiments.gradients import conflict, shared_parameters
 from lewm_core.heads import build_heads
 from lewm_core.model import LeWM
-from lewm_core.train import loss_terms
+from lewm_core.objective import loss_terms
 from tests.helpers import write_squares
 
 NANO = MODELS["nano"]
