@@ -30,9 +30,8 @@ class Column:
 
     shape: of one entry. Numbers are exact, several in a tuple are alternatives; names are any size, equal by name.
     dtype: what it is written and read as; str: text. kind: the NumPy dtype kinds that a file may have.
-    axis: N (an entry for each frame) or E (for each episode).
-    finite: which rows must be finite: "all", "not inf" (NaN allowed, becomes 0 when read), the name of the column that
-    marks them, or None.
+    axis: N (an entry for each frame) or E (for each episode). finite: which rows must be finite: "all", "not inf" (but
+    may be NaN), the name of the column that marks them, or None.
     target: how it becomes what a head is compared with, a row of targets.TARGETS; None: no head predicts it.
     source: function of an episode and its signals that gives the column's rows (T, …) or None where they are missing;
     by default the signal of the column's name. lacking: why a file lacks it, where the file itself does not say.
@@ -57,7 +56,7 @@ class Column:
 
 
 def gripper(observations: np.ndarray) -> np.ndarray | None:
-    """(N, 3) where the gripper is, m: the first three numbers of observations (N, O); None where there are fewer."""
+    """(N, 3) m, where the gripper is: the first three numbers of observations (N, O); None where there are fewer."""
     return observations[:, :3] if observations.shape[1] >= 3 else None
 
 
@@ -169,10 +168,9 @@ def _values(f: h5py.File, column: Column, rows: int) -> list[str]:
     data = f[column.name]
     if column.dtype == "uint8" and data.dtype.kind in "iu" and data.dtype != np.uint8:
         for start in range(0, rows, 64):
-            values = data[start : min(start + 64, rows)]
-            if values.min() < 0 or values.max() > 255:
-                return [f"{column.name} is {data.dtype} with values outside 0 to 255 (first in frames {start} and "
-                        "after)"]
+            part = data[start : min(start + 64, rows)]
+            if part.min() < 0 or part.max() > 255:
+                return [f"{column.name} is {data.dtype} with values outside 0 to 255 (first in frames {start} on)"]
     if column.finite is None or data.dtype.kind != "f":
         return []
     return _finite(data, column, f.get(column.finite), rows)
@@ -183,8 +181,8 @@ def _finite(data: h5py.Dataset, column: Column, marks: h5py.Dataset | None, rows
     marked = column.finite in COLUMNS
     usable = (isinstance(marks, h5py.Dataset) and marks.dtype.kind in "biu" and len(marks) >= rows
               and marks.shape[1:] == data.shape[1 : marks.ndim])
-    if marked and not usable:
-        return []  # which rows count is unknown; that column's own violation is reported
+    if marked and not usable:  # which rows count is unknown; that column's own violation is reported
+        return []
     says = {"not inf": "is infinite", "all": "is not finite"}.get(column.finite, "is not finite where marked valid")
     for start in range(0, rows, 256):
         stop = min(start + 256, rows)
@@ -221,6 +219,8 @@ def outline(path: str | Path) -> Outline:
     with h5py.File(path, "r") as f:
         shapes = {name: item.shape if isinstance(item, h5py.Dataset) else None for name, item in f.items()}
         columns = {name: shapes[name] for name in COLUMNS if name in shapes}
+        if shapes["observation"][1] >= 3:
+            columns.setdefault("gripper", (shapes["observation"][0], 3))  # as `load` does
         other = {name: shape for name, shape in shapes.items() if name not in COLUMNS}
         return Outline(columns, other, f["ep_len"][:], made(f))
 

@@ -49,6 +49,14 @@ def test_points_lost_in_the_first_frame_do_not_count():
     assert built["target"].isfinite().all()
 
 
+def test_a_place_that_is_not_known_does_not_count():
+    places = np.array([[1, 0, 0], [np.nan, 0, 0], [3, 0, 0], [5, 0, 0], [0, np.nan, 0]], np.float32)
+    term = next(term for term in condition("P").terms if term.target == "gripper")
+    built = targets.build(term, hand_data(gripper=places), np.array([0, 1, 2]))
+    assert built["valid"].tolist() == [True, False, True, True, False]
+    np.testing.assert_allclose(built["target"][:, 0], [-1, 0, 1, 3, 0])
+
+
 def test_standardisation_knows_only_valid_training_frames():
     values = np.array([[1, 7], [3, 7], [1000, 7], [np.nan, np.nan], [5, 8]], np.float32)
     valid = np.array([1, 1, 1, 0, 1], np.uint8)
