@@ -62,7 +62,7 @@ def _metrics(metadata: Mapping[str, object]) -> list[str]:
         metrics = {"episode": metadata["held_out"]}
     if not metrics:
         return []
-    lines = ["## Metrics", "", "Held-out windows, teacher-forced, one column a split.", "",
+    lines = ["## Metrics", "", "Held out, one column a split; gripper and object in cm, so many steps ahead.", "",
              f"| metric | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
     for name in dict.fromkeys(name for split in metrics.values() for name in split):
         cells = [_number(split.get(name)) for split in metrics.values()]

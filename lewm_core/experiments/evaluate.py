@@ -10,8 +10,11 @@ from lewm_core.conditions import ALL
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, window_starts, windows
 from lewm_core.dataset.frames import ActionScale, Frames
-from lewm_core.evaluate import evaluate
+from lewm_core.dataset.replacements import episode_of
+from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.experiments.run import episodes_of, trained_on
+from lewm_core.outcomes import world_units
+from lewm_core.outcomes.measure import UNSEEN
 from lewm_core.train import check, default_device, heads_of, split_of
 from lewm_core.utils.errors import InputError
 
@@ -19,11 +22,12 @@ WHOLE = "all"  # the split of a dataset that the checkpoint was not trained on
 
 
 def evaluate_checkpoint(name: str, data: Data) -> dict[str, object]:
-    """Teacher-forced metrics of any checkpoint that `checkpoint.load` reads.
+    """Teacher-forced metrics of any checkpoint that `checkpoint.load` reads, and its errors in centimetres.
 
     On the dataset that it was trained on, or one that holds the episodes of its training: the held-out windows and
     episodes of its run, its heads included, so that the numbers are those of its training. On any other: all windows,
-    without heads, whose targets are scaled by the training data. Where the checkpoint has no action scale (public ones
+    without heads, whose targets are scaled by the training data, and without centimetres, which are read by a map that
+    is fitted to training frames. Where the checkpoint has no action scale (public ones
     have none), one is fitted to the dataset's actions.
 
     Returns condition, base, action_scale (whose it is), own_dataset (bool), windows and metrics by split.
@@ -47,12 +51,17 @@ def evaluate_checkpoint(name: str, data: Data) -> dict[str, object]:
         checkpoint.load_heads(files, heads)
     model, heads = model.to(device), heads.to(device)
     frames = Frames.of(data, row.terms, train_frames, fitted, device, seed)
+    emb = encode_frames(model, frames.pixels)
+    metrics = {split_name: evaluate(model, heads, row, frames, starts, recipe, emb)
+               for split_name, starts in split.val.items()}
+    if UNSEEN in metrics:
+        episodes = np.unique(episode_of(data)[split.val[UNSEEN]])
+        metrics[UNSEEN] |= world_units.errors(model, emb, frames.actions, data, train_frames, episodes)
     return {
         "condition": row.name if own else metadata.get("condition"), "base": metadata.get("base"),
         "action_scale": "the checkpoint's" if scale else f"fitted here: {asdict(fitted)}",
         "own_dataset": own, "windows": {split_name: len(starts) for split_name, starts in split.val.items()},
-        "metrics": {split_name: evaluate(model, heads, row, frames, starts, recipe)
-                    for split_name, starts in split.val.items()},
+        "metrics": metrics,
     }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lewm_core.conditions import Condition
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import Frames
+from lewm_core.dataset.replacements import episode_of
 from lewm_core.evaluate import Seen
 from lewm_core.model import LeWM
 from lewm_core.outcomes import dose, probes, world_units
@@ -53,7 +54,7 @@ def measure(model: LeWM, condition: Condition, data: Data, frames: Frames, split
         values |= dose.constant_losses(condition, frames.targets, train, held)
         values |= {"moved": dose.moved(emb[at], start.emb[name]), "clipped": clipped, **dose.spectrum(emb[at])}
         if name == UNSEEN:
-            episodes = np.unique(np.searchsorted(data["ep_offset"], held, side="right") - 1)
+            episodes = np.unique(episode_of(data)[held])
             values |= probes.scores(emb, data, train, held)
             values |= world_units.errors(model, emb, frames.actions, data, train, episodes)
         found[name] = {metric: value for metric, value in values.items() if np.isfinite(value)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lewm_core.dataset import Data
+from lewm_core.dataset.replacements import episode_of
 from lewm_core.model import LeWM
 from lewm_core.outcomes.ridge import ridge_of_raw
 
@@ -67,8 +68,8 @@ def errors(model: LeWM, emb: Tensor, actions: Tensor, data: Data, train_frames: 
     starts = rollout_starts(data, episodes, history)
     if model.reads_patches or not len(starts):
         return {}
-    groups, ends = (np.repeat(values, data["ep_len"]) for values in (
-        np.arange(len(data["ep_len"])), data["ep_offset"] + data["ep_len"]))
+    groups = episode_of(data)
+    ends = (data["ep_offset"] + data["ep_len"])[groups]
     room = ends[starts] - starts - history
     steps = int(min(HORIZONS[-1], room.max()))
     ahead = roll_out(model, emb, actions, starts, steps).double().cpu().numpy()

@@ -16,6 +16,7 @@ from lewm_core.heads import build_heads
 from lewm_core.model import LeWM, normalise
 from lewm_core.outcomes import dose, probes
 from lewm_core.outcomes.dose import constant_losses, spectrum
+from lewm_core.outcomes.ridge import ridge_of_raw
 from lewm_core.train import split_of, train
 from tests.helpers import TINY, write_squares
 
@@ -204,6 +205,29 @@ def test_a_run_has_the_probes_and_the_world_units_of_its_latents(data, split):
     assert "gripper_1" not in got  # two numbers in the observation: nobody says where the gripper is
     assert set(got) == set(run(data, "base").metrics["episode"]) == set(run(data, "lr-0").metrics["episode"])
     assert not any(name.startswith("object_") for name in run(data, "A-pp").metrics["episode"])
+
+
+def test_a_runs_centimetres_are_rolled_out_one_by_one(data, split):
+    """Every rollout by itself, from pixels and raw actions; only the map from latents to places is taken over."""
+    outcome, episode = run(data, "A"), int(np.searchsorted(data["ep_offset"], split.val["episode"][0], "right") - 1)
+    groups = np.repeat(np.arange(len(data["ep_len"])), data["ep_len"])
+    train_frames, place = frames_of(split.train), data["object"].astype(float)
+    emb = latents(outcome.model, data, np.arange(len(groups)))
+    read = ridge_of_raw(emb[train_frames].astype(float), place[train_frames], groups[train_frames])
+    own, scale = data.episode(episode), outcome.action_scale
+    pixels = torch.from_numpy(data["pixels"][own]).permute(0, 3, 1, 2)
+    actions = torch.from_numpy(scale(data["action"][own]))
+    wrong, still = [], []
+    for start in range(0, len(pixels) - 3 - 4, 2):
+        with torch.no_grad():
+            context = outcome.model.eval().encode(normalise(pixels[start : start + 3])[None])[0]
+            ahead = outcome.model.rollout(context, actions[start : start + 3 + 4][None])[0, -1].numpy()
+        true = place[own][start + 2 + 5]
+        wrong.append(100 * np.linalg.norm(read(ahead[None])[0] - true))
+        still.append(100 * np.linalg.norm(place[own][start + 2] - true))
+    assert len(split.val["episode"]) == len(pixels) - 3  # this episode alone is held out
+    assert outcome.metrics["episode"]["object_5"] == pytest.approx(np.mean(wrong), rel=1e-3)
+    assert outcome.metrics["episode"]["object_5_persistence"] == pytest.approx(np.mean(still), rel=1e-5)
 
 
 def test_a_loss_without_a_constant_has_none(data, monkeypatch):

@@ -83,7 +83,9 @@ def test_eval_repeats_the_numbers_of_training(trained, squares, capsys):
     assert code == 0 and found["own_dataset"] and found["condition"] == "D"
     assert found["metrics"].keys() == {"window", "episode"} and "head_tracks" in found["metrics"]["episode"]
     for split, metrics in report["metrics"].items():
-        assert found["metrics"][split] == pytest.approx(metrics, rel=1e-5)
+        shown = found["metrics"][split]
+        assert shown == pytest.approx({name: metrics[name] for name in shown}, rel=1e-5)
+    assert "object_1_over_persistence" in found["metrics"]["episode"]
 
 
 def test_eval_on_other_data_takes_all_windows(trained, tmp_path, capsys):
