@@ -198,7 +198,7 @@ class Study:
         record: dict[str, object] = {"profile": self.profile, "data": self.source_name}
         if scale is not None:
             own = self.everything.fingerprint_of(self.episodes(scale))
-            record |= {"fingerprint": own, "selection": self.selected_by}
+            record |= {"fingerprint": own, "selection": self.selected_by, "draws": self.sets.drawn}
         if results is not None:
             first = self.record(results["run"].iloc[0])
             record |= {"seeds": _seeds(results), "base": first["base"], "base_hash": first["base_hash"],

@@ -54,7 +54,8 @@ from lewm_core.viz import data_figures, images, tables, widgets
 study = Study(output, figures, profile, data)
 chosen = study.selected_by
 tell(f"Source: {study.source.open().name}, {study.source.image_size} px.",
-     f"The full set was chosen by {chosen['full_by']}, the pilot by {chosen['pilot_by']}.")
+     f"The full set was chosen by {chosen['full_by']}, the pilot by {chosen['pilot_by']}.",
+     *([f"But each of {max(pilot_seeds, full_seeds)} seeds draws its own of both."] if n_test else []))
 
 # %% [markdown]
 # ## The dataset

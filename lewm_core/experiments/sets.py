@@ -52,6 +52,14 @@ class Sets:
             return draws.of_seed(self.draws, scale, seed)
         return Episodes(tuple(self.episodes(scale)))
 
+    @property
+    def drawn(self) -> dict[str, int]:
+        """How many episodes each seed draws, for the record: n_test, n_full, n_pilot; n_test 0 where none does."""
+        if not len(self.draws):
+            return {"n_test": 0}
+        pilot, full = (draws.of_seed(self.draws, scale, 0) for scale in ("pilot", "full"))
+        return {"n_test": len(full.test), "n_full": len(full.train), "n_pilot": len(pilot.train)}
+
     def told(self, scale: str) -> str:
         """One sentence on what the runs at a scale train on and are judged by."""
         own = self.of_run(scale, 0)

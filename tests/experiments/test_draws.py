@@ -74,6 +74,7 @@ def test_the_sets_hold_every_episode_of_any_draw_and_come_back_from_files(table,
     assert set(sets.episodes("pilot")) == {e for s in range(4) for e in sets.of_run("pilot", s).train}
     assert set(sets.episodes("full")) > set(sets.episodes("pilot"))
     assert "8 test episodes and 20 to train on" in sets.told("full")
+    assert sets.drawn == {"n_test": 8, "n_full": 20, "n_pilot": 5}
     sets.write(place)
     assert all(Sets.read(place).of_run("full", s) == sets.of_run("full", s) for s in range(4))
     shared = Sets.of(selection, draw(POOL, DrawSizes(0, 20, 5, 4)))
