@@ -115,31 +115,6 @@ def over_metrics(summary: pd.DataFrame, errors: Sequence[str]) -> list[str]:
     return lines or NO_EFFECT
 
 
-def head_losses(losses: pd.DataFrame) -> pd.DataFrame:
-    """Mean loss of each head in the first and the last epoch, and the change in per cent.
-
-    losses: as from `sweep.curves`, with a column head_… for each head.
-    """
-    columns = ["first epoch", "last epoch", "change %"]
-    heads = [c for c in losses if c.startswith("head_")]
-    if not heads:
-        return pd.DataFrame(columns=columns)
-    long = losses.melt(["condition", "seed", "epoch"], heads, "head").dropna()
-    means = long.groupby(["condition", "head", "epoch"]).value.mean().unstack("epoch").iloc[:, [0, -1]]
-    means.columns = columns[:2]
-    means[columns[2]] = 100 * (means["last epoch"] / means["first epoch"] - 1)
-    return means.reindex(losses.condition.unique(), level="condition")
-
-
-def heads_learnt(table: pd.DataFrame, steps: int) -> list[str]:
-    """By how much the heads' losses fell. table: as from `head_losses`; steps: optimizer steps of a run."""
-    if table.empty:
-        return ["No condition with a head was run."]
-    change = table["change %"]
-    return [f"Over {steps} optimizer steps (the paper's pilot has about {paper.PILOT_STEPS}) the heads' losses change "
-            f"by {number(change.min(), 0)} % to {number(change.max(), 0)} %."]
-
-
 def order_by_area(summary: pd.DataFrame, order: Sequence[str]) -> list[str]:
     """Whether the effect goes one way as the supervised area grows: here and in the paper's Figure 2.
 

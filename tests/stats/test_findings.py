@@ -90,20 +90,6 @@ def test_sentences_are_those_of_the_numbers():
     assert findings.not_run(skipped[:0]) == []
 
 
-def test_heads_are_told_in_the_order_of_the_runs():
-    runs = [(seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)]
-    losses = [(("A", np.nan, np.nan), ("D", np.nan, 4 - epoch), ("B", 2 + epoch, np.nan)) for _, epoch in runs]
-    curve = pd.DataFrame([(name, *run, 1, depth, tracks) for run, each in zip(runs, losses, strict=True)
-                          for name, depth, tracks in each],
-                         columns=["condition", "seed", "epoch", "pred", "head_depth", "head_tracks"])
-    table = findings.head_losses(curve)
-    assert list(table.index) == [("D", "head_tracks"), ("B", "head_depth")]
-    assert table["change %"].tolist() == [-50, 100]
-    assert "change by −50 % to +100 %" in findings.heads_learnt(table, 78)[0]
-    none = findings.head_losses(curve[["condition", "seed", "epoch", "pred"]])
-    assert none.empty and findings.heads_learnt(none, 78) == ["No condition with a head was run."]
-
-
 def test_what_differs_between_the_scales():
     scales = pd.DataFrame({"pilot": [100, 10, 0.9, 20], "full": [800, 85, 0.7, 25]},
                           index=["frames", "optimizer steps", "mean curation score", "frames an episode"])
