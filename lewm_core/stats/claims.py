@@ -1,7 +1,8 @@
 """The paper's claims, one row each, with our number and a verdict by a written rule (`rules.RULES`).
 
 Evidence that is not there, and an instrument that was not shown to see (`gates`), make a claim "not tested here", with
-the reason; nothing is filled in. What is no claim on what the signals do stands apart, in `asides`.
+the reason; nothing is filled in. What is no claim on what the signals do stands apart, in `asides`. The table begins
+with the gates and the primary hypotheses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,13 @@ import pandas as pd
 from lewm_core.stats import judges, paper, table_judges
 from lewm_core.stats.asides import FACTS, SUGGESTIONS
 from lewm_core.stats.claim import Claim
-from lewm_core.stats.claims_report import source
+from lewm_core.stats.claims_report import OPEN, SHUT, WORDS, source
 from lewm_core.stats.evidence import Evidence
+from lewm_core.stats.gates import gate_table
 from lewm_core.stats.judges import FULL, PILOT, Judge, all_parts, below, improves, within
 from lewm_core.stats.outcomes import OUTCOME, PAPERS, SPLIT
 from lewm_core.stats.paired import SPLITS, number
+from lewm_core.stats.primary import primary_table
 from lewm_core.stats.rules import RULES
 
 FIRST, SECOND, THIRD = (paper.reported(i) for i in (1, 2, 3))
@@ -116,31 +119,59 @@ OTHER_CLAIMS = (
 
 CLAIMS: tuple[Claim, ...] = (*PILOT_CLAIMS, *SCALE_CLAIMS, *TRACK_CLAIMS, *OTHER_CLAIMS)
 KINDS = {"claim": CLAIMS, "suggestion": SUGGESTIONS, "fact": FACTS}
+NUMBERS = ("mde", "mean", "low", "high")
+
+
+def _claim_row(kind: str, claim: Claim, evidence: Evidence) -> dict[str, object]:
+    found = claim.on(evidence, OUTCOME, SPLIT)
+    row = {"kind": kind, "id": claim.id, "section": claim.section, "claim": claim.says, "paper": claim.paper,
+           "ours": found.ours, "n": found.n, "mde": found.mde, "verdict": found.verdict, "reason": found.reason,
+           "rule": RULES[claim.rule], "mean": found.mean, "low": found.low, "high": found.high,
+           "metric": claim.metric, "split": SPLIT if claim.metric else ""}
+    if claim.by_metric:
+        by_mse = claim.on(evidence, PAPERS, SPLIT)
+        row |= {"metric": OUTCOME, "split": SPLIT, "mse_ours": by_mse.ours, "mse_verdict": by_mse.verdict,
+                "mse_reason": by_mse.reason}
+    return row
+
+
+def _gate_rows(evidence: Evidence) -> list[dict[str, object]]:
+    """The gates by the primary outcome and by the paper's metric; the verdict is open or shut, `section` the scale."""
+    state = {True: OPEN, False: SHUT}
+    by_mse = gate_table(evidence.results, PAPERS)
+    return [{"kind": "gate", "id": row.gate, "section": row.scale, "claim": row.condition, "ours": row.told,
+             "verdict": state[row.open], "n": 0, "metric": OUTCOME, "split": SPLIT, "mse_verdict": state[mse.open],
+             "mse_ours": mse.told}
+            for row, mse in zip(gate_table(evidence.results).itertuples(), by_mse.itertuples(), strict=True)]
+
+
+def _primary_rows(evidence: Evidence) -> list[dict[str, object]]:
+    rows = []
+    for row in primary_table(evidence).itertuples():
+        tested = f"; Holm's p {row.p_holm:.2g} for it, {row.p_against_holm:.2g} against it" if row.n > 1 else ""
+        rows.append({"kind": "primary", "id": row.id, "claim": row.says, "ours": row.ours + tested, "n": row.n,
+                     "mde": row.mde, "verdict": row.verdict, "reason": row.reason, "rule": RULES["primary"],
+                     "metric": row.metric, "split": SPLIT})
+    return rows
 
 
 def claims_table(evidence: Evidence, provenance: Mapping[str, object]) -> pd.DataFrame:
-    """Every claim, suggestion and fact with its verdict on held-out episodes: what `figures/claims.csv` holds.
+    """All that is judged, on held-out episodes: what `figures/claims.csv` holds, and README and claims.md show.
 
-    Returns columns kind (of KINDS), id, section, claim, paper (its number), then by the primary outcome (OUTCOME) ours
-    (number and interval), n (seeds; the fewest of several parts), mde (smallest change detected at 80 %), verdict,
-    reason, rule, mean, low, high, metric, split (empty where they do not matter), by the paper's metric mse_ours,
-    mse_verdict, mse_reason (empty where the metric does not matter), and from `provenance` data and profile.
+    Returns columns kind: gate (`gates.gate_table`; id: the gate, section: the scale, claim: the condition, verdict:
+    open or shut), primary (`primary.primary_table`), then those of KINDS. id, section, claim, paper (its number); by
+    the primary outcome (OUTCOME) ours (number and interval), n (seeds; the fewest of several parts), mde (smallest
+    change detected at 80 %), verdict, reason, rule, mean, low, high, metric, split (empty where they do not matter); by
+    the paper's metric mse_ours, mse_verdict, mse_reason (empty where the metric does not matter); from `provenance`
+    data and profile.
     """
-    rows = []
-    for kind, claims in KINDS.items():
-        for claim in claims:
-            found = claim.on(evidence, OUTCOME, SPLIT)
-            row = {"kind": kind, "id": claim.id, "section": claim.section, "claim": claim.says, "paper": claim.paper,
-                   "ours": found.ours, "n": found.n, "mde": found.mde, "verdict": found.verdict,
-                   "reason": found.reason, "rule": RULES[claim.rule], "mean": found.mean, "low": found.low,
-                   "high": found.high, "metric": claim.metric, "split": SPLIT if claim.metric else "",
-                   "mse_ours": "", "mse_verdict": "", "mse_reason": ""}
-            if claim.by_metric:
-                by_mse = claim.on(evidence, PAPERS, SPLIT)
-                row |= {"metric": OUTCOME, "split": SPLIT, "mse_ours": by_mse.ours, "mse_verdict": by_mse.verdict,
-                        "mse_reason": by_mse.reason}
-            rows.append(row)
-    return pd.DataFrame(rows).assign(data=source(provenance), profile=provenance.get("profile", ""))
+    rows = [*_gate_rows(evidence), *_primary_rows(evidence)]
+    rows += [_claim_row(kind, claim, evidence) for kind, claims in KINDS.items() for claim in claims]
+    columns = ["kind", "id", "section", "claim", "paper", "ours", "n", "mde", "verdict", "reason", "rule", "mean",
+               "low", "high", "metric", "split", "mse_ours", "mse_verdict", "mse_reason"]
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    table = table.fillna(dict.fromkeys(WORDS, "")).astype(dict.fromkeys(NUMBERS, float))
+    return table.assign(data=source(provenance), profile=provenance.get("profile", ""))
 
 
 def survival(evidence: Evidence, metrics: Sequence[str]) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS
+from lewm_core.stats.gates import GATES
+from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS, SMALLEST
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, VERDICTS
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing, write_csv
@@ -15,6 +16,8 @@ from lewm_core.utils.workspace import FIGURES, ROOT
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- claims: written by ./run_all.sh publish -->", "<!-- end of claims -->"
+OPEN, SHUT = "open", "shut"  # of a gate
+WORDS = ("reason", "rule", "paper", "section", "metric", "split", "mse_ours", "mse_verdict", "mse_reason")
 HEADER = "| § | claim | paper | ours [95 %] | n | detectable | verdict | by the paper's MSE |"
 ASIDES = {  # what stands apart from the claims: its heading
     "suggestion": "What the paper suggests, and no claim of it:",
@@ -35,6 +38,8 @@ def heading(table: pd.DataFrame) -> str:
 
 ABOUT = ("A verdict is about these runs, with their data, model and training length. It says nothing of the paper's "
          "own runs.")
+OVER_SEEDS = ("Intervals are over seeds. They cover the sampling of episodes where every seed draws its own; where all "
+              "seeds divide the same few, only their division, start and batch order.")
 
 
 def counts(table: pd.DataFrame) -> str:
@@ -53,28 +58,79 @@ def rows(table: pd.DataFrame) -> list[str]:
     the verdict by the paper's own metric."""
     lines = [HEADER, "|" + "---|" * (HEADER.count("|") - 1)]
     for row in table.itertuples():
-        mde = f"{row.mde:.2g}" if np.isfinite(row.mde) else "–"
         verdict = row.verdict + (f": {row.reason}" if row.reason else "")
         by_mse = f"{row.mse_verdict} ({row.mse_ours})" if row.mse_verdict else "–"
-        cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), mde, verdict, by_mse)
+        cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), _mde(row), verdict, by_mse)
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return lines
 
 
+def gates_told(table: pd.DataFrame) -> list[str]:
+    """Could these runs have shown an effect? A Markdown table of the gates, and what follows where some are shut."""
+    found = of_kind(table, "gate")
+    if found.empty:
+        return ["No condition that the paper speaks of was run, so no gate is open."]
+    lines = ["| scale | gate | by the outcome | numbers | by the paper's MSE |", "|---|---|---|---|---|"]
+    for (scale, gate), rows_ in found.groupby(["section", "id"], sort=False):
+        state = [_state(rows_, column) for column in ("verdict", "mse_verdict")]
+        told = "; ".join(dict.fromkeys(rows_.ours))
+        lines.append(f"| {scale} | {GATES[gate][0]} | {state[0]} | {told} | {state[1]} |")
+    lines.append("")
+    for scale, rows_ in found.groupby("section", sort=False):
+        opened = rows_.groupby("claim", sort=False).verdict.agg(lambda states: (states == OPEN).all())
+        if opened.any():
+            lines.append(f"- {scale}: effects of {', '.join(opened.index[opened])} can be judged.")
+        else:
+            lines.append(f"- {scale}: **machinery only**. No condition has all gates open, so no verdict on an effect "
+                         "is passed.")
+    return lines
+
+
+def _state(rows_: pd.DataFrame, column: str) -> str:
+    """Of one gate of several conditions: open, shut, or for which it is open."""
+    opened = rows_.claim[rows_[column] == OPEN]
+    if len(opened) in (0, len(rows_)):
+        return OPEN if len(opened) else SHUT
+    return f"{OPEN} for {', '.join(opened)}"
+
+
+def primaries_told(table: pd.DataFrame) -> list[str]:
+    """A Markdown table of the primary hypotheses."""
+    lines = ["| | primary hypothesis | ours [95 %] | n | detectable | verdict |", "|---|---|---|---|---|---|"]
+    for row in of_kind(table, "primary").itertuples():
+        verdict = row.verdict + (f": {row.reason}" if row.reason else "")
+        lines.append(f"| {row.id} | {row.claim} | {row.ours} | {row.n or '–'} | {_mde(row)} | {verdict} |")
+    return lines
+
+
+def _mde(row: tuple) -> str:
+    return f"{row.mde:.2g}" if np.isfinite(row.mde) else "–"
+
+
+def first(table: pd.DataFrame) -> list[str]:
+    """What stands before the claims: whether the runs could have shown an effect, and the primary hypotheses."""
+    return ["**Could these runs have shown an effect?** A verdict on one needs every gate open.", "",
+            *gates_told(table), "",
+            f"**The primary hypotheses**, by {OUTCOME}: {OUTCOME_IN_WORDS}. Smallest effect of interest: {SMALLEST:g} "
+            "%. detectable: the smallest change that so many seeds detect at 80 % power.", "", *primaries_told(table)]
+
+
 def markdown(table: pd.DataFrame) -> str:
-    """The whole table under its heading, with the rules by which its verdicts were reached.
+    """The claims under their heading, what stands apart from them, and the rules by which verdicts were reached.
 
     table: as from `claims.claims_table`.
     """
-    rules = [f"- *{rule}* ({', '.join(group.id)})" for rule, group in table.groupby("rule", sort=False)]
+    rules = [f"- *{rule}* ({', '.join(group.id)})"
+             for rule, group in table[table.rule != ""].groupby("rule", sort=False)]
     apart = []
     for kind, title in ASIDES.items():
         if len(of_kind(table, kind)):
             apart += [title, "", *rows(of_kind(table, kind)), ""]
-    return "\n".join([f"**{heading(table)}.** {counts(table)}. {ABOUT}", "", *rows(of_kind(table, "claim")), "",
-                      f"Judged by {OUTCOME}: {OUTCOME_IN_WORDS}. n: seeds; of several parts, the fewest. detectable: "
-                      "the smallest change that they detect at 80 % power, in the number's unit; of several parts, the "
-                      "largest.", "", *apart,
+    return "\n".join([f"**{heading(table)}.** {counts(table)}. {ABOUT} {OVER_SEEDS}", "",
+                      *rows(of_kind(table, "claim")), "",
+                      f"Judged by {OUTCOME}, and beside it by the paper's metric. n: seeds; of several parts, the "
+                      "fewest. detectable: the smallest change that they detect at 80 % power, in the number's unit; "
+                      "of several parts, the largest.", "", *apart,
                       "The rules, and the claims that each decides, by their names in `claims.csv`:", "", *rules])
 
 
@@ -104,24 +160,25 @@ def save(table: pd.DataFrame, folder: Path) -> None:
     """Write `claims.csv` (every column) and `claims.md` (`markdown`) in `folder`."""
     write_csv(folder / "claims.csv", table)
     with replacing(folder / "claims.md") as temporary:
-        temporary.write_text(f"# {heading(table)}\n\n{markdown(table)}\n")
+        before = "\n".join(first(table))
+        temporary.write_text(f"# {heading(table)}\n\n{before}\n\n{markdown(table)}\n")
 
 
 def read(path: Path) -> pd.DataFrame:
     """A claims table as `save` wrote it."""
     table = pd.read_csv(path, dtype={"section": str})
-    words = ["reason", "metric", "split", "mse_ours", "mse_verdict", "mse_reason"]
-    return table.assign(**{c: table[c].fillna("") for c in words})
+    return table.assign(**{c: table[c].fillna("") for c in WORDS})
 
 
 def summary(table: pd.DataFrame) -> str:
-    """The README's block: what was decided, row by row, and how much was not."""
+    """The README's block: could an effect be seen, the primary hypotheses, and the claims that were decided."""
     claims = of_kind(table, "claim")
     decided = claims[claims.verdict.isin([SUPPORTED, CONTRADICTED])]
     open_, closed = (int((claims.verdict == v).sum()) for v in (UNDECIDED, UNTESTED))
     shown = [*rows(decided), ""] if len(decided) else []
     return "\n".join([
-        BEGIN, f"**{heading(table)}.** {len(claims)} claims: {counts(table)}. {ABOUT}", "", *shown,
+        BEGIN, f"**{heading(table)}.** {ABOUT}", "", *first(table), "",
+        f"**The {len(claims)} claims**: {counts(table)}.", "", *shown,
         f"The other {open_ + closed} ({open_} {UNDECIDED}, {closed} {UNTESTED}), each with its interval or the "
         f"reason, facts and suggestions of the paper, and the rules of the verdicts: "
         f"[`figures/claims.md`](figures/claims.md).", END])

@@ -45,8 +45,8 @@ def head_names(values: Values, condition: str, scale: str, split: str) -> list[s
 def _head(values: Values, condition: str, scale: str, metric: str, split: str) -> tuple[bool, str]:
     names = head_names(values, condition, scale, split)
     if not names:
-        told = "no head's loss was measured" if values.ran(condition, scale) else "it was not run"
-        return False, f"{condition} at scale {scale}: {told}"
+        told = "no head's loss was measured" if values.ran(condition, scale) else f"not run at scale {scale}"
+        return False, f"{condition}: {told}"
     opened, told = True, []
     for name in names:
         own, constant = (values.of(condition, scale, f"head_{name}{end}", split) for end in ("", "_constant"))
@@ -54,8 +54,8 @@ def _head(values: Values, condition: str, scale: str, metric: str, split: str) -
             return False, f"{condition}'s {name} head: the loss of the best constant was not measured"
         below = (own < constant.reindex(own.index)).to_numpy()
         opened &= bool(below.all())
-        told.append(f"{name} head's held-out loss {own.mean():.3g} against {constant.mean():.3g} of the best "
-                    f"constant, lower in {below.sum()} of {len(below)} seeds")
+        told.append(f"{name} head's loss {own.mean():.3g}, best constant's {constant.mean():.3g}, lower in "
+                    f"{below.sum()} of {len(below)} seeds")
     return opened, f"{condition}: " + "; ".join(told)
 
 
@@ -74,8 +74,9 @@ def _change(values: Values, condition: str, against: str, *by: str) -> tuple[flo
     found = values.change(condition, against, *by)
     if found is None:
         missing = [c for c in (condition, against) if values.of(c, *by) is None]
-        told = f"{' and '.join(missing)} not run" if missing else "no seed in common"
-        return np.nan, np.nan, f"{condition} against {against}: {told} ({scale}, {metric})"
+        each = [f"{c} has no {metric}" if values.ran(c, scale) else f"{c} was not run" for c in missing]
+        told = " and ".join(each) or "no seed in common"
+        return np.nan, np.nan, f"{condition} against {against}: {told} ({scale}, {split} split)"
     low, high = interval(found)
     within = bounds(low, high) or ", one seed, so without an interval"
     return found.mean(), high, f"{condition} against {against} {number(found.mean())} %{within}"

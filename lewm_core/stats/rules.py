@@ -4,6 +4,9 @@ from lewm_core.stats.outcomes import SHUFFLED, SMALLEST
 from lewm_core.stats.verdicts import FACTOR, TOLERANCE
 
 RULES = {
+    "primary": "supported: the test that the mean lies beyond 0, p < 0.05 after Holm's correction over all primary "
+               "hypotheses; contradicted: the test that it falls short of the smallest effect of interest, likewise; "
+               "not decided: neither, or both",
     "helps": f"supported: better than A and than X{SHUFFLED}, both intervals below 0 and not wholly above "
              f"−{SMALLEST:g} %; contradicted: one of the two intervals above −{SMALLEST:g} % (above the paper's number "
              "where that is smaller) and not below 0",

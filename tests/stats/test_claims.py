@@ -8,6 +8,7 @@ from lewm_core.stats import claims_report, outcomes, paper, verdicts
 from lewm_core.stats.claims import CLAIMS, KINDS, claims_table, survival
 from lewm_core.stats.claims_report import heading, markdown
 from lewm_core.stats.evidence import Evidence
+from lewm_core.stats.primary import PRIMARY_HYPOTHESES
 from lewm_core.stats.rules import RULES
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, VERDICTS
 from lewm_core.utils.errors import InputError
@@ -21,7 +22,9 @@ def study(effects, n=4, noise=0.1, level=4.0, seed=0, **truth):
 
 
 def judged(evidence):
-    return claims_table(evidence, {})
+    """All but the gates, whose names repeat."""
+    found = claims_table(evidence, {})
+    return found[found.kind != "gate"]
 
 
 PARAMETERS = {"model": 18_034_448, "depth": 400_434, "tracks": 135_848, "centroid": 37_379}
@@ -187,12 +190,32 @@ def test_the_table_says_where_it_comes_from_and_shows_every_claim():
     text = markdown(table)
     assert text.startswith("**The paper's claims on simulated data (tabletop), profile quick.**")
     listed = [claim for kind in KINDS.values() for claim in kind]
-    assert text.count("\n| ") == len(listed) + len(KINDS) == len(table) + 3
-    assert set(table.verdict) <= set(VERDICTS) and {c.rule for c in listed} == set(RULES)
+    assert text.count("\n| ") == len(listed) + len(KINDS)
+    kinds = table.kind.value_counts()
+    assert kinds.sum() - kinds["gate"] - kinds["primary"] == len(listed) and kinds["primary"] == len(PRIMARY_HYPOTHESES)
+    assert {c.rule for c in listed} | {"primary"} == set(RULES)
+    table = table[table.kind != "gate"]
+    assert set(table.verdict) <= set(VERDICTS)
     told = sum(int(count.split()[0]) for count in claims_report.counts(table).split(", "))
     assert told == len(CLAIMS) < len(listed), "facts and suggestions are not counted among the claims"
-    assert table.id.is_unique and table.section.ne("").all()
+    assert table.id.is_unique and table.section[table.kind != "primary"].ne("").all()
     assert table[table.verdict.isin([UNTESTED])].reason.ne("").all()
+
+
+def test_the_gates_and_the_primary_hypotheses_stand_first():
+    seen = "\n".join(claims_report.first(claims_table(Evidence(study(THE_PAPERS)), {})))
+    assert "- pilot: effects of B, C4, D, E, F, G, C1, C2, C3 can be judged." in seen and "machinery only" not in seen
+    assert "| H3 |" in seen and "Holm's p" in seen and "| full | A beats persistence | open |" in seen
+    blind = study(THE_PAPERS, positive=0.0)
+    blind = blind[(blind.condition != "P") | (blind.scale == "full")]
+    told = "\n".join(claims_report.first(claims_table(Evidence(blind), {})))
+    assert told.count("machinery only") == 2 and "P against A: P was not run (pilot, episode split)" in told
+    half = study(THE_PAPERS)
+    half = half[(half.condition != "B") | ~half.metric.str.startswith("head")]
+    told = "\n".join(claims_report.gates_told(claims_table(Evidence(half), {})))
+    assert "| open for C4, D, E, F, G, C1, C2, C3 |" in told and "B: no head's loss was measured" in told
+    alone = claims_table(Evidence(half[half.condition == "A"]), {})
+    assert claims_report.gates_told(alone)[0].startswith("No condition")
 
 
 def test_every_number_of_the_paper_stands_beside_a_claim():
@@ -215,7 +238,9 @@ def test_the_files_hold_the_table_and_the_readme_shows_what_was_decided(tmp_path
     text = claims_report.update_readme(readme, tmp_path)
     assert text == readme.read_text() == f"before\n{claims_report.summary(table)}\nafter\n"
     decided = table[table.kind == "claim"].verdict.isin([SUPPORTED, CONTRADICTED])
-    assert text.count("\n| ") == decided.sum() + 1 and f"The other {(~decided).sum()} " in text
+    first = "\n".join(claims_report.first(table))
+    assert first in text and first in (tmp_path / "claims.md").read_text()
+    assert text.replace(first, "").count("\n| ") == decided.sum() + 1 and f"The other {(~decided).sum()} " in text
     readme.write_text(text + claims_report.BEGIN)
     with pytest.raises(InputError, match="no single block"):
         claims_report.update_readme(readme, tmp_path)
