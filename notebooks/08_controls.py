@@ -232,7 +232,7 @@ say(*explanations.told(explanations.a_prior(weight), weight.changes))
 # %%
 patches = Arms.of(results, "patches")
 changes = patch_routes.route_changes(patches.rows, design.baselines())
-table = patch_routes.route_table(changes, design.routes())
+table = patch_routes.route_table(changes, design.routes(), patches.shut)
 study.show(control_figures.patch_effects(changes, table), "control_patches",
            style.tidy(changes, "change", "mse change %"), study.about("pool", patches.rows))
 tell(*patch_routes.describe_routes(table, changes, design.routes()))

@@ -18,9 +18,10 @@
 #
 # Then few primary hypotheses, named beforehand and corrected for their number. Then every claim of the paper beside its
 # number and ours with the 95 % interval over seeds. A signal helps only if its condition is better than A *and* than
-# its twin with the targets of other frames. A claimed benefit is contradicted only if the interval rules out the smallest
-# effect of interest; a claimed absence needs a test of equivalence. The rules stand under the table. What these runs
-# cannot decide is *not decided at this power*: beside it stands the smallest change that they would have detected.
+# its twin with the targets of other frames. A claimed benefit is contradicted only if the interval rules out the
+# smallest effect of interest; a claimed absence needs a test of equivalence. The rules stand under the table. What
+# these runs cannot decide is *not decided at this power*: beside it stands the smallest change that they would have
+# detected.
 #
 # The outcome is in the world's units: how many centimetres the gripper's position, read from the latent predicted five
 # steps ahead, is off on unseen episodes. The paper's MSE, in each model's own latent space, stands beside it.

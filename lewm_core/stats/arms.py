@@ -1,11 +1,14 @@
 """One question of the controls: its runs, and their changes against A at the same seed within each arm."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from lewm_core.stats import gates
+from lewm_core.stats.outcomes import PAPERS, SPLIT
 from lewm_core.stats.paired import compare
+from lewm_core.stats.values import Values
 from lewm_core.utils.errors import known
 
 
@@ -32,6 +35,20 @@ class Arms:
     def conditions(self) -> list[str]:
         """The conditions that are compared with A."""
         return list(dict.fromkeys(self.changes.condition))
+
+    def shut(self, conditions: Iterable[str], arms: Iterable[str] | None = None) -> list[str]:
+        """Why no verdict may be passed on effects of the conditions in the arms (default: all of the question): gates
+        (`gates`, by the paper's metric, which the changes are of) that are shut. Empty if one may."""
+        values = Values(self.rows)
+        chosen = list(dict.fromkeys(self.rows.arm)) if arms is None else list(arms)
+        reasons = []
+        for condition in conditions:
+            found = {arm: gates.shut(values, condition, arm, PAPERS, SPLIT) for arm in chosen}
+            names = dict.fromkeys(name for each in found.values() for name in each)
+            if names:
+                reasons.append(f"gates of {condition} shut in {sum(map(bool, found.values()))} of {len(chosen)} arms: "
+                               f"{', '.join(names)}")
+        return reasons
 
     @property
     def steps(self) -> Mapping[str, int]:

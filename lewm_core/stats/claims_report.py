@@ -59,7 +59,7 @@ def rows(table: pd.DataFrame) -> list[str]:
     lines = [HEADER, "|" + "---|" * (HEADER.count("|") - 1)]
     for row in table.itertuples():
         verdict = row.verdict + (f": {row.reason}" if row.reason else "")
-        by_mse = f"{row.mse_verdict} ({row.mse_ours})" if row.mse_verdict else "–"
+        by_mse = row.mse_verdict + (f" ({row.mse_ours})" if row.mse_ours.strip("–") else "") or "–"
         cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), _mde(row), verdict, by_mse)
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return lines

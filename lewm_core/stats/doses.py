@@ -9,6 +9,7 @@ from lewm_core.stats.gates import JUDGED, head_names
 from lewm_core.stats.outcomes import LR_0, SPLIT
 from lewm_core.stats.paired import interval
 from lewm_core.stats.values import Values
+from lewm_core.utils.workspace import SCALES
 
 COLUMNS = ["scale", "condition", "what", "n", "mean", "low", "high"]
 PLAIN = {"clipped": "share of steps clipped", "latent_variance": "latent variance",
@@ -36,14 +37,15 @@ def _doses(values: Values, condition: str, scale: str, split: str) -> Iterator[t
 
 def dose_table(results: pd.DataFrame, split: str = SPLIT,
                conditions: Iterable[str] = (paper.BASELINE, *JUDGED)) -> pd.DataFrame:
-    """Columns COLUMNS: mean over seeds with `paired.interval`, by scale, condition and what is told.
+    """Columns COLUMNS: mean over seeds with `paired.interval`, by scale (pilot, full), condition and
+    what is told.
 
     The share of the constant's loss removed is 1 for a perfect head, 0 for one that knows as much as the best constant
     and negative for one that knows less. What a results table lacks is left out.
     """
     values = Values(results)
     rows = []
-    for scale in values.scales:
+    for scale in SCALES:
         for condition in conditions:
             for what, found in _doses(values, condition, scale, split):
                 found = found.dropna()

@@ -121,8 +121,7 @@ class Evidence:
         for condition, scale in places:
             key = (condition, scale, metric, split)
             if key not in self._shut:
-                found = gates.gates(self._values, condition, scale, metric, split)
-                self._shut[key] = tuple(gate.name for gate in found if not gate.open)
+                self._shut[key] = tuple(gates.shut(self._values, condition, scale, metric, split))
             if self._shut[key]:
                 reasons.append(f"gates of {condition} shut at scale {scale}: {', '.join(self._shut[key])}")
         return reasons

@@ -13,8 +13,17 @@ from lewm_core.stats import contrasts, paper
 from lewm_core.stats.arms import Arms
 from lewm_core.stats.contrasts import Findings
 from lewm_core.stats.paired import judged, number
+from lewm_core.stats.verdicts import UNTESTED, untested
 
 Explanations = Mapping[str, Findings]
+
+
+def _gated(arms: Arms, found: Findings) -> Findings:
+    """`found`, whose verdicts on effects are withheld where a gate of its condition is shut in an arm of the question
+    (of what is no condition: of any)."""
+    reasons = {of: arms.shut([of] if of in arms.conditions else arms.conditions)
+               for of in dict.fromkeys(of for _, of in found)}
+    return {key: f if f.verdict == UNTESTED else untested(f, reasons[key[1]]) for key, f in found.items()}
 
 
 def scale_or_curation(arms: Arms, few: int, many: int) -> Explanations:
@@ -25,14 +34,14 @@ def scale_or_curation(arms: Arms, few: int, many: int) -> Explanations:
     more_data = {f"{kind} episodes, {few} → {many}: lost": (f"{kind} {few}", f"{kind} {many}")
                  for kind in ("best", "random")}
     less_curation = {f"{n} episodes, best → random: lost": (f"best {n}", f"random {n}") for n in (few, many)}
-    return {"scale": contrasts.lost(arms.changes, more_data, arms.conditions),
-            "curation": contrasts.lost(arms.changes, less_curation, arms.conditions)}
+    return {"scale": _gated(arms, contrasts.lost(arms.changes, more_data, arms.conditions)),
+            "curation": _gated(arms, contrasts.lost(arms.changes, less_curation, arms.conditions))}
 
 
 def both_at_once(arms: Arms, few: int, many: int) -> Findings:
     """Few curated episodes against many random ones, which is what the paper compares."""
     pair = {f"best {few} → random {many}: lost": (f"best {few}", f"random {many}")}
-    return contrasts.lost(arms.changes, pair, arms.conditions)
+    return _gated(arms, contrasts.lost(arms.changes, pair, arms.conditions))
 
 
 def steps_or_data(arms: Arms, order: Sequence[str]) -> Explanations:
@@ -46,8 +55,8 @@ def steps_or_data(arms: Arms, order: Sequence[str]) -> Explanations:
     more_data = {f"more data, {took[a]} steps: lost": (a, b) for a, b in ((small, large_briefly), (small_long, large))}
     more_steps = {f"{label}, {took[a]} → {took[b]} steps: lost": (a, b)
                   for label, a, b in (("pilot set", small, small_long), ("full set", large_briefly, large))}
-    return {"data": contrasts.lost(arms.changes, more_data, arms.conditions),
-            "steps": contrasts.lost(arms.changes, more_steps, arms.conditions)}
+    return {"data": _gated(arms, contrasts.lost(arms.changes, more_data, arms.conditions)),
+            "steps": _gated(arms, contrasts.lost(arms.changes, more_steps, arms.conditions))}
 
 
 def baseline_along_training(along: pd.DataFrame, order: Sequence[str], took: Mapping[str, int]) -> list[str]:
@@ -82,7 +91,8 @@ def instability(arms: Arms, areas: Mapping[str, float], controls: tuple[Mapping[
     if not masks:
         return {}
     effect, place = contrasts.unhelpful(arms.changes, masks, repaired, moved)
-    return {"unstable normalisation": contrasts.unstable(*noise, small) | effect, "only the area matters": place}
+    return {"unstable normalisation": contrasts.unstable(*noise, small) | _gated(arms, effect),
+            "only the area matters": _gated(arms, place)}
 
 
 def gradients(table: pd.DataFrame) -> Explanations:
@@ -113,7 +123,7 @@ def by_weight(arms: Arms, table: pd.DataFrame) -> pd.DataFrame:
 
 def a_prior(arms: Arms) -> Explanations:
     """Does a larger weight of the auxiliary loss help more on few data and harm more on many?"""
-    return {"a prior": contrasts.stronger(by_weight(arms, arms.changes))}
+    return {"a prior": _gated(arms, contrasts.stronger(by_weight(arms, arms.changes)))}
 
 
 def told(explanations: Explanations, changes: pd.DataFrame | None = None) -> list[str]:

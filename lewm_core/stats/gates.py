@@ -22,6 +22,7 @@ from lewm_core.stats import paper
 from lewm_core.stats.outcomes import BASE, LR_0, OUTCOME, POSITIVE, SMALLEST, SPLIT, over_persistence
 from lewm_core.stats.paired import bounds, interval, number
 from lewm_core.stats.values import Values
+from lewm_core.utils.workspace import SCALES
 
 JUDGED = (*dict.fromkeys(paper.REPORTED.condition), "D-fg")  # conditions whose effects the paper speaks of
 COLUMNS = ["scale", "condition", "gate", "open", "told"]
@@ -108,31 +109,20 @@ def gates(values: Values, condition: str, scale: str, metric: str = OUTCOME, spl
     return [Gate(name, *ask(values, condition, scale, metric, split)) for name, (_, ask) in GATES.items()]
 
 
+def shut(values: Values, condition: str, scale: str, metric: str, split: str) -> list[str]:
+    """The names of the gates that are shut."""
+    return [gate.name for gate in gates(values, condition, scale, metric, split) if not gate.open]
+
+
 def gate_table(results: pd.DataFrame, metric: str = OUTCOME, split: str = SPLIT,
                conditions: Iterable[str] = JUDGED) -> pd.DataFrame:
-    """Every gate of every judged condition that was run, at every scale: columns COLUMNS, a row a gate.
+    """Every gate of every judged condition that was run, at pilot and full scale: columns COLUMNS, a row a gate.
 
     results: tidy, with the columns condition, scale, seed, split, metric, value, and with the rows of A, base, lr-0
     and P; without them their gates are shut.
     """
     values = Values(results)
-    rows = [(scale, condition, gate.name, gate.open, gate.told) for scale in values.scales
+    rows = [(scale, condition, gate.name, gate.open, gate.told) for scale in SCALES
             for condition in conditions if values.ran(condition, scale)
             for gate in gates(values, condition, scale, metric, split)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"open": bool})
-
-
-def describe_gates(table: pd.DataFrame) -> list[str]:
-    """A sentence a scale and gate: open, or why not. table: as from `gate_table`."""
-    if table.empty:
-        return ["No condition that the paper speaks of was run, so there is nothing to open a gate for."]
-    lines = []
-    for (scale, gate), rows in table.groupby(["scale", "gate"], sort=False):
-        says = f"{scale}, {GATES[gate][0]}"
-        if gate == "head":
-            told = "; ".join(dict.fromkeys(rows.told))
-            lines.append(f"{says}: {rows.open.sum()} of {len(rows)} conditions. {told}.")
-        else:
-            state = "open" if rows.open.all() else "shut"
-            lines.append(f"{says}: **{state}**. {rows.told.iloc[0]}.")
-    return lines

@@ -5,7 +5,7 @@ with a predictor that reads patch tokens as well. Which condition is which route
 (`diagnostics.design`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -29,6 +29,7 @@ class Route:
     baseline: str
 
 
+Shut = Callable[[Iterable[str], Iterable[str]], Sequence[str]]  # conditions, arms -> why no verdict may be passed
 Routes = Mapping[str, Route]  # condition -> its route; signal by signal, in the order in which they are shown
 
 
@@ -66,12 +67,12 @@ def _idle(changes: pd.DataFrame, routes: Routes) -> dict[tuple[str, str], str]:
     return {key: reason for key, reason in reasons.items() if reason}
 
 
-def route_table(changes: pd.DataFrame, routes: Routes) -> pd.DataFrame:
+def route_table(changes: pd.DataFrame, routes: Routes, shut: Shut) -> pd.DataFrame:
     """One row per scale, signal and route: the columns of `summarise` and `power_table`, and `helps`, the verdict
     (`verdicts.improves`) on the claim that the signal improves next-latent MSE by this route, not testable where the
-    predictor is idle (`why_idle`).
+    predictor is idle (`why_idle`) or a gate is shut.
 
-    changes: as from `route_changes`.
+    changes: as from `route_changes`. shut: why no verdict may be passed on a condition at a scale (`Arms.shut`).
     """
     table = summarise(changes).merge(power_table(changes))
     table = table[table.condition.isin(list(routes))]
@@ -80,7 +81,7 @@ def route_table(changes: pd.DataFrame, routes: Routes) -> pd.DataFrame:
     helps = []
     for row in table.itertuples():
         route = routes[row.condition]
-        if (route.baseline, row.scale) in idle:
+        if (route.baseline, row.scale) in idle or shut([row.condition], [row.scale]):
             helps.append(verdicts.UNTESTED)
         else:
             helps.append(verdicts.improves(values.get_group((row.condition, row.scale))).verdict)
@@ -107,7 +108,12 @@ def describe_routes(table: pd.DataFrame, changes: pd.DataFrame, routes: Routes) 
     named = f" ({'; '.join(saved)})" if saved else ""
     lines.append(f"Of {useless} cases in which a signal is not shown to help through CLS, it is shown to help through "
                  f"patch tokens in {len(saved)}{named}.")
-    return lines + [f"{reason}." for reason in _idle(changes, routes).values()]
+    idle = _idle(changes, routes)
+    closed = [f"{row.condition}, {row.scale}" for row in table.itertuples()
+              if row.helps == verdicts.UNTESTED and (routes[row.condition].baseline, row.scale) not in idle]
+    if closed:
+        lines.append(f"A gate is shut, so nothing was tested, for {'; '.join(closed)}.")
+    return lines + [f"{reason}." for reason in idle.values()]
 
 
 def _effect(row: tuple) -> str:

@@ -41,11 +41,6 @@ class Values:
         """The metrics that a condition has, in the order of the table."""
         return self._metrics.get((condition, scale, split), [])
 
-    @property
-    def scales(self) -> list[str]:
-        """All scales, in the order of the table."""
-        return list(dict.fromkeys(scale for _, scale, _ in self._metrics))
-
     def change(self, condition: str, against: str, scale: str, metric: str, split: str) -> pd.Series | None:
         """100 · (value / that of `against` at the same seed − 1), by seed; None where they share no seed.
 

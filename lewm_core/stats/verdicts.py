@@ -226,7 +226,7 @@ def all_of(parts: dict[str, Finding]) -> Finding:
     verdict = next((v for v in (CONTRADICTED, UNTESTED, UNDECIDED) if v in found), SUPPORTED)
     tested = {name: part for name, part in parts.items() if part.verdict != UNTESTED}
     mde = [part.mde for part in tested.values() if np.isfinite(part.mde)]
-    reasons = dict.fromkeys(part.reason for part in parts.values() if part.reason)
+    reasons = dict.fromkeys(reason for part in parts.values() for reason in part.reason.split("; ") if reason)
     return Finding(verdict, "; ".join(f"{name} {part.ours}" for name, part in tested.items()) or "–",
                    n=min((part.n for part in tested.values()), default=0), mde=max(mde, default=np.nan),
                    reason="; ".join(reasons))

@@ -34,7 +34,6 @@ def test_all_gates_are_open_for_an_instrument_that_sees(results):
     judged = found.drop_duplicates(["scale", "condition"])
     assert set(found.condition) <= set(gates.JUDGED) and len(found) == 4 * len(judged)
     assert "depth head's loss 0.3" in found.told.iloc[0] and "5 of 5 seeds" in found.told.iloc[0]
-    assert sum("**open**" in line for line in gates.describe_gates(found)) == 6
 
 
 @pytest.mark.parametrize(("fault", "name", "words"), [

@@ -7,6 +7,7 @@ import pytest
 from lewm_core.diagnostics import design
 from lewm_core.stats import patch_routes, verdicts
 
+OPEN = lambda conditions, arms: []  # noqa: E731  (no gate is shut)
 BASELINES, ROUTES = design.baselines(), design.routes()
 
 
@@ -31,7 +32,7 @@ def changes():
 
 @pytest.fixture(scope="module")
 def table(changes):
-    return patch_routes.route_table(changes, ROUTES)
+    return patch_routes.route_table(changes, ROUTES, OPEN)
 
 
 def test_each_route_is_compared_with_its_own_baseline(table):
@@ -45,10 +46,17 @@ def test_each_route_is_compared_with_its_own_baseline(table):
 
 def test_a_predictor_that_does_not_read_patches_is_not_tested(changes):
     idle = changes.assign(change=changes.change.where(changes.condition != "A-pp", 0.01))
-    table = patch_routes.route_table(idle, ROUTES)
+    table = patch_routes.route_table(idle, ROUTES, OPEN)
     assert set(table.helps[table.condition.isin(["B-pp", "D-pp"])]) == {verdicts.UNTESTED}
     lines = patch_routes.describe_routes(table, idle, ROUTES)
     assert lines[-1].startswith("A-pp differs from A by at most 0.01 % (") and len(lines) == 7
+
+
+def test_a_shut_gate_is_no_verdict(changes):
+    table = patch_routes.route_table(changes, ROUTES, lambda conditions, arms: ["shut"] if "B" in conditions else [])
+    assert set(table.helps[table.condition == "B"]) == {verdicts.UNTESTED}
+    assert verdicts.UNTESTED not in set(table.helps[table.condition != "B"])
+    assert "so nothing was tested, for B, pilot; B, full." in patch_routes.describe_routes(table, changes, ROUTES)[-1]
 
 
 def test_the_sentences_name_what_patch_tokens_rescue(table, changes):
@@ -65,9 +73,9 @@ def test_the_sentences_name_what_patch_tokens_rescue(table, changes):
 def test_any_choice_of_routes_and_seeds(ran, n):
     results = study({(c, "full"): 0.0 for c in ran}, n)
     changes = patch_routes.route_changes(results, BASELINES)
-    table = patch_routes.route_table(changes, ROUTES)
+    table = patch_routes.route_table(changes, ROUTES, OPEN)
     assert table.condition.tolist() == ran
     lines = patch_routes.describe_routes(table, changes, ROUTES)
     assert lines[0].startswith("Not run" if not ran else "full, ")
     window = patch_routes.route_changes(results.assign(split="window"), BASELINES)
-    assert window.empty and patch_routes.route_table(window, ROUTES).empty
+    assert window.empty and patch_routes.route_table(window, ROUTES, OPEN).empty
