@@ -22,7 +22,7 @@ from lewm_core.config import Recipe
 from lewm_core.curation.selection import chosen_by, read_selection
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
-from lewm_core.diagnostics import design
+from lewm_core.diagnostics import audit, design
 from lewm_core.experiments import base as bases
 from lewm_core.experiments import controls, packing, sets, sweep
 from lewm_core.experiments.base import Base
@@ -186,7 +186,8 @@ class Study:
         """All that the claims are judged by, checked to be of the data in hand. with_controls: also notebook 08's."""
         for scale in (*SCALES, *(["controls"] if with_controls else [])):
             self.results(scale)
-        return gather(self.workspace, with_controls, design.baselines(), parameters=design.parameters())
+        return gather(self.workspace, with_controls, design.baselines(), parameters=design.parameters(),
+                      coverage=audit.coverages({scale: self.data(scale) for scale in SCALES}))
 
     # What is kept and shown
 

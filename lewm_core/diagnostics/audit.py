@@ -92,6 +92,11 @@ def coverage(data: Data) -> float:
     return float(data["mask"].mean()) if "mask" in data.columns else np.nan
 
 
+def coverages(datasets: Mapping[str, Data]) -> pd.DataFrame:
+    """`coverage` of each scale: columns scale, value."""
+    return pd.DataFrame({"scale": list(datasets), "value": [coverage(data) for data in datasets.values()]})
+
+
 def supervised_area(data: Data) -> pd.DataFrame:
     """How much of the frame each masked condition reads: condition, dilation (px at 224), mean share of the frame, and
     the share of frames with nothing to read; NaN, and the reason in column `note`, where there is no mask."""

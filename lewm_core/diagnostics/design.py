@@ -31,9 +31,12 @@ def effects(results: pd.DataFrame, metric: str | Sequence[str] = "mse") -> tuple
 
 
 def parameters() -> dict[str, int]:
-    """Number of parameters at the paper's size: of the `model`, and of the heads that the paper gives numbers for."""
+    """Number of parameters at the paper's size: of the `model`, its `encoder`, and the heads of which the paper tells.
+    """
     size = MODELS["paper"]
-    counts = {"model": sum(p.numel() for p in LeWM(size).parameters())}
+    model = LeWM(size)
+    counts = {"model": sum(p.numel() for p in model.parameters()),
+              "encoder": sum(p.numel() for p in model.encoder.parameters())}
     heads = build_heads(tuple(paper.HEAD_PARAMETERS), size.dim, seed=0)
     return counts | {name: sum(p.numel() for p in head.parameters()) for name, head in heads.items()}
 

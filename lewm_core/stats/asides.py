@@ -16,7 +16,7 @@ FACTS = (
     Claim("unseen", "3.4", "windows held out at random hold data that training has not seen (the paper does not say)",
           "0 %", "none", table_judges.leak, "leak"),
     Claim("mask-coverage", "4.2", "the object's mask covers 2 to 5 % of the frame", "2 to 5 %", "range",
-          table_judges.coverage, "facts"),
+          table_judges.coverage, "coverage"),
     Claim("on-object", "3.3", "foreground-biased queries put more visible tracks on the object",
           " → ".join(f"about {v}" for v in paper.ON_OBJECT_TRACKS.values()), "grows", table_judges.on_object,
           "on_object"),

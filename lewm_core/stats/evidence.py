@@ -18,7 +18,7 @@ WHERE = {  # what is measured: who measures it
     "facts": "notebook 05 counts them", "instability": "notebook 04 measures it",
     "on_object": "notebook 02 counts them", "leak": "notebooks 03 and 05 measure it",
     "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it", "floors": "notebook 06 measures them",
-    "parameters": "`diagnostics.design` counts them",
+    "parameters": "`diagnostics.design` counts them", "coverage": "`diagnostics.audit` counts it",
 }
 FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
 CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
@@ -48,6 +48,7 @@ class Evidence:
     on_object: layout, episode, count (visible tracks on the object, per frame).
     floors: condition, scale, seed, head, no motion, training mean: losses of the track heads (`capacity.head_floors`).
     instability: condition, episode, value (frame-to-frame change of the normalisation, in an episode).
+    coverage: scale, value: mean share of the frame that the object's mask covers.
     parameters: name -> number of parameters at the paper's size, of the model and of each head.
     """
 
@@ -64,6 +65,7 @@ class Evidence:
     on_object: pd.DataFrame | None = None
     instability: pd.DataFrame | None = None
     floors: pd.DataFrame | None = None
+    coverage: pd.DataFrame | None = None
     parameters: Mapping[str, int] | None = None
 
     def __len__(self) -> int:

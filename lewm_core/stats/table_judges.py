@@ -11,12 +11,9 @@ from lewm_core.stats.judges import FULL, PILOT, Judge
 from lewm_core.stats.verdicts import Finding, all_of
 from lewm_core.utils.workspace import SCALES
 
-COVERAGE = "mask coverage"  # a fact of a scale: the mean share of the frame that the mask covers
-
 
 def alone(facts: pd.DataFrame, *_: str) -> Finding:
     """Nothing but the number of episodes differs between the scales by more than 5 %."""
-    facts = facts[facts.fact != COVERAGE]
     wide = facts.pivot(index="fact", columns="scale", values="value")
     if not set(SCALES) <= set(wide):
         raise Absent("the facts of one scale only were counted")
@@ -145,11 +142,11 @@ def leak(table: pd.DataFrame, *_: str) -> Finding:
     return Finding(verdict, ours, worst["mean"], worst.low, worst.high, int(worst.n))
 
 
-def coverage(facts: pd.DataFrame, *_: str) -> Finding:
+def coverage(table: pd.DataFrame, *_: str) -> Finding:
     """The object's mask covers as large a share of the frame as the paper's do, at full scale."""
-    rows = facts[(facts.fact == COVERAGE) & (facts.scale == FULL)]
+    rows = table[table.scale == FULL].dropna(subset="value")
     if rows.empty:
-        raise Absent("the masks' share of the frame was not counted")
+        raise Absent("no mask at full scale")
     share, (least, most) = float(rows.value.iloc[0]), paper.MASK_COVERAGE
     verdict = verdicts.SUPPORTED if least <= share <= most else verdicts.CONTRADICTED
     return Finding(verdict, f"{share:.1%} of the frame", share, n=1)

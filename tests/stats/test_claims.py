@@ -97,7 +97,7 @@ def test_what_was_not_run_is_not_tested_with_its_reason():
     for id, words in (("pilot-E", "E was skipped: no depth"), ("pilot-G", "G was not run at scale pilot"),
                       ("full-B", "B was not run at scale full"), ("CLS-depth", "nothing was measured of: probes"),
                       ("conflict", "gradients"), ("only-scale", "facts"), ("unseen", "leak"), ("scale-B", "sizes"),
-                      ("learnt", "A has no probe_depth"), ("mask-coverage", "facts"),
+                      ("learnt", "A has no probe_depth"), ("mask-coverage", "coverage"),
                       ("patch-head-full", "patches"), ("retrieval", "by eye"), ("size-model", "parameters")):
         assert found.verdict[id] == UNTESTED and words in found.reason[id], id
     assert found.verdict["pilot-B"] == SUPPORTED and found.n["pilot-B"] == 4
@@ -124,8 +124,7 @@ def test_the_other_tables_are_judged():
     gradients = jitter(by_seed(condition="B", head="depth", scale=["pilot", "pilot", "full", "full"], step=[1, 2] * 2,
                                cosine=[0.1, 0.1, -0.3, -0.2], ratio=[0.4, 0.4, 0.1, 0.1]), "cosine")
     facts = pd.DataFrame([("pilot", "optimizer steps", 340.0), ("full", "optimizer steps", 3000.0),
-                          ("pilot", "frames an episode", 26.0), ("full", "frames an episode", 26.5),
-                          ("pilot", "mask coverage", 0.1), ("full", "mask coverage", 0.03)],
+                          ("pilot", "frames an episode", 26.0), ("full", "frames an episode", 26.5)],
                          columns=["scale", "fact", "value"])
     on_object = pd.DataFrame({"layout": ["uniform", "foreground"] * 4, "episode": np.repeat(range(4), 2),
                               "count": [5, 47, 4, 44, 6, 50, 5, 46]})
@@ -141,10 +140,12 @@ def test_the_other_tables_are_judged():
     table = judged(Evidence(
         sized, sizes={"pilot": 13, "n25": 25, "full": 100},
         patches=Evidence(pd.concat([patches, of_pp]), baselines=PATCH_AWARE), facts=facts, probes=probes,
-        capacity=capacity, leak=leak, gradients=gradients, on_object=on_object, instability=instability))
+        capacity=capacity, leak=leak, gradients=gradients, on_object=on_object, instability=instability,
+        coverage=pd.DataFrame({"scale": ["pilot", "full"], "value": [0.1, 0.03]})))
     found = verdict_of(table)
     for id in ("CLS-depth", "CLS-tracks", "CLS-dense", "CLS-capacity", "conflict", "on-object", "mask-unstable",
-               "patch-head-full", "patch-gain-pilot", "patch-predictor-pilot", "foreground", "scale-B"):
+               "patch-head-full", "patch-gain-pilot", "patch-predictor-pilot", "foreground", "scale-B", "redundant",
+               "mask-coverage"):
         assert found[id] == SUPPORTED, id
     assert found["patch-predictor-full"] == CONTRADICTED, "against A-pp it is 5 % worse"
     same = patches[patches.condition == "A"].assign(condition="A-pp")
