@@ -74,6 +74,10 @@ class Data:
         digests = tuple(self.digests[i] for i in chosen) if self.digests else ()
         return replace(self, columns=columns, digests=digests)
 
+    def episode_numbers(self) -> np.ndarray:
+        """(N,) the number of each frame's episode."""
+        return np.repeat(np.arange(len(self["ep_len"])), self["ep_len"])
+
     def first_frames(self) -> np.ndarray:
         """(N,) the index of the first frame of each frame's episode."""
         return np.repeat(self["ep_offset"], self["ep_len"])

@@ -25,15 +25,10 @@ def _seed(word: str, seed: int) -> int:
     return int(digest(word, str(seed)), 16) % 2**63  # 63 bits: what torch's generators take
 
 
-def episode_of(data: Data) -> np.ndarray:
-    """(N,) the number of each frame's episode."""
-    return np.repeat(np.arange(len(data["ep_len"])), data["ep_len"])
-
-
 def sides(data: Data, train_frames: np.ndarray) -> list[np.ndarray]:
     """The frames that may exchange targets among themselves: those trained on, the others of the same episodes, and
     those of episodes without any that is trained on."""
-    episode = episode_of(data)
+    episode = data.episode_numbers()
     trained = np.isin(np.arange(len(episode)), train_frames)
     known = np.isin(episode, episode[trained])
     return [np.flatnonzero(side) for side in (trained, known & ~trained, ~known)]
@@ -67,7 +62,7 @@ def _frame(arrays: Arrays, data: Data, train_frames: np.ndarray, chosen: Sequenc
 def _episode(arrays: Arrays, data: Data, train_frames: np.ndarray, chosen: Sequence[np.ndarray], seed: int) -> Arrays:
     """Those of another episode, the same for all chosen frames of an episode and side, as many frames after its start:
     of the chosen frames there the one that comes nearest to that."""
-    episode, start, source = episode_of(data), data.first_frames(), np.arange(len(arrays["target"]))
+    episode, start, source = data.episode_numbers(), data.first_frames(), np.arange(len(arrays["target"]))
     rng = np.random.default_rng(_seed("episode", seed))
     for side in chosen:
         names = rng.permutation(np.unique(episode[side]))

@@ -17,7 +17,6 @@ import torch
 from lewm_core.conditions import condition
 from lewm_core.dataset import Data, targets, windows
 from lewm_core.diagnostics.probe_fits import attention_probe, mlp_probe
-from lewm_core.diagnostics.probes import episode_index
 from lewm_core.experiments.run import data_of, result, split_of_run
 from lewm_core.losses import vector_loss
 from lewm_core.outcomes.probes import build_target
@@ -115,7 +114,7 @@ class _Bench:
     @classmethod
     def of(cls, features: Mapping[str, np.ndarray], data: Data, test_episodes: Sequence[int], attention: bool,
            seed: int) -> "_Bench":
-        groups = episode_index(data)
+        groups = data.episode_numbers()
         train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
         anchors = anchor_points(data, train_frames, ANCHORS)
         others = np.setdiff1d(np.arange(data["tracks"].shape[1]), anchors)

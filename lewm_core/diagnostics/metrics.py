@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale
-from lewm_core.diagnostics.probes import episode_index
 from lewm_core.diagnostics.retrieval import Corpus, roll_out
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.run import data_of, result, split_of_run
@@ -101,7 +100,7 @@ def yardstick(run: Finished, data: Data, base_emb: Tensor) -> dict[str, dict[str
     profile's 13 it errs by several times what a step moves, whatever the run predicts.)
     yardstick_map is the same of the run's true change, emb of the next frame − emb: what the map alone loses.
     """
-    groups = episode_index(data)
+    groups = data.episode_numbers()
     out: dict[str, dict[str, float]] = {name: {} for name in run.split.val}
     for name, val in run.split.val.items():
         starts = np.concatenate([run.split.train, val])

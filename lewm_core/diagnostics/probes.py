@@ -37,12 +37,7 @@ def held_out(data: Data, seed: int, recipe: Recipe, test: Sequence[str] | None =
     """
     split = split_of(data, recipe, seed, test)
     starts = split.val.get("episode", np.zeros(0, int))
-    return np.unique(episode_index(data)[starts])
-
-
-def episode_index(data: Data) -> np.ndarray:
-    """(N,) the episode that each frame belongs to."""
-    return np.repeat(np.arange(len(data["ep_len"])), data["ep_len"])
+    return np.unique(data.episode_numbers()[starts])
 
 
 @torch.no_grad()
@@ -76,7 +71,7 @@ def probe_table(features: Mapping[str, np.ndarray], data: Data, test_episodes: S
     there = [name for name in signals if not data.missing(SIGNALS[name])]
     rows = []
     if len(test_episodes):
-        groups = episode_index(data)
+        groups = data.episode_numbers()
         train_frames = np.flatnonzero(~np.isin(groups, test_episodes))
         prepared = {tokens: prepare(values, train_frames) for tokens, values in features.items()}
         for signal in there:

@@ -40,7 +40,7 @@ class Corpus:
         device = next(model.parameters()).device
         emb = torch.cat([encode_frames(model, part.to(device)).cpu() for part in pixels.split(CHUNK)])
         first = data.first_frames()
-        return cls(emb, np.repeat(np.arange(len(data["ep_len"])), data["ep_len"]), np.arange(len(first)) - first)
+        return cls(emb, data.episode_numbers(), np.arange(len(first)) - first)
 
     @property
     def spread(self) -> float:

@@ -10,7 +10,6 @@ from lewm_core.conditions import ALL
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, window_starts, windows
 from lewm_core.dataset.frames import ActionScale, Frames
-from lewm_core.dataset.replacements import episode_of
 from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.experiments.run import episodes_of, trained_on
 from lewm_core.outcomes import world_units
@@ -55,7 +54,7 @@ def evaluate_checkpoint(name: str, data: Data) -> dict[str, object]:
     metrics = {split_name: evaluate(model, heads, row, frames, starts, recipe, emb)
                for split_name, starts in split.val.items()}
     if UNSEEN in metrics:
-        episodes = np.unique(episode_of(data)[split.val[UNSEEN]])
+        episodes = np.unique(data.episode_numbers()[split.val[UNSEEN]])
         metrics[UNSEEN] |= world_units.errors(model, emb, frames.actions, data, train_frames, episodes)
     return {
         "condition": row.name if own else metadata.get("condition"), "base": metadata.get("base"),

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from lewm_core.conditions import Condition
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import Frames
-from lewm_core.dataset.replacements import episode_of
 from lewm_core.evaluate import Seen
 from lewm_core.model import LeWM
 from lewm_core.outcomes import dose, probes, world_units
@@ -40,7 +39,7 @@ class Start:
 
 def measure(model: LeWM, condition: Condition, data: Data, frames: Frames, split: Split, start: Start, emb: Tensor,
             clipped: float) -> dict[str, dict[str, float]]:
-    """By split the metrics that `evaluate` does not have; those that are not finite are left out.
+    """By split the metrics that `evaluate` does not have; those of latents that do not vary at all are left out.
 
     model: at the end, in eval mode, and emb (N, D) of all frames under it. clipped: share of the steps whose gradient
     was cut to the recipe's norm. See `dose` (head_X_constant, head_X_start, moved, SPECTRUM), `probes` (probe_X) and
@@ -50,12 +49,13 @@ def measure(model: LeWM, condition: Condition, data: Data, frames: Frames, split
     for name, starts in split.val.items():
         held = frames_of(starts)
         at = torch.from_numpy(held).to(emb.device)
-        values = {f"{loss}_start": value for loss, value in start.heads[name].items()}
+        spread = {"moved": dose.moved(emb[at], start.emb[name]), **dose.spectrum(emb[at])}
+        values = {metric: value for metric, value in spread.items() if not np.isnan(value)} | {"clipped": clipped}
+        values |= {f"{loss}_start": value for loss, value in start.heads[name].items()}
         values |= dose.constant_losses(condition, frames.targets, train, held)
-        values |= {"moved": dose.moved(emb[at], start.emb[name]), "clipped": clipped, **dose.spectrum(emb[at])}
         if name == UNSEEN:
-            episodes = np.unique(episode_of(data)[held])
+            episodes = np.unique(data.episode_numbers()[held])
             values |= probes.scores(emb, data, train, held)
             values |= world_units.errors(model, emb, frames.actions, data, train, episodes)
-        found[name] = {metric: value for metric, value in values.items() if np.isfinite(value)}
+        found[name] = values
     return found

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lewm_core.dataset import COLUMNS, Column, Data, targets
-from lewm_core.dataset.replacements import episode_of
 from lewm_core.losses import normalise_depth
 from lewm_core.outcomes.ridge import Target, linear_probe, pose, prepare, r2
 from lewm_core.signals.geometry import REFERENCE_SIZE
@@ -53,7 +52,7 @@ def scores(emb: Tensor, data: Data, train_frames: np.ndarray, test_frames: np.nd
     It is fitted on `train_frames`, which are of other episodes. Left out where it cannot be told: no usable target
     among the test frames, one that never varies there, or fewer than two training episodes with one.
     """
-    groups = episode_of(data)
+    groups = data.episode_numbers()
     taken = np.isin(np.arange(len(groups)), np.concatenate([train_frames, test_frames]))[:, None]
     x, found = prepare(emb.cpu().numpy(), train_frames), {}
     for name, columns in READABLE.items():

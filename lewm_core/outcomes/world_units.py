@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from lewm_core.dataset import Data
-from lewm_core.dataset.replacements import episode_of
 from lewm_core.model import LeWM
 from lewm_core.outcomes.ridge import ridge_of_raw
 
@@ -68,7 +67,7 @@ def errors(model: LeWM, emb: Tensor, actions: Tensor, data: Data, train_frames: 
     starts = rollout_starts(data, episodes, history)
     if model.reads_patches or not len(starts):
         return {}
-    groups = episode_of(data)
+    groups = data.episode_numbers()
     ends = (data["ep_offset"] + data["ep_len"])[groups]
     room = ends[starts] - starts - history
     steps = int(min(HORIZONS[-1], room.max()))

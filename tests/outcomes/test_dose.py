@@ -180,7 +180,7 @@ def test_clipped_is_the_share_of_steps_with_a_larger_gradient(data, monkeypatch)
 
 def test_a_signal_that_the_latents_hold_is_read_and_noise_is_not(data, split):
     rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(len(data["ep_len"])), data["ep_len"])
+    groups = data.episode_numbers()
     held = frames_of(split.val["episode"])
     train_frames = np.flatnonzero(~np.isin(groups, groups[held]))
     knows = np.c_[data["object"] @ rng.normal(size=(3, 6)), rng.normal(size=(len(groups), 2))].astype(np.float32)
@@ -210,7 +210,7 @@ def test_a_run_has_the_probes_and_the_world_units_of_its_latents(data, split):
 def test_a_runs_centimetres_are_rolled_out_one_by_one(data, split):
     """Every rollout by itself, from pixels and raw actions; only the map from latents to places is taken over."""
     outcome, episode = run(data, "A"), int(np.searchsorted(data["ep_offset"], split.val["episode"][0], "right") - 1)
-    groups = np.repeat(np.arange(len(data["ep_len"])), data["ep_len"])
+    groups = data.episode_numbers()
     train_frames, place = frames_of(split.train), data["object"].astype(float)
     emb = latents(outcome.model, data, np.arange(len(groups)))
     read = ridge_of_raw(emb[train_frames].astype(float), place[train_frames], groups[train_frames])
