@@ -1,4 +1,7 @@
-"""All that a run is judged by beyond the paper's metrics, put together at its end."""
+"""All that a run is judged by beyond the paper's metrics, put together at its end.
+
+It takes about 3 seconds of one core for 125 episodes of 32 frames at 64 px, half of them to encode frames once more.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
