@@ -104,12 +104,13 @@ NOISE, NETWORK, DETACHED = "noise as target", "a random network as target", "hea
 QUARTER, HALF = (f"{percent} % {SHUFFLED}" for percent in (25, 50))
 
 _POSITIVE = Condition("P", "true state: gripper and object position", "state", _STATE)
+_VARIED = CONDITIONS | {"P": _POSITIVE}
 
 
 def _each(names: Iterable[str], suffix: str, variant: str, **how: object) -> Iterator[Condition]:
     """The rows of these names with every term changed in `how`."""
     for name in names:
-        row = CONDITIONS.get(name, _POSITIVE)
+        row = _VARIED[name]
         terms = tuple(replace(term, **how) for term in row.terms)
         yield replace(row, name=f"{name}-{suffix}", title=f"{row.title}, {variant}", terms=terms, control_of=name,
                       variant=variant)

@@ -42,7 +42,7 @@ jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 import pandas as pd
 
 from lewm_core.conditions import CONDITIONS
-from lewm_core.diagnostics import capacity, design, mask_normalisation, metrics
+from lewm_core.diagnostics import capacity, design, leakage, mask_normalisation, metrics
 from lewm_core.diagnostics.ceiling import ceiling
 from lewm_core.experiments import controls
 from lewm_core.stats import contrasts, explanations, findings, paired, patch_routes, scaling
@@ -138,6 +138,19 @@ arms = controls.PROTOCOL_ARMS
 study.show(control_figures.effects_by_arm(protocol.changes, protocol.summary, arms), "control_protocol",
            control_tables.arm_table(protocol, arms), study.about("full", protocol.rows))
 contrasts.effects(protocol.summary, arms)
+
+# %% [markdown]
+# ## Does the paper's split leak frames, or episodes?
+#
+# A window that is held out at random shares frames with training windows, and its episode. An unseen episode shares
+# neither. Between them: a baseline from whose training episodes **blocks** were held out that share no frame. **Shared
+# frames** predict that the error rises as much from held-out windows to blocks as to unseen episodes, beyond what the
+# base's does. **Shared episodes** predict that it does not.
+
+# %%
+leak = leakage.leak_summary(leakage.leak_table(results[results.study == "blocks"], study.runs, study.data("pool"),
+                                               start))
+say(*leakage.describe_leak(leak))
 
 # %% [markdown]
 # ## Is it the normalisation of the masks?

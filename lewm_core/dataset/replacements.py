@@ -41,14 +41,15 @@ def choose(data: Data, train_frames: np.ndarray, share: float, seed: int) -> lis
 
 
 def moments(values: np.ndarray, valid: np.ndarray | None, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and std (…) of every element of values (N, …) over those of `frames` in which it is valid, (N,) or (N, …);
-    0 where it is in none."""
+    """Mean and std (…) float32 of every element of values (N, …) over those of `frames` in which it is valid, (N,) or
+    (N, …); 0 where it is in none."""
     rows = values[frames]
     marks = np.ones(len(rows), bool) if valid is None else valid[frames]
     marks = marks.reshape(marks.shape + (1,) * (rows.ndim - marks.ndim))
     count = np.maximum(marks.sum(0), 1)
-    mean = np.where(marks, rows, 0).sum(0) / count
-    return mean, np.sqrt((np.where(marks, rows - mean, 0) ** 2).sum(0) / count)
+    mean = np.where(marks, rows, 0).sum(0, float) / count
+    std = np.sqrt((np.where(marks, rows - mean, 0) ** 2).sum(0) / count)
+    return mean.astype(np.float32), std.astype(np.float32)
 
 
 def _frame(arrays: Arrays, data: Data, train_frames: np.ndarray, chosen: Sequence[np.ndarray], seed: int) -> Arrays:

@@ -68,14 +68,17 @@ def leak_summary(table: pd.DataFrame) -> pd.DataFrame:
     seen_window, seen_episode: share (per cent) of a held-out window's frames that were trained on. gap: how much higher
     the MSE is on unseen episodes than on held-out windows of training episodes, in the same model, per cent.
     gap_static: the same of MSE over persistence's, which allows for windows that move more. leak: gap beyond the
-    base's on the same windows, 100 · ((1 + gap) / (1 + gap of the base) − 1), since the base saw neither. Where one
-    split only was held out, what needs the other is left out.
+    base's on the same windows, 100 · ((1 + gap) / (1 + gap of the base) − 1), since the base saw neither. Where blocks
+    were held out, the same from held-out windows to them: seen_block, gap_block, gap_static_block and leak_block, what
+    is due to shared frames and not to the episode. What needs a split that was not held out is left out.
     Columns condition, scale, n, measure, mean, low, high (95 % over seeds), p.
     """
     rows = []
     for (condition, scale), group in _measures(table).groupby(["condition", "scale"], sort=False):
-        for name in group.columns if condition != "base" else group.columns.drop("leak", errors="ignore"):
-            values = group[name].to_numpy(float)
+        for name in group.columns:
+            values = group[name].dropna().to_numpy(float)
+            if not len(values) or (condition == "base" and name.startswith("leak")):
+                continue
             rows.append((condition, scale, len(values), name, values.mean(), *interval(values), t_p(values)))
     return pd.DataFrame(rows, columns=["condition", "scale", "n", "measure", "mean", "low", "high", "p"])
 
@@ -84,16 +87,17 @@ def _measures(table: pd.DataFrame) -> pd.DataFrame:
     """The measures of `leak_summary` as columns, a row per condition, scale and seed."""
     means = table.groupby(["condition", "scale", "seed", "split"], sort=False)[["mse", "static", "shared"]].mean()
     wide = means.unstack("split")
-    splits = [split for split in ("window", "episode") if split in set(table.split)]
+    splits = [split for split in ("window", "episode", "block") if split in set(table.split)]
     found = pd.DataFrame({f"seen_{split}": 100 * wide["shared"][split] / WINDOW for split in splits})
-    if len(splits) < 2:
-        return found
-    gap = wide["mse"]["episode"] / wide["mse"]["window"]
-    found["gap"] = 100 * (gap - 1)
-    found["gap_static"] = 100 * (gap / (wide["static"]["episode"] / wide["static"]["window"]) - 1)
-    if "base" in gap.index:
-        of_base = gap.loc["base"].reindex(gap.index.droplevel("condition")).to_numpy()
-        found["leak"] = 100 * (gap / of_base - 1)
+    for split, end in (("episode", ""), ("block", "_block")):
+        if not {"window", split} <= set(splits):
+            continue
+        gap = wide["mse"][split] / wide["mse"]["window"]
+        found[f"gap{end}"] = 100 * (gap - 1)
+        found[f"gap_static{end}"] = 100 * (gap / (wide["static"][split] / wide["static"]["window"]) - 1)
+        if "base" in gap.index:
+            of_base = gap.loc["base"].reindex(gap.index.droplevel("condition")).to_numpy()
+            found[f"leak{end}"] = 100 * (gap / of_base - 1)
     return found
 
 
@@ -128,6 +132,9 @@ def describe_leak(summary: pd.DataFrame) -> list[str]:
                  f"unseen episodes the MSE of {paper.BASELINE} changes by {_percent(of['gap'])}")
         if "leak" in of:
             line += f". Beyond what the base's MSE changes by on the same windows, {_percent(of['leak'])} are left"
+        if "leak_block" in of:
+            line += (f". To blocks of training episodes that share no frame with training it changes by "
+                     f"{_percent(of['gap_block'])}, {_percent(of['leak_block'])} beyond the base's")
         lines.append(line + ".")
     return lines or [f"Not run: the leak of {paper.BASELINE} was not measured."]
 

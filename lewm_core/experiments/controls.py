@@ -9,6 +9,7 @@ the same test episodes, which none of them trains on. Runs that several studies 
     conflict  the gradients' cosines and norms (in the grad_probes of the runs), at both sizes
     patches   heads and predictors that read patch tokens, at both sizes
     weight    other weights of the auxiliary loss, at both sizes
+    blocks    the baseline with blocks of its episodes held out, at both sizes: is the leak shared frames, or episodes?
     protocol  the main study's recipe and the paper's, which couples the steps to the size, on the main study's episodes
 """
 
@@ -37,6 +38,7 @@ MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(c.name for c in CONTROLS.values() 
 PATCHED = ("A", "B", "D", *(c.name for c in CONTROLS.values() if c.variant in (PATCH_HEAD, PATCH_PREDICTOR)))
 SINGLE = ("A", "B", "D")  # E is B and D together
 TWINNED = ("A", "B", "B-shuf")
+BLOCKS = 0.3  # share of the training episodes of which half is held out in one block
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,10 @@ def weight(pool: Pool) -> Iterator[Control]:
         yield from pool.ends("weight", f", weight {value:g}", SINGLE, head_weight=value)
 
 
+def blocks(pool: Pool) -> Iterator[Control]:
+    yield from pool.ends("blocks", ", blocks held out", ("A",), val_blocks=BLOCKS)
+
+
 PROTOCOL_ARMS = tuple(f"{scale}{recipe}" for scale in SCALES for recipe in ("", ", the paper's recipe"))
 
 
@@ -158,7 +164,7 @@ def protocol(pool: Pool) -> Iterator[Control]:
 
 
 STUDIES: dict[str, Callable[[Pool], Iterator[Control]]] = {
-    f.__name__: f for f in (scale, steps, masks, conflict, patches, weight, protocol)}
+    f.__name__: f for f in (scale, steps, masks, conflict, patches, weight, blocks, protocol)}
 
 
 def plan(studies: Iterable[str], sizes: Sizes, known: Sets, path: Path, base: Base,

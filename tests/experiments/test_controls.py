@@ -21,6 +21,7 @@ from lewm_core.conditions import (
 )
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import windows
+from lewm_core.diagnostics import leakage
 from lewm_core.experiments import controls, sweep
 from lewm_core.experiments.controls import PROTOCOL_ARMS, plan
 from lewm_core.experiments.draws import DrawSizes, draw
@@ -220,8 +221,9 @@ def test_every_question_has_its_runs_paired_and_shared(pool, known, path):
     assert by("weight", "pilot, weight 1", "A") == by("weight", "pilot, weight 0.1", "A")
     assert by("weight", "pilot, weight 1", "B") != by("weight", "pilot, weight 0.1", "B")
     unique = {c.run.key for c in planned if c.study != "protocol"}
-    # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D (2 seeds, 1 at full)
-    assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1)
+    # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D; A with blocks held
+    # out (2 seeds, of the full set 1)
+    assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1) + (2 + 1)
     studied = (FULL_FRAME, RANDOM, PATCH_HEAD, PATCH_PREDICTOR)
     varied = {name for name, row in CONTROLS.items() if row.variant in studied}
     assert {c.run.condition for c in planned} >= varied | {"A", "B", "C1", "C4", "D", "E"}
@@ -274,6 +276,21 @@ def test_crossed_steps_are_the_other_sets_own(known, path, tmp_path):
     along = controls.along_training(table, tmp_path)
     assert set(along.metric) == {"mse"} and along.set_index(["scale", "step"]).value.to_dict() == evals[
         evals.split == "episode"].set_index(["scale", "step"]).mse.to_dict()
+
+
+def test_blocks_of_training_episodes_are_judged_without_a_shared_frame(known, path, tmp_path):
+    planned, _ = plan(["blocks"], SMALL, known, path, random_base(), replace(TINY, epochs=1))
+    runs = [c for c in planned if c.run.scale.startswith("full")]
+    execute(runs[0].run, tmp_path)
+    table = controls.results(runs, tmp_path)
+    leak = leakage.leak_table(table, tmp_path, dataset.load(path), random_base())
+    shared = leak.groupby("split").shared.max()
+    assert shared["block"] == shared["episode"] == 0 < shared["window"]
+    found = leakage.leak_summary(leak).query("condition == 'A'").set_index("measure")["mean"]
+    mse = leak[leak.condition == "A"].groupby("split").mse.mean()
+    assert found["gap_block"] == pytest.approx(100 * (mse["block"] / mse["window"] - 1), abs=1e-3)
+    assert found["seen_block"] == 0 and np.isfinite(found["leak_block"])
+    assert "share no frame" in leakage.describe_leak(leakage.leak_summary(leak))[0]
 
 
 def test_gradients_and_learning_curves_of_finished_runs(known, path, tmp_path):
