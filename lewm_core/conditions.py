@@ -71,9 +71,9 @@ _TRACKS_PATCH = Term("tracks_patch", "tracks", "tracks and visibility", "visible
 _STATE = tuple(Term(name, name, "vector", weight=1.0) for name in ("gripper", "object"))
 
 
-def _masked(name: str, **how: bool) -> Term:
+def _masked(name: str) -> Term:
     """Depth inside the object mask only, dilated as in C1, C2 or C3."""
-    return Term("depth", "depth", "depth", dilation=DILATIONS[name], **how)
+    return Term("depth", "depth", "depth", dilation=DILATIONS[name])
 
 
 CONDITIONS = {c.name: c for c in (
