@@ -23,7 +23,8 @@ NOTHING = dict.fromkeys(THE_PAPERS, 0.0)
 @dataclass(frozen=True)
 class Truth:
     """effects: (condition, scale) -> per cent of A, in the mean; shuffled: the same of a condition's twin with other
-    frames' targets. noise: std over seeds of each change, per cent. sensitivity: factor on all that the instrument
+    frames' targets. noise: std over seeds of each change, per cent, of which both sides have a
+    half, so that all changes against A share A's own. sensitivity: factor on all that the instrument
     shows: effects, what A learns, what the positive control gains, what the heads learn. persistence: A's error over
     it. positive, learnt: per cent by which P is better than A, and A than the base and the lr-0 arm. head: a head's
     loss over that of the best constant."""
@@ -53,7 +54,7 @@ def table(truth: Truth, n: int, rng: np.random.Generator, metrics: tuple[str, ..
         means |= {c: effect for (c, at), effect in truth.effects.items() if at == scale}
         means |= {c + SHUFFLED: truth.shuffled for c in TWINS if c in means}
         for condition, mean in means.items():
-            scatter = truth.noise * rng.normal(size=n) * (condition != "A")
+            scatter = truth.noise * 0.5**0.5 * rng.normal(size=n)
             values = base * (1 + (truth.sensitivity * mean + scatter) / 100)
             for metric in metrics:
                 add(condition, scale, metric, values)
