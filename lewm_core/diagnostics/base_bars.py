@@ -17,6 +17,7 @@ import torch
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics import planning
 from lewm_core.diagnostics.cem import CEM
+from lewm_core.diagnostics.goals import reached
 from lewm_core.model import LeWM
 from lewm_core.outcomes.ridge import Target, linear_probe, pose, prepare, r2
 from lewm_core.sources.tabletop.source import Tabletop
@@ -155,8 +156,8 @@ def goals(model: LeWM, scale: ActionScale, unseen: Tabletop, actions: np.ndarray
                 "static": planning.still, "recorded": planning.recorded(tasks)}
     tries = pd.concat([planning.attempt(tasks, policy, 2 * exam.search.horizon).assign(method=name, repeat=0)
                        for name, policy in policies.items()])
-    gripper = planning.reached(tries.assign(object=0.0)).groupby("method").mean()
-    return pd.DataFrame({"gripper": gripper, "both": planning.reached(tries).groupby("method").mean()})
+    gripper = reached(tries.assign(object=0.0)).groupby("method").mean()
+    return pd.DataFrame({"gripper": gripper, "both": reached(tries).groupby("method").mean()})
 
 
 def _probe_rows(model: LeWM, learnt: Play, new: Play, seed: int) -> Rows:

@@ -1,7 +1,7 @@
 """The downstream check: does planning with a world model bring the simulated gripper to a goal frame?
 
 A task takes a recorded episode up at a frame and asks for the state of a later frame, within a budget of steps. What
-acts sees only pictures, the gripper's own state and the goal's picture; the simulator's truth judges.
+acts sees only pictures, the gripper's own state and the goal's picture; the simulator's truth judges (`goals`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,13 +18,11 @@ from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.env import World, object_track
 from lewm_core.sources.tabletop.source import Recording, Tabletop, actions_of
-from lewm_core.stats import paired
 from lewm_core.utils.errors import InputError
 
 NEAR = {"gripper": 0.04, "object": 0.03}  # m: a frame's motion of the gripper; half an object's width
 FAR = 2.0  # times NEAR: what must move at least, from a task's start to its goal
 STILL = 0.01  # m: an object that moves less is not part of the task
-FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)  # of NEAR, to show what the threshold decides
 KINDS = {"reach": "the gripper must move, the object stays", "move": "the object must move"}
 
 
@@ -209,42 +207,3 @@ def encode(model: LeWM, frames: np.ndarray) -> Tensor:
     """(B, T, h, w, 3) uint8 frames to (B, T, D) latents, on the model's device."""
     pixels = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).flatten(0, 1)
     return encode_frames(model, pixels.to(next(model.parameters()).device)).unflatten(0, frames.shape[:2])
-
-
-def reached(table: pd.DataFrame, factor: float = 1.0) -> pd.Series:
-    """Per (method, task), whether gripper and object were both within factor × NEAR of the goal at some step.
-
-    table: rows of `attempt` with columns method and repeat; of several repeats the share.
-    """
-    near = (table.gripper <= factor * NEAR["gripper"]) & (table.object <= factor * NEAR["object"])
-    once = table.assign(near=near).groupby(["method", "task", "repeat"], sort=False).near.max()
-    return once.groupby(["method", "task"], sort=False).mean()
-
-
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """What `diagnostic_figures.planning` draws. table: rows of `attempt` with columns method and repeat.
-
-    Columns method, metric, kind (of task, or "all"), factor (× NEAR), step, n (tasks), value, low, high. Metrics:
-    success (`reached`, in 0..1; with its t interval over tasks, cut to that range, at factor 1), gripper left and
-    object left: the median distance to go over that at the start, at each step; the object's over the tasks in which it
-    must move.
-    """
-    rows = []
-    kind_of = table.groupby("task", sort=False).kind.first()
-    for factor in FACTORS:
-        success = reached(table, factor).unstack("method", sort=False)
-        for kind in (*KINDS, "all"):
-            chosen = success[(kind_of[success.index] == kind) | (kind == "all")]
-            if chosen.empty:
-                continue
-            for method, values in chosen.items():
-                low, high = np.clip(paired.interval(values), 0, 1) if factor == 1 else (np.nan, np.nan)
-                rows.append((method, "success", kind, factor, None, len(values), values.mean(), low, high))
-    keys = ["method", "repeat", "task"]
-    for name, kind in (("gripper", "all"), ("object", "move")):
-        chosen = table[(table.kind == kind) | (kind == "all")]
-        first = chosen[chosen.step == 0].set_index(keys)[name]
-        left = chosen.set_index([*keys, "step"])[name] / first
-        for (method, step), value in left.groupby(["method", "step"], sort=False).median().items():
-            rows.append((method, f"{name} left", kind, None, step, chosen.task.nunique(), value, np.nan, np.nan))
-    return pd.DataFrame(rows, columns=["method", "metric", "kind", "factor", "step", "n", "value", "low", "high"])

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lewm_core.stats.paired import bounds, interval, number
+from lewm_core.stats.paired import CONFIDENCE, bounds, interval, number
+from lewm_core.stats.proportions import wilson
 
 STATIC = "static"
 NOT_ROLLED = ["Not run: no held-out episode is long enough to roll out."]
@@ -137,28 +138,39 @@ def decoders(gain: Mapping[str, float]) -> list[str]:
 
 
 def planning(success: pd.DataFrame, near: Mapping[str, float]) -> list[str]:
-    """How many goals each method reached. success: a row a task, a column a method, in 0..1; near: m, as
-    `planning.NEAR`."""
+    """How many goals each method reached, with Wilson's intervals. success: a row a task, a column a method, in 0..1;
+    near: m, as `planning.NEAR`."""
     if success.empty:
         return ["Not run: no task to plan for."]
-    told = ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in success.mean().items())
-    return [f"Goals reached on the tabletop: {told} of {len(success)} tasks. Near means within "
+    each = []
+    for name, rate in success.mean().items():
+        low, high = (100 * end for end in wilson(rate, len(success)))
+        each.append(f"{name} {100 * rate:.0f} % [{low:.0f}, {high:.0f}]")
+    return [f"Goals reached on the tabletop, of {len(success)} tasks: {', '.join(each)}. Near means within "
             f"{100 * near['gripper']:.0f} cm for the gripper and {100 * near['object']:.0f} cm for the object."]
 
 
-def against(success: pd.DataFrame, name: str, other: str) -> str:
-    """One sentence on two methods, paired by task. success: as in `planning`."""
-    difference = 100 * (success[name] - success[other]).to_numpy()
-    text = f"{name} minus {other}: {number(difference.mean())} points"
-    if len(difference) < 2:
-        return text + ", one task."
-    low, high = interval(difference)
-    verdict = "neither clearly more nor clearly fewer"
-    if low > 0:
-        verdict = "more"
-    elif high < 0:
-        verdict = "fewer"
-    return f"{text}{_bounds(difference, 1)}, {verdict} goals."
+def goals_compared(table: pd.DataFrame) -> list[str]:
+    """Who reached more goals on the same tasks, a sentence a method that others are compared with.
+
+    table: as from `proportions.compared`.
+    """
+    if table.empty:
+        return []
+    lines = []
+    for against, rows in table.groupby("against", sort=False):
+        each = [f"{row.method} {row.only_method} : {row.only_against} (p = {row.p_holm:.2g}{_verdict(row)})"
+                for row in rows.itertuples()]
+        lines.append(f"Against {against}, on the same {rows.n.iloc[0]} tasks, goals that the one alone reached : that "
+                     f"{against} alone reached: {', '.join(each)}.")
+    return lines
+
+
+def _verdict(row: tuple) -> str:
+    """Of a row of `proportions.compared`: ', more goals' or ', fewer goals'; empty where that is not clear."""
+    if row.p_holm >= 1 - CONFIDENCE:
+        return ""
+    return ", more goals" if row.difference > 0 else ", fewer goals"
 
 
 def prefers_recorded(share: Mapping[str, float]) -> list[str]:

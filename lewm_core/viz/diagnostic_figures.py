@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from lewm_core.conditions import in_order
 from lewm_core.diagnostics.capacity import STATE, STATE_FIRST
 from lewm_core.stats.evidence import FLOORS
+from lewm_core.stats.paper import BASELINE
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import GREY, PAIR, colour, rows_where
 
@@ -139,18 +140,19 @@ def rollout_distance(table: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def planning(summary: pd.DataFrame) -> Figure:
+def planning(summary: pd.DataFrame, comparisons: pd.DataFrame | None = None) -> Figure:
     """How often and how nearly each method comes to its goals on the tabletop.
 
-    summary: as from planning.summarise; methods are those of NO_MODEL, conditions and "base".
+    summary: as from goals.summarise; methods are those of NO_MODEL, conditions and "base". comparisons: as from
+    proportions.compared; those with A stand under the methods.
     """
     if summary.empty:
         return style.empty_figure("no planning task")
-    fig, axes = style.new_figure(11, 7, 2, 2)
+    fig, axes = style.new_figure(12, 7.4, 2, 2)
     methods = list(dict.fromkeys(summary.method))
     looks = {m: NO_MODEL.get(m) or (m, colour(m), "-") for m in methods}
     success = summary[summary.metric == "success"]
-    _goals_reached(axes[0, 0], success[success.factor == 1], looks)
+    _goals_reached(axes[0, 0], success[success.factor == 1], looks, _p_against_a(comparisons))
     ax = axes[0, 1]
     for method, (label, shade, line) in looks.items():
         rows = rows_where(success, kind="all", method=method)
@@ -175,8 +177,17 @@ def planning(summary: pd.DataFrame) -> Figure:
     return fig
 
 
-def _goals_reached(ax: Axes, success: pd.DataFrame, looks: dict[str, tuple]) -> None:
-    """The share of goals that each method reached, by kind of task, with its interval."""
+def _p_against_a(comparisons: pd.DataFrame | None) -> dict[str, float]:
+    """The corrected p of each method that was compared with A."""
+    if comparisons is None or comparisons.empty:
+        return {}
+    pairs = [comparisons, comparisons.rename(columns={"method": "against", "against": "method"})]
+    with_a = pd.concat(pairs).query("against == @BASELINE")
+    return with_a.set_index("method").p_holm.to_dict()
+
+
+def _goals_reached(ax: Axes, success: pd.DataFrame, looks: dict[str, tuple], p: dict[str, float]) -> None:
+    """The share of goals that each method reached, by kind of task, with its interval; p by method: against A."""
     for kind, (words, marker, shift) in KINDS.items():
         rows = success[success.kind == kind]
         hollow = kind != "all"
@@ -187,10 +198,13 @@ def _goals_reached(ax: Axes, success: pd.DataFrame, looks: dict[str, tuple]) -> 
         if len(rows):
             ax.plot([], [], marker, color="0.3", markerfacecolor="white" if hollow else "0.3", markersize=7,
                     label=f"{words} (n = {rows.n.iloc[0]})")
-    draw.names_axis(ax, [label for label, *_ in looks.values()])
+    told = {method: f"\np = {value:.2g}" for method, value in p.items()}
+    draw.names_axis(ax, [label + told.get(method, "") for method, (label, *_) in looks.items()])
     ax.set_ylim(-0.04, 1.04)
+    if p:
+        ax.set_xlabel(f"p: against {BASELINE} on the same tasks (exact McNemar, Holm)")
     ax.set_ylabel("share of goals reached")
-    ax.set_title("Goals reached, mean and 95 % interval")
+    ax.set_title("Goals reached, share and Wilson's 95 % interval")
     ax.legend(loc="upper left")
 
 

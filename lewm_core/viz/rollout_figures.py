@@ -114,9 +114,14 @@ def planning_numbers(planned: Planned, rollouts: Rollouts) -> pd.DataFrame:
     """The table of the planning figure; empty where nothing was planned."""
     if planned.summary.empty:
         return pd.DataFrame()
-    return tidy(planned.summary, "value", "", "method", scale=rollouts.scale, seed=rollouts.seed, split="episode")
+    pairs = planned.comparisons
+    pairs = pairs.assign(metric="success against " + pairs.against, kind="all", factor=1.0, value=pairs.difference)
+    both = pd.concat([planned.summary, pairs], ignore_index=True)
+    return tidy(both, "value", "", "method", scale=rollouts.scale, seed=rollouts.seed, split="episode")
 
 
 def planning(planned: Planned) -> Figure:
     """The figure of the planning, or why there is none."""
-    return empty_figure(planned.reason) if planned.reason else diagnostic_figures.planning(planned.summary)
+    if planned.reason:
+        return empty_figure(planned.reason)
+    return diagnostic_figures.planning(planned.summary, planned.comparisons)

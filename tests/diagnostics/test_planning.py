@@ -1,4 +1,4 @@
-"""The downstream check: tasks that need motion, methods judged by the simulator, a summary derived by hand."""
+"""The downstream check: tasks that need motion, methods judged by the simulator."""
 
 from types import SimpleNamespace
 
@@ -11,6 +11,7 @@ from torch import nn
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics import planning
 from lewm_core.diagnostics.cem import CEM
+from lewm_core.diagnostics.goals import reached
 from lewm_core.diagnostics.planning import (
     FAR,
     NEAR,
@@ -20,7 +21,6 @@ from lewm_core.diagnostics.planning import (
     draw_tasks,
     planner,
     prefers_recorded,
-    reached,
     recorded,
     still,
 )
@@ -29,7 +29,7 @@ from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.env import object_track
 from lewm_core.sources.tabletop.source import Tabletop, actions_of
 from lewm_core.utils.errors import InputError
-from tests.helpers import acting_model, attempts_by_hand
+from tests.helpers import acting_model
 
 AHEAD, HISTORY, SIZE = 6, 3, 32
 
@@ -210,17 +210,3 @@ def test_every_method_has_its_attempts_and_plans_are_paired(tasks):
     values = {m: g[["task", "step", "gripper", "object"]].reset_index(drop=True) for m, g in table.groupby("method")}
     pd.testing.assert_frame_equal(values["A"], values["B"])  # the same model plans the same
     assert not values["A"].equals(values["recorded"])
-
-
-def test_the_summary_is_what_counting_gives():
-    table = attempts_by_hand()
-    assert reached(table)["good"].tolist() == [1, 1] and reached(table)["half"].tolist() == [0.5, 0]
-    assert reached(table, 0.5)["good"].tolist() == [0, 1] and reached(table, 1.5)["half"].tolist() == [1, 0]
-    summary = planning.summarise(table).set_index(["method", "metric", "kind"])
-    success = summary[summary.factor == 1].value
-    assert success["half", "success", "all"] == 0.25 and success["half", "success", "move"] == 0.5
-    interval = summary[summary.factor == 1].loc[("half", "success", "all")][["low", "high"]]
-    assert interval.tolist() == [0, 1]  # of two tasks nothing is known
-    left = summary.set_index("step", append=True).value
-    assert left["half", "gripper left", "all", 2] == pytest.approx(np.median([0.3, 0.1, 1.0, 0.5]))
-    assert left["good", "object left", "move", 2] == pytest.approx(0.5)

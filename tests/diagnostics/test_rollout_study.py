@@ -105,23 +105,31 @@ def test_tags_and_steadiness_of_every_rollout(rollouts):
 def test_planning_needs_a_world_that_can_be_stepped_and_the_base_of_the_runs(rollouts):
     base, recipe = random_base(), PlanRecipe(2)
     real = SourceSpec("bridge", 0, 0, 32, "somewhere")
-    planned = planning_study.plan(real, rollouts.ids, rollouts, base, base.hash, recipe)
+    planned = planning_study.plan(real, rollouts.ids, rollouts, base, base.hash, recipe, {})
     assert "stepped" in planned.told(recipe)[0] and planned.outcomes.empty and planned.preferred == {}
     assert "stepped" in rollout_figures.planning(planned).axes[0].texts[0].get_text()
     assert rollout_figures.planning_numbers(planned, rollouts).empty
     with pytest.raises(InputError, match="from which the runs started"):
-        planning_study.plan(real, rollouts.ids, rollouts, base, "another", recipe)
+        planning_study.plan(real, rollouts.ids, rollouts, base, "another", recipe, {})
 
 
 def test_planning_on_the_tabletop(rollouts):
     spec, base = SourceSpec("tabletop", 12, 0, 32), random_base()
     recipe = PlanRecipe(2, ahead=6, every=6, samples=8, iterations=1, repeats=1)
     names = [info.id for info in spec.open().infos()]
-    planned = planning_study.plan(spec, names, rollouts, base, base.hash, recipe)
-    assert isinstance(planned, Planned) and len(planned.tasks) == 2 and planned.planners == ["base", "A", "B"]
-    assert list(planned.success) == list(planned.outcomes.index) == ["static", "random", "base", "A", "B", "recorded"]
-    assert set(planned.preferred) == {"base", "A", "B"} and all(0 <= v <= 1 for v in planned.preferred.values())
+    results = pd.DataFrame({"condition": ["A", "P", "lr-0", "P"], "seed": [0, 0, 0, 1]})
+    assert planning_study.beside(results, 0) == ["lr-0", "P"] and planning_study.beside(results, 1) == ["P"]
+    more = {name: (acting_model(), rollouts.worlds["A"].action_scale) for name in ("lr-0", "P")}
+    planned = planning_study.plan(spec, names, rollouts, base, base.hash, recipe, more)
+    models = ["base", "lr-0", "A", "B", "P"]
+    assert isinstance(planned, Planned) and len(planned.tasks) == 2 and planned.planners == models
+    assert list(planned.success) == list(planned.outcomes.index) == ["static", "random", *models, "recorded"]
+    assert set(planned.preferred) == set(models) and all(0 <= v <= 1 for v in planned.preferred.values())
+    pairs = planned.comparisons.groupby("against", sort=False).method.agg(list).to_dict()
+    assert pairs == {"base": ["lr-0", "A", "B", "P"], "A": ["lr-0", "B", "P"], "random": models}
+    assert planned.comparisons.n.eq(2).all()
     table = rollout_figures.planning_numbers(planned, rollouts)
-    assert len(table) == len(planned.summary) and planned.record(recipe)["plan"]["samples"] == 8
-    nothing = planning_study.plan(spec, names, rollouts, base, base.hash, replace(recipe, n=0))
+    assert len(table) == len(planned.summary) + 12 and planned.record(recipe)["plan"]["samples"] == 8
+    assert table[table.metric == "success against A"].condition.tolist() == ["lr-0", "B", "P"]
+    nothing = planning_study.plan(spec, names, rollouts, base, base.hash, replace(recipe, n=0), {})
     assert nothing.told(recipe) == ["Not run: no task was asked for."]

@@ -6,6 +6,7 @@ import pytest
 
 from lewm_core.stats import findings_rollouts as told
 from lewm_core.stats.paired import interval
+from lewm_core.stats.proportions import compared
 
 
 def rolled(own: dict[str, list[tuple[float, ...]]], persistence: list[tuple[float, ...]]) -> pd.DataFrame:
@@ -89,13 +90,20 @@ def test_retrieval_and_tags():
 def test_decoders_and_planning():
     assert "+1.5 dB (A)" in told.decoders({"A": 1.5})[0] and "not judged" in told.decoders({"A": np.nan})[0]
     success = pd.DataFrame({"A": [1.0, 1, 1, 1, 0], "random": [0.0, 0, 0, 1, 0]})
-    assert "A 80 %, random 20 % of 5 tasks. Near means within 4 cm for the gripper" in told.planning(
-        success, {"gripper": 0.04, "object": 0.03})[0]
+    (line,) = told.planning(success, {"gripper": 0.04, "object": 0.03})
+    assert "of 5 tasks: A 80 % [38, 96], random 20 % [4, 62]. Near means within 4 cm for the gripper" in line
     assert told.planning(success[:0], {}) == ["Not run: no task to plan for."]
-    assert told.against(success, "A", "random").startswith("A minus random: +60.0 points [")
-    assert told.against(success[:1], "A", "random").endswith("one task.")
-    clear = pd.DataFrame({"A": [1.0] * 9 + [0.0], "random": [0.0] * 10, "B": [1.0, 0.0] * 5, "C": [0.0, 1.0] * 5})
-    assert "more goals" in told.against(clear, "A", "random") and ", fewer goals." in told.against(
-        clear, "random", "A")
-    assert "neither clearly" in told.against(clear, "B", "C")
     assert "80 % (A)" in told.prefers_recorded({"A": 0.8})[0] and told.prefers_recorded({}) == []
+
+
+def test_goals_of_the_same_tasks_are_compared():
+    reached = pd.DataFrame({"A": [True] * 10 + [False] * 6, "P": [True] * 16, "lr-0": [False] * 15 + [True],
+                            "base": [True] * 8 + [False] * 7 + [True]})
+    table = compared(reached, [("A", "base"), ("P", "A"), ("lr-0", "A")])
+    base, a = told.goals_compared(table)
+    assert base.startswith("Against base, on the same 16 tasks,") and "A 2 : 1 (p = 1)" in base
+    # of 16 tasks P alone reached 6 (p 2 / 64, Holm × 2), lr-0 1 and A 10 (p 24 / 2048, Holm × 3)
+    assert "P 6 : 0 (p = 0.062), lr-0 1 : 10 (p = 0.035, fewer goals)." in a
+    clear = compared(reached, [("P", "A")])
+    assert "P 6 : 0 (p = 0.031, more goals)" in told.goals_compared(clear)[0]
+    assert told.goals_compared(table[:0]) == [] == told.goals_compared(pd.DataFrame())

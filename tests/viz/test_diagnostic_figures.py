@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lewm_core.diagnostics.planning import summarise
+from lewm_core.diagnostics.goals import summarise
 from lewm_core.viz import diagnostic_figures
 from tests.helpers import attempts_by_hand
 from tests.viz.drawn import artists, texts
@@ -45,6 +45,12 @@ def test_planning_draws_what_the_summary_says():
     drawn = artists(figure)
     assert drawn["half/all/mean"].get_ydata() == [0.25] and drawn["good/move/mean"].get_ydata() == [1]
     np.testing.assert_allclose(drawn["good/object"].get_ydata(), [1, 0.25, 0.5])
+    low, high = drawn["good/all/interval"].get_ydata()
+    assert 0 < low < high == 1
+    pairs = pd.DataFrame({"method": ["half", "A"], "against": ["A", "base"], "p_holm": [0.04, 0.2]})
+    told = texts(diagnostic_figures.planning(summary.replace({"good": "A"}), pairs))
+    assert "half p = 0.04" in told and "p = 0.2" not in told
+    assert "exact McNemar" in told and "exact McNemar" not in texts(figure)
     reach = attempts_by_hand().query("kind == 'reach'")  # no object has to move
     assert "no task" in diagnostic_figures.planning(summarise(reach)).axes[3].get_title("left")
 
