@@ -7,7 +7,6 @@ size.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import pi
 
 import cv2
 import numpy as np
@@ -54,7 +53,7 @@ class Exam:
 class Play:
     """Episodes of one length: frames (n, T, h, w, 3) uint8, raw actions (n, T, A), state (n, T, S) as STATE names it.
 
-    State in m and rad; the yaw within a quarter turn, since the cube looks the same after one.
+    State in m and rad.
     """
 
     frames: np.ndarray
@@ -65,14 +64,9 @@ class Play:
     def of(cls, source: Tabletop, n: int) -> "Play":
         """The first `n` episodes of a source of play."""
         episodes = [source.load(info.id) for info in source.infos()[:n]]
-        state = [np.column_stack([e.observations[:, :3], e.truth.object, quarter(e.truth.object_yaw)])
+        state = [np.column_stack([e.observations[:, :3], e.truth.object, e.truth.object_yaw])
                  for e in episodes]
         return cls(np.stack([e.frames for e in episodes]), np.stack([e.actions for e in episodes]), np.stack(state))
-
-
-def quarter(yaw: np.ndarray) -> np.ndarray:
-    """Angles (rad) up to quarter turns, in -pi/4..pi/4."""
-    return (yaw + pi / 4) % (pi / 2) - pi / 4
 
 
 def judge(model: LeWM, scale: ActionScale, source: Tabletop, seed: int, exam: Exam = Exam()) -> pd.DataFrame:

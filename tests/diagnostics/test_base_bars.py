@@ -9,7 +9,7 @@ import torch
 from lewm_core.config import MODELS
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.diagnostics import base_bars, planning
-from lewm_core.diagnostics.base_bars import COLUMNS, LEAST, Exam, Play, judge, probe_r2, quarter, rollout_errors
+from lewm_core.diagnostics.base_bars import COLUMNS, LEAST, Exam, Play, judge, probe_r2, rollout_errors
 from lewm_core.diagnostics.cem import CEM
 from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.source import Tabletop
@@ -61,12 +61,6 @@ def test_a_probe_finds_what_is_linear_in_unseen_episodes_and_nothing_else():
     state = np.stack([exact, noisy, squared, by_episode], -1)
     found = probe_r2(features, state, fit=30)
     assert found[0] > 0.999 and abs(found[1] - 0.5) < 0.15 and (found[2:] < 0.1).all()
-
-
-def test_a_cube_looks_the_same_after_a_quarter_turn():
-    yaw = np.linspace(-0.78, 0.78, 50)
-    for turns in range(-4, 5):
-        np.testing.assert_allclose(quarter(yaw + turns * np.pi / 2), yaw, atol=1e-9)
 
 
 def test_the_state_is_that_of_the_simulator(source):

@@ -1,6 +1,7 @@
 """Play with a single cube, from which the base learns: endless, and decided by where the cube is."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import pi
 
 import numpy as np
@@ -9,12 +10,17 @@ from lewm_core.sources.tabletop.policy import Plan, Segment, Waypoints, draw_sta
 from lewm_core.sources.tabletop.scene import Scene, draw_scene
 
 FRAMES = 32  # of an episode
+TURNED = 0.6  # rad: the cube's yaw at the start is at most so large, either way
+WAVED = 1.0  # the gripper's, where it waves
+TURN, TURNED_MOST = 0.9, 1.2  # of the gripper with the cube in hand: by how much it turns, and how far at most
 Cube = Callable[[], tuple[np.ndarray, float]]  # gives the cube's present position (3,) in m and yaw in rad
 
 
 def draw_play(rng: np.random.Generator) -> tuple[Scene, Plan]:
     """The scene and the start of an episode of play; `play` decides the rest."""
     scene, _ = draw_scene(rng, "play")
+    target = replace(scene.target, yaw=float(rng.uniform(-TURNED, TURNED)))
+    scene = replace(scene, target=target)
     return scene, Plan("play with the cube", "play", "play", draw_start(rng), (), FRAMES)
 
 
@@ -23,7 +29,7 @@ def play(rng: np.random.Generator, scene: Scene, start: Segment, cube: Cube) -> 
     path = Waypoints(rng, start, speed=float(rng.uniform(0.03, 0.042)))
     while True:
         if rng.random() < 0.25:
-            path.to((*_spot(rng), rng.uniform(0.09, 0.2)), opening=rng.uniform(0.2, 1), yaw=rng.uniform(-0.5, 0.5))
+            path.to((*_spot(rng), rng.uniform(0.09, 0.2)), opening=rng.uniform(0.2, 1), yaw=rng.uniform(-WAVED, WAVED))
             yield from path.take()
         position, yaw = cube()
         if np.abs(position[0]) < 0.16 and -0.12 < position[1] < 0.16:
@@ -31,7 +37,7 @@ def play(rng: np.random.Generator, scene: Scene, start: Segment, cube: Cube) -> 
             yield from path.take()
             _carry(path, scene, max(position[2], 0.02), yaw)
         else:  # out of reach: wave
-            path.to((*_spot(rng), rng.uniform(0.05, 0.2)), opening=rng.uniform(0, 1), yaw=rng.uniform(-0.5, 0.5),
+            path.to((*_spot(rng), rng.uniform(0.05, 0.2)), opening=rng.uniform(0, 1), yaw=rng.uniform(-WAVED, WAVED),
                     frames=2)
         yield from path.take()
 
@@ -55,7 +61,8 @@ def _carry(path: Waypoints, scene: Scene, height: float, yaw: float) -> None:
     aim = path.last.pose[:2]
     path.to((*aim, height + rng.uniform(0.07, 0.14)))
     for _ in range(int(rng.integers(1, 4))):
-        path.to((*_spot(rng), rng.uniform(0.07, 0.17)), yaw=yaw + rng.uniform(-0.4, 0.4), frames=2)
+        turned = np.clip(yaw + rng.uniform(-TURN, TURN), -TURNED_MOST, TURNED_MOST)
+        path.to((*_spot(rng), rng.uniform(0.07, 0.17)), yaw=float(turned), frames=2)
     here = path.last.pose[:2]
     above = rng.uniform(0, 0.03) if rng.random() < 0.3 else 0
     path.to((*here, scene.target.half_width + 0.004 + above), steady=True)

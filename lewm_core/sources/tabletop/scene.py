@@ -10,7 +10,16 @@ from math import pi
 
 import numpy as np
 
-from lewm_core.sources.tabletop.objects import COLOURS, CONTAINERS, SHAPES, Surface, Thing, draw_container, draw_object
+from lewm_core.sources.tabletop.objects import (
+    COLOURS,
+    CONTAINERS,
+    SHAPES,
+    Part,
+    Surface,
+    Thing,
+    draw_container,
+    draw_object,
+)
 from lewm_core.utils.errors import InputError
 
 MAX_OPENING = 0.10  # metres between the finger pads when the gripper reads 1.0
@@ -93,8 +102,16 @@ def kitchens_of(looks: int | None) -> tuple[int, ...]:
 
 
 # One cube for all play, as in OGBench-Cube. What differs from episode to episode but never within one is the easiest
-# thing to predict: with cubes of many looks the latents hold little else, and the base predicts no motion.
-PLAY_CUBE = draw_object(np.random.default_rng(0), "cube", "red")
+# thing to predict: with cubes of many looks the latents hold little else, and the base predicts no motion. Half of it
+# is white: how it is turned can be seen at 64 px, and a linear probe can read it.
+def _play_cube(half: float = 0.032, skin: float = 0.0006) -> Thing:
+    red, white = Surface((0.8, 0.12, 0.12)), Surface((0.9, 0.88, 0.82))
+    cube = Part("box", (half, half, half), (0, 0, half), red)
+    cover = Part("box", (half / 2, half + skin, half + skin / 2), (half / 2 + skin, 0, half + skin / 2), white)
+    return Thing("red and white cube", (cube, cover), half, half, 2 * half, mass=0.08)
+
+
+PLAY_CUBE = _play_cube()
 
 
 def _place(rng, radius: float, taken: list, gap: float, low, high) -> np.ndarray | None:
