@@ -42,7 +42,7 @@ class Pretraining:
 PRETRAINING = {
     "paper": Pretraining(episodes=2000, recipe=Recipe(epochs=20, batch_size=64, lr=3e-4, val_windows=0,
                                                       val_episodes=0.02)),
-    "small": Pretraining(recipe=replace(Pretraining().recipe, directions=256)),
+    "small": Pretraining(episodes=3200, recipe=replace(Pretraining().recipe, epochs=7, directions=256)),
     "nano": Pretraining(episodes=4, recipe=Recipe(epochs=1, directions=64, val_windows=0, val_episodes=0.25)),
 }
 
@@ -159,5 +159,5 @@ def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dic
     metadata = {"action_scale": asdict(outcome.action_scale), "recipe": asdict(recipe),
                 "recipe_digest": recipe_digest(model), "source": source.fingerprint, "steps": outcome.steps,
                 "held_out": outcome.metrics["episode"]}
-    checkpoint.save(path, outcome.model, **metadata)
+    checkpoint.save(path, outcome.model.half(), **metadata)  # half the bytes; what is loaded computes in float32
     return metadata
