@@ -1,7 +1,8 @@
 """How far the paper's split leaks, measured directly: which held-out frames were trained on, and what it buys.
 
 Windows of four frames overlap by three, so a window held out at random consists of frames of its neighbours, which are
-trained on. The split by episode is the same measurement with nothing shared.
+trained on. The split by episode is the same measurement with nothing shared. Blocks lie between the two: they share
+their episode with training windows, and no frame.
 """
 
 from pathlib import Path
@@ -20,6 +21,9 @@ from lewm_core.stats import paper
 from lewm_core.stats.paired import bounds, interval, number, t_p
 from lewm_core.train import default_device
 from lewm_core.utils.errors import InputError
+
+# What makes held-out windows easier than unseen episodes, where blocks tell the two apart: measure -> in words.
+PARTS = {"shared_frames": "shared frames", "same_episode": "same episode", "both": "both together"}
 
 
 def shared_frames(starts: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -70,7 +74,9 @@ def leak_summary(table: pd.DataFrame) -> pd.DataFrame:
     gap_static: the same of MSE over persistence's, which allows for windows that move more. leak: gap beyond the
     base's on the same windows, 100 · ((1 + gap) / (1 + gap of the base) − 1), since the base saw neither. Where blocks
     were held out, the same from held-out windows to them: seen_block, gap_block, gap_static_block and leak_block, what
-    is due to shared frames and not to the episode. What needs a split that was not held out is left out.
+    is due to shared frames and not to the episode; and the measures of PARTS, in points of MSE as per cent of
+    persistence's, from windows to blocks, from blocks to episodes, and their sum. What needs a split that was not held
+    out is left out.
     Columns condition, scale, n, measure, mean, low, high (95 % over seeds), p.
     """
     rows = []
@@ -98,6 +104,11 @@ def _measures(table: pd.DataFrame) -> pd.DataFrame:
         if "base" in gap.index:
             of_base = gap.loc["base"].reindex(gap.index.droplevel("condition")).to_numpy()
             found[f"leak{end}"] = 100 * (gap / of_base - 1)
+    if len(splits) == 3:
+        error = 100 * wide["mse"] / wide["static"]
+        found["shared_frames"] = error["block"] - error["window"]
+        found["same_episode"] = error["episode"] - error["block"]
+        found["both"] = error["episode"] - error["window"]
     return found
 
 
@@ -137,6 +148,38 @@ def describe_leak(summary: pd.DataFrame) -> list[str]:
                      f"{_percent(of['gap_block'])}, {_percent(of['leak_block'])} beyond the base's")
         lines.append(line + ".")
     return lines or [f"Not run: the leak of {paper.BASELINE} was not measured."]
+
+
+def describe_parts(summary: pd.DataFrame) -> list[str]:
+    """Sentences about the measures of PARTS, two per scale: how much of what the window split is worth is shared
+    frames, how much is the same episode. summary: as from `leak_summary`, with blocks."""
+    lines = []
+    parts = summary[summary.measure.isin(PARTS)]
+    for scale, rows in parts.groupby("scale", sort=False):
+        of = {(row.condition, row.measure): row for row in rows.itertuples()}
+        shared, same, both = (of[paper.BASELINE, measure] for measure in PARTS)
+        lines.append(f"{scale}, n = {both.n}: from held-out windows to unseen episodes the error of {paper.BASELINE} "
+                     f"changes by {_points(both)} points of persistence's: by {_points(shared)} from windows to "
+                     f"blocks, which is the shared frames, and by {_points(same)} from blocks to unseen episodes, "
+                     f"which is the same episode. {_shares(shared, same, both)}")
+        if ("base", "both") in of:
+            base = [_points(of["base", measure]) for measure in PARTS]
+            lines.append(f"{scale}, the base, which saw none of them: {base[2]} points in all, {base[0]} from windows "
+                         f"to blocks and {base[1]} from blocks to unseen episodes.")
+    return lines or ["Not run: no blocks were held out."]
+
+
+def _shares(shared: tuple, same: tuple, both: tuple) -> str:
+    """How the whole divides into its two parts, where it is clearly above 0."""
+    if not both.low > 0:
+        return "The whole is not clearly above 0 here, so its parts are not shares of it."
+    return (f"Of what the window split is worth, {100 * shared.mean / both.mean:.0f} % are shared frames and "
+            f"{100 * same.mean / both.mean:.0f} % the same episode.")
+
+
+def _points(row: tuple) -> str:
+    """Mean and interval of a row of `leak_summary`, without a unit."""
+    return f"{number(row.mean)}{bounds(row.low, row.high)}"
 
 
 def _percent(row: tuple) -> str:

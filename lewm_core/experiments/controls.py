@@ -9,7 +9,7 @@ the same test episodes, which none of them trains on. Runs that several studies 
     conflict  the gradients' cosines and norms (in the grad_probes of the runs), at both sizes
     patches   heads and predictors that read patch tokens, at both sizes
     weight    other weights of the auxiliary loss, at both sizes
-    blocks    the baseline with blocks of its episodes held out, at both sizes: is the leak shared frames, or episodes?
+    blocks    random episodes, of which blocks are held out, at both sizes: is the leak shared frames, or episodes?
     protocol  the main study's recipe and the paper's, which couples the steps to the size, on the main study's episodes
 """
 
@@ -150,7 +150,8 @@ def weight(pool: Pool) -> Iterator[Control]:
 
 
 def blocks(pool: Pool) -> Iterator[Control]:
-    yield from pool.ends("blocks", ", blocks held out", ("A",), val_blocks=BLOCKS)
+    """Of random episodes, as the test episodes are: a block is then as an unseen episode but for what it shares."""
+    yield from pool.ends("blocks", "", pool.sizes.blocks, selection="random", val_blocks=BLOCKS)
 
 
 PROTOCOL_ARMS = tuple(f"{scale}{recipe}" for scale in SCALES for recipe in ("", ", the paper's recipe"))
@@ -181,9 +182,11 @@ def plan(studies: Iterable[str], sizes: Sizes, known: Sets, path: Path, base: Ba
     shorter = replace(recipe, epochs=sizes.epochs or recipe.epochs)
     pool = Pool(small, path, known, base, shorter, recipe, sizes)
     controls = [control for study in named for control in study(pool)]
-    for episodes, test, seed in dict.fromkeys((c.run.episodes, c.run.test, c.run.seed) for c in controls):
+    parts = dict.fromkeys((c.run.episodes, c.run.test, c.run.seed, c.run.recipe.val_blocks) for c in controls)
+    for episodes, test, seed, val_blocks in parts:
         own = Episodes(episodes, test)
-        split_of(small.select(own.all), recipe, seed, test)  # an InputError if there is too little
+        divided = replace(recipe, val_blocks=val_blocks)
+        split_of(small.select(own.all), divided, seed, test)  # an InputError if there is too little
     missing = unavailable(data, dict.fromkeys(c.run.condition for c in controls))
     return [c for c in controls if c.run.condition not in missing], sweep.skipped_table(missing, "controls")
 

@@ -19,6 +19,7 @@ class Sizes:
     epochs: int | None = None  # None: as many as in the main study
     n_evals: int = 8  # as Recipe's, in runs of `MAIN` on the best episodes: the others would only take longer
     grad_probes: int = 8
+    blocks: tuple[str, ...] = ("A", "B", "B-shuf")  # conditions of the study of that name
 
     def __post_init__(self):
         sizes = list(self.episodes)
@@ -30,7 +31,8 @@ class Sizes:
 PRESETS = {
     "smoke": Sizes((3, 5), (2, 2), test=2, weights=(0.1, 1.0), n_evals=2, grad_probes=2),
     # eight minutes on two cores: fewer epochs and a smaller full set than the main study has
-    "quick": Sizes((13, 25, 40), (3, 2, 2), test=24, weights=(0.01, 0.1, 1.0), epochs=2, n_evals=5, grad_probes=5),
+    "quick": Sizes((13, 25, 40), (3, 2, 2), test=24, weights=(0.01, 0.1, 1.0), epochs=2, n_evals=5, grad_probes=5,
+                   blocks=("A",)),
     # an hour and a half on two cores
     "laptop": Sizes((13, 60), (4, 4), test=40, weights=(0.1, 1.0), n_evals=5, grad_probes=5),
     "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50),

@@ -67,6 +67,13 @@ def training_curves(along: pd.DataFrame) -> pd.DataFrame:
                         series=along.scale, repeat=along.seed, x=along.step)
 
 
+def leak_table(by_shared: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Of the leak: `leakage.error_by_shared`, and `leakage.leak_summary` with its intervals."""
+    errors = by_shared.assign(metric="mse_over_static", value=by_shared.mse_over_static)
+    sizes = summary.assign(metric=summary.measure, value=summary["mean"])
+    return tidy(pd.concat([errors, sizes]), "value", "")
+
+
 def gradients(table: pd.DataFrame) -> pd.DataFrame:
     """Of the gradients' cosines and norms. table: as from `controls.gradients`."""
     quantities = ["cosine", "ratio", "norm", "norm_to"]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lewm_core.conditions import in_order
+from lewm_core.diagnostics.leakage import PARTS
 from lewm_core.stats import paper
 from lewm_core.stats.paired import n_label
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
@@ -103,11 +104,12 @@ def leak_chart(by_shared: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """Does a held-out window's error depend on how many of its frames were trained on? And what is the split worth?
 
     by_shared: as from leakage.error_by_shared, summary: as from leakage.leak_summary, of one scale or several; "base"
-    is the model before fine-tuning, which saw none of them.
+    is the model before fine-tuning, which saw none of them. Where blocks were held out, they tell what is shared frames
+    and what is the same episode.
     """
     if by_shared.empty:
         return style.empty_figure("no window was held out")
-    scales = list(dict.fromkeys(by_shared.scale))
+    scales = list(dict.fromkeys([*summary.scale, *by_shared.scale]))
     names = list(dict.fromkeys(by_shared.condition))
     shades = {name: GREY if name == BASE else colour(name) for name in names}
     fig, axes = style.new_figure(4.2 * (len(scales) + 1) + 0.6, 4.2, 1, len(scales) + 1)
@@ -120,30 +122,37 @@ def leak_chart(by_shared: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     entries += [draw.key(SPLIT["episode"], markersize=6),
                 draw.key(SPLIT["window"], linestyle="-", markerfacecolor="white", markersize=6),
                 draw.line_key("the persistence baseline")]
+    if "block" in set(by_shared.split):
+        entries.append(draw.key(f"{SPLIT['block']}: same episodes, no frame shared", marker="D", markersize=6))
     draw.legend(fig, entries, 3)
     return fig
 
 
 def _error_by_shared(ax: Axes, rows: pd.DataFrame, shades: dict[str, str]) -> None:
     """A dot per seed and a larger one for the mean, by how many frames of a window were trained on."""
-    looks = {"window": {"markerfacecolor": "white"}, "episode": {"linestyle": "none"}}
+    looks = {"window": {"markerfacecolor": "white"}, "block": {"linestyle": "none", "marker": "D"},
+             "episode": {"linestyle": "none"}}
     for i, (name, shade) in enumerate(shades.items()):
         shift = 0.08 * (i - (len(shades) - 1) / 2)
         for split, look in looks.items():
             part = rows_where(rows, condition=name, split=split)
-            ax.scatter(part.shared + shift, part.mse_over_static, s=12, color=shade, alpha=0.5, linewidth=0)
+            if part.empty:
+                continue
+            aside = shift + (0.25 if split == "block" else 0)
+            ax.scatter(part.shared + aside, part.mse_over_static, s=12, color=shade, alpha=0.5, linewidth=0)
             mean = part.groupby("shared").mse_over_static.mean()
             gid = "/".join([name, *rows.scale.unique(), split, "mean"])
-            ax.plot(mean.index + shift, mean, marker="o", markersize=7, color=shade, gid=gid, **look)
+            ax.plot(mean.index + aside, mean, **{"marker": "o", "markersize": 7, "color": shade, "gid": gid, **look})
     draw.zero_line(ax, at=1)
     ax.set(xlabel="frames of the window that were trained on", ylabel="MSE over persistence MSE")
     ax.set_xticks(range(5))
 
 
 def _leak_sizes(ax: Axes, summary: pd.DataFrame, shades: dict[str, str], scales: list[str]) -> None:
-    """What unseen episodes cost beyond held-out windows, and how much of it the base does not have."""
-    measures = {"gap": "gap", "leak": "beyond base: leak"}
-    labels = []
+    """What unseen episodes cost beyond held-out windows, and how much of it the base does not have; or its parts."""
+    in_parts = summary.measure.isin(PARTS).any()
+    measures = PARTS if in_parts else {"gap": "gap", "leak": "beyond base: leak"}
+    labels, between = [], " " if in_parts else "\n"
     for scale in scales:
         for name, shade in shades.items():
             for measure, words in measures.items():
@@ -151,11 +160,12 @@ def _leak_sizes(ax: Axes, summary: pd.DataFrame, shades: dict[str, str], scales:
                     gid = f"{name}/{scale}/{measure}"
                     draw.effect(ax, len(labels), row, shade, gid, sideways=True)
                     text = f"{name} {words}" if measure == "leak" else f"{name}: {words}"
-                    labels.append(f"{text}\n({scale})" if len(scales) > 1 else text)
+                    labels.append(f"{text}{between}({scale})" if len(scales) > 1 else text)
     draw.zero_line(ax, sideways=True)
     draw.names_axis(ax, labels, sideways=True)
     ax.set_ylim(len(labels) - 0.4, -0.6)
-    ax.set_xlabel("MSE of unseen episodes\nagainst held-out windows (%)")
+    gaps = "MSE of unseen episodes\nagainst held-out windows (%)"
+    ax.set_xlabel("rise of the MSE\n(% of persistence's)" if in_parts else gaps)
     ax.set_title("What the split is worth" if labels else "not run: no episode was held out")
 
 

@@ -56,8 +56,8 @@ def truth(data) -> torch.Tensor:
     return torch.from_numpy((start + moved).reshape(N, DIM).astype("f4"))
 
 
-def run_of(data, model, emb, seed=0) -> Finished:
-    parts = split(data["ep_len"], data["ep_offset"], np.random.default_rng([seed, 1]), 0.1, 0.25)
+def run_of(data, model, emb, seed=0, blocks=0.0) -> Finished:
+    parts = split(data["ep_len"], data["ep_offset"], np.random.default_rng([seed, 1]), 0.1, 0.25, None, blocks)
     return Finished("A", "pilot", seed, "key", model, lambda a: a, emb, parts, data)
 
 
@@ -175,11 +175,14 @@ class Memory(World):
         return (self.emb[frame] + step).view_as(emb)
 
 
-def leaks(data, plant: bool, seeds=5) -> pd.DataFrame:
+def leaks(data, plant: bool, seeds=5, blocks=0.0, of_episodes=False) -> pd.DataFrame:
+    """of_episodes: all frames of an episode that is trained on are known."""
     emb, parts = truth(data), []
     for seed in range(seeds):
-        run = run_of(data, World(), emb, seed)
+        run = run_of(data, World(), emb, seed, blocks)
         known = np.isin(np.arange(N), windows(run.split.train))
+        if of_episodes:
+            known = known.reshape(EPISODES, LENGTH).any(1).repeat(LENGTH)
         model = Memory(emb, known) if plant else World(size=0.5, noise=0.1)
         for name, m in (("A", model), ("base", World(size=0.0))):
             parts.append(leakage.window_errors(m, run.action_scale, data, emb, run.split)
@@ -220,6 +223,28 @@ def test_a_leak_is_measured_as_far_as_the_splits_go(data):
     assert "was not measured" in leakage.describe_leak(found[:0])[0]
     (line,) = leakage.describe_leak(leakage.leak_summary(table))
     assert line.startswith("pilot, n = 1:") and "[" not in line
+
+
+@pytest.mark.parametrize(("of_episodes", "whole", "nothing"), [
+    (False, "shared_frames", "same_episode"), (True, "same_episode", "shared_frames")])
+def test_blocks_tell_memory_of_frames_from_memory_of_episodes(data, of_episodes, whole, nothing):
+    """Half of the way is remembered, a quarter of the error is left: a rise of 75 points, all of it in one part."""
+    summary = leakage.leak_summary(leaks(data, plant=True, blocks=0.5, of_episodes=of_episodes))
+    of = summary[summary.condition == "A"].set_index("measure")
+    assert of.loc[whole, "mean"] == pytest.approx(75, abs=3) and of.loc[nothing, "mean"] == pytest.approx(0, abs=3)
+    assert of.loc["seen_block", ["low", "high"]].eq(0).all() and of.loc["both", "low"] > 60
+    assert of.loc["both", "mean"] == pytest.approx(of.loc[whole, "mean"] + of.loc[nothing, "mean"])
+    assert summary[(summary.condition == "base") & summary.measure.isin(leakage.PARTS)]["mean"].abs().max() < 1e-6
+    a, base = leakage.describe_parts(summary)
+    assert "n = 5" in a and "changes by +7" in a
+    assert "the base, which saw none of them: 0.0 [0.0, 0.0] points in all" in base
+
+
+def test_a_gap_that_is_not_clear_is_not_divided(data):
+    summary = leakage.leak_summary(leaks(data, plant=False, blocks=0.5, seeds=2))
+    assert "not clearly above 0" in leakage.describe_parts(summary)[0]
+    assert leakage.describe_parts(leakage.leak_summary(leaks(data, plant=True, seeds=2))) == [
+        "Not run: no blocks were held out."]
 
 
 def test_leak_table_of_finished_runs(study):

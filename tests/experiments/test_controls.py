@@ -37,7 +37,7 @@ from lewm_core.utils.workspace import Workspace
 from tests.helpers import TINY, random_base, write_squares
 
 NANO = MODELS["nano"]
-LENGTHS = (9, 7, 8, 6, 10, 8, 7, 9)
+LENGTHS = (9, 7, 8, 9, 10, 8, 10, 9)  # of any two one is long enough for a block
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -221,9 +221,9 @@ def test_every_question_has_its_runs_paired_and_shared(pool, known, path):
     assert by("weight", "pilot, weight 1", "A") == by("weight", "pilot, weight 0.1", "A")
     assert by("weight", "pilot, weight 1", "B") != by("weight", "pilot, weight 0.1", "B")
     unique = {c.run.key for c in planned if c.study != "protocol"}
-    # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D; A with blocks held
-    # out (2 seeds, of the full set 1)
-    assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1) + (2 + 1)
+    # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D; three with blocks
+    # held out (2 seeds, of the full set 1)
+    assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1) + 3 * (2 + 1)
     studied = (FULL_FRAME, RANDOM, PATCH_HEAD, PATCH_PREDICTOR)
     varied = {name for name, row in CONTROLS.items() if row.variant in studied}
     assert {c.run.condition for c in planned} >= varied | {"A", "B", "C1", "C4", "D", "E"}
@@ -280,7 +280,8 @@ def test_crossed_steps_are_the_other_sets_own(known, path, tmp_path):
 
 def test_blocks_of_training_episodes_are_judged_without_a_shared_frame(known, path, tmp_path):
     planned, _ = plan(["blocks"], SMALL, known, path, random_base(), replace(TINY, epochs=1))
-    runs = [c for c in planned if c.run.scale.startswith("full")]
+    assert {c.run.condition for c in planned} == {*SMALL.blocks} and {c.selection for c in planned} == {"random"}
+    runs = [c for c in planned if c.run.scale.startswith("full") and c.run.condition == "A"]
     execute(runs[0].run, tmp_path)
     table = controls.results(runs, tmp_path)
     leak = leakage.leak_table(table, tmp_path, dataset.load(path), random_base())
@@ -291,6 +292,15 @@ def test_blocks_of_training_episodes_are_judged_without_a_shared_frame(known, pa
     assert found["gap_block"] == pytest.approx(100 * (mse["block"] / mse["window"] - 1), abs=1e-3)
     assert found["seen_block"] == 0 and np.isfinite(found["leak_block"])
     assert "share no frame" in leakage.describe_leak(leakage.leak_summary(leak))[0]
+    alone, _ = plan(["blocks"], replace(SMALL, blocks=("A",)), known, path, random_base(), replace(TINY, epochs=1))
+    assert {c.run.key for c in alone} == {c.run.key for c in planned if c.run.condition == "A"}
+
+
+def test_episodes_too_short_for_a_block_are_refused_before_training(known, tmp_path):
+    short = write_squares(tmp_path / "short.h5", (7,) * 8)
+    with pytest.raises(InputError, match="0 block"):
+        plan(["blocks"], SMALL, known, short, random_base(), TINY)
+    assert plan(["scale"], SMALL, known, short, random_base(), TINY)[0]
 
 
 def test_gradients_and_learning_curves_of_finished_runs(known, path, tmp_path):

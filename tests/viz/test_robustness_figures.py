@@ -55,6 +55,18 @@ def test_the_leak_is_drawn_by_what_was_seen_and_in_sum():
         assert drawn[f"{row.condition}/{row.scale}/{row.measure}/mean"].get_xdata() == [row.mean]
 
 
+def test_blocks_divide_the_leak_into_its_parts():
+    rows = [("A", "pilot", seed, split, 10 * seed, shared, mse + 0.1 * seed, 1.0) for seed in range(3)
+            for split, shared, mse in (("window", 4, 0.2), ("block", 0, 0.5), ("episode", 0, 0.8))]
+    table = pd.DataFrame(rows, columns=["condition", "scale", "seed", "split", "start", "shared", "mse", "static"])
+    fig = robustness_figures.leak_chart(leakage.error_by_shared(table), leakage.leak_summary(table))
+    drawn = artists(fig)
+    assert drawn["A/pilot/block/mean"].get_ydata() == pytest.approx([0.6])
+    assert drawn["A/pilot/shared_frames/mean"].get_xdata() == pytest.approx([30])
+    assert drawn["A/pilot/both/mean"].get_xdata() == pytest.approx([60])
+    assert "no frame shared" in texts(fig) and "A/pilot/gap/mean" not in drawn
+
+
 def test_survival_map_has_a_cell_per_claim_metric_and_split():
     rows = [(i, f"claim {i}", m, s, v) for s in ("episode", "window") for m in ("mse", "yardstick")
             for i, v in (("a", SUPPORTED), ("b", CONTRADICTED if m == "mse" else UNDECIDED), ("c", UNTESTED))]
