@@ -102,6 +102,7 @@ RAW = "displacements in image sides"
 SHUFFLED, OTHER_EPISODE = "targets of other frames", "targets of another episode"
 NOISE, NETWORK, DETACHED = "noise as target", "a random network as target", "head on detached latents"
 QUARTER, HALF = (f"{percent} % {SHUFFLED}" for percent in (25, 50))
+TAUGHT = (RAW, QUARTER, HALF, OTHER_EPISODE, NOISE, NETWORK, DETACHED)  # what a head learns, or whether it teaches
 
 _POSITIVE = Condition("P", "true state: gripper and object position", "state", _STATE)
 _VARIED = CONDITIONS | {"P": _POSITIVE}

@@ -11,6 +11,7 @@ from lewm_core.model import LeWM
 from lewm_core.stats import paired, paper
 from lewm_core.stats.outcomes import BASE, LR_0, POSITIVE
 from lewm_core.stats.patch_routes import CLS, Route
+from lewm_core.stats.targets import Variants
 
 
 def baselines() -> dict[str, str]:
@@ -60,3 +61,18 @@ def mask_controls() -> tuple[dict[str, str], dict[str, str]]:
     full_frame, at_random = ({row.control_of: name for name, row in CONTROLS.items() if row.variant == variant}
                              for variant in (FULL_FRAME, RANDOM))
     return full_frame, at_random
+
+
+def variants() -> dict[str, Variants]:
+    """Condition -> the rows that vary its target, for every condition that has such rows."""
+    found = {}
+    for name in in_order(row.control_of for row in CONTROLS.values()):
+        rows = [row for row in CONTROLS.values() if row.control_of == name and row.terms]
+        own = {row.name: 1 - row.terms[0].share for row in rows
+               if all(term.target_from == "frame" for term in row.terms)}
+        kinds = [{row.name: row.variant for row in rows if all(map(test, row.terms))} for test in (
+            lambda term: term.target_from != "own" and term.share == 1, lambda term: term.detached,
+            lambda term: not term.standardised)]
+        if own or any(kinds):
+            found[name] = Variants(*kinds, own | {name: 1.0})
+    return found

@@ -10,106 +10,41 @@ the same test episodes, which none of them trains on. Runs that several studies 
     patches   heads and predictors that read patch tokens, at both sizes
     weight    other weights of the auxiliary loss, at both sizes
     blocks    random episodes, of which blocks are held out, at both sizes: is the leak shared frames, or episodes?
-    protocol  the main study's recipe and the paper's, which couples the steps to the size, on the main study's episodes
+
+On the main study's episodes and with its recipe, so that runs which notebooks 03 or 05 have done are these very runs:
+
+    protocol    the main study's recipe and the paper's, which couples the steps to the size
+    targets     other targets for the same heads, detached heads, other frames' targets by share; at full size
+    batch_norm  the baseline under each way of batch normalisation, at full size
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from lewm_core import dataset
 from lewm_core.conditions import CONTROLS, PATCH_HEAD, PATCH_PREDICTOR, condition, unavailable
-from lewm_core.config import Recipe
-from lewm_core.experiments import sets, sweep
+from lewm_core.config import BATCH_NORM, Recipe
+from lewm_core.experiments import sweep
 from lewm_core.experiments.base import Base
+from lewm_core.experiments.control_arms import MAIN, Control, Pool
 from lewm_core.experiments.draws import Episodes
-from lewm_core.experiments.pool import PRESETS, Sizes, training_set
-from lewm_core.experiments.run import Run, load_once, result
+from lewm_core.experiments.pool import PRESETS, Sizes
+from lewm_core.experiments.run import load_once, result
 from lewm_core.experiments.sets import Sets
 from lewm_core.stats.paired import paired_change
-from lewm_core.train import check, split_of, steps_of
+from lewm_core.train import check, split_of
 from lewm_core.utils.errors import pick
 from lewm_core.utils.workspace import SCALES, Workspace
 
-MAIN = ("A", "B", "D", "E")
 MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(c.name for c in CONTROLS.values() if c.family == "mask"))
 PATCHED = ("A", "B", "D", *(c.name for c in CONTROLS.values() if c.variant in (PATCH_HEAD, PATCH_PREDICTOR)))
 SINGLE = ("A", "B", "D")  # E is B and D together
-TWINNED = ("A", "B", "B-shuf")
+TWINNED = ("A", "B", "B-shuf", "P", "base", "lr-0")
+ANSWERED = ("A", "B", "B-shuf", "D", "D-shuf", "P", "base", "lr-0")  # what notebook 05 has run
+NORMED = ("A", "base", "lr-0")
 BLOCKS = 0.3  # share of the training episodes of which half is held out in one block
-
-
-@dataclass(frozen=True)
-class Control:
-    """One run in its place in the study. `run.scale` is the arm."""
-
-    study: str
-    selection: str
-    run: Run
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What `plan` builds runs from."""
-
-    data: dataset.Data  # without frames and signals
-    path: Path
-    sets: Sets
-    base: Base
-    recipe: Recipe
-    study: Recipe  # the main study's
-    sizes: Sizes
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """As `pool.choose` made it."""
-        return sets.pool(self.sets.table)
-
-    def arm(self, study: str, name: str, conditions: Sequence[str], place: int, selection: str = "best",
-            **changes: object) -> Iterator[Control]:
-        """Runs of `conditions` at episodes[place]; `changes` are those of the recipe."""
-        table = self.table
-        test = tuple(table[table.test].episode)
-        for seed in range(self.sizes.seeds[place]):
-            own = Episodes(training_set(table, selection, self.sizes.episodes[place], seed), test)
-            for c in conditions:
-                recipe = replace(self.recipe, **self._changes(c, selection, changes))
-                yield self._control(study, name, c, seed, own, selection, recipe)
-
-    def main(self, study: str, name: str, scale: str, **changes: object) -> Iterator[Control]:
-        """Runs of `TWINNED` as the main study does them at `scale` (pilot or full), on its episodes; `changes` are
-        those of its recipe. Without changes they are its runs."""
-        for seed in range(self.sizes.seeds[0 if scale == "pilot" else -1]):
-            own = self.sets.of_run(scale, seed)
-            for c in TWINNED:
-                yield self._control(study, name, c, seed, own, "main", replace(self.study, **changes))
-
-    def _control(self, study: str, arm: str, name: str, seed: int, own: Episodes, selection: str,
-                 recipe: Recipe) -> Control:
-        run = Run(name, arm, seed, str(self.path), self.data.fingerprint_of(own.all), self.base, recipe, own.train,
-                  own.test)
-        return Control(study, selection, run)
-
-    def _changes(self, name: str, selection: str, changes: dict[str, object]) -> dict[str, object]:
-        """What of the recipe is different for runs of the condition `name`."""
-        own = dict(changes)
-        if not condition(name).terms:  # the loss weight means nothing: one run serves every weight
-            own.pop("head_weight", None)
-        if selection == "best" and name in MAIN:
-            own |= {"n_evals": self.sizes.n_evals, "grad_probes": self.sizes.grad_probes}
-        return own
-
-    def ends(self, study: str, name: str, conditions: Sequence[str], **changes: object) -> Iterator[Control]:
-        """The same at the pilot's and at the full set's size."""
-        for place, size in ((0, "pilot"), (-1, "full")):
-            yield from self.arm(study, size + name, conditions, place, **changes)
-
-    def steps(self, place: int) -> int:
-        """The optimizer steps that the recipe's epochs take on the best episodes[place]."""
-        run = next(self.arm("", "", ["A"], place, steps=None)).run
-        return steps_of(split_of(run.choose(self.data), run.recipe, run.seed, run.test), run.recipe)
 
 
 def scale(pool: Pool) -> Iterator[Control]:
@@ -154,18 +89,28 @@ def blocks(pool: Pool) -> Iterator[Control]:
     yield from pool.ends("blocks", "", pool.sizes.blocks, selection="random", val_blocks=BLOCKS)
 
 
+FULL = SCALES[-1]
 PROTOCOL_ARMS = tuple(f"{scale}{recipe}" for scale in SCALES for recipe in ("", ", the paper's recipe"))
 
 
 def protocol(pool: Pool) -> Iterator[Control]:
     paper = {"steps": None, "lr": Recipe().lr, "batch_norm": Recipe().batch_norm}  # epochs decide
     for scale in SCALES:
-        yield from pool.main("protocol", scale, scale)
-        yield from pool.main("protocol", f"{scale}, the paper's recipe", scale, **paper)
+        yield from pool.main("protocol", scale, scale, TWINNED)
+        yield from pool.main("protocol", f"{scale}, the paper's recipe", scale, TWINNED, **paper)
+
+
+def targets(pool: Pool) -> Iterator[Control]:
+    yield from pool.main("targets", FULL, FULL, (*ANSWERED, *pool.sizes.targets))
+
+
+def batch_norm(pool: Pool) -> Iterator[Control]:
+    for name in BATCH_NORM:
+        yield from pool.main("batch_norm", name, FULL, NORMED, pool.sizes.norms, batch_norm=name)
 
 
 STUDIES: dict[str, Callable[[Pool], Iterator[Control]]] = {
-    f.__name__: f for f in (scale, steps, masks, conflict, patches, weight, blocks, protocol)}
+    f.__name__: f for f in (scale, steps, masks, conflict, patches, weight, blocks, protocol, targets, batch_norm)}
 
 
 def plan(studies: Iterable[str], sizes: Sizes, known: Sets, path: Path, base: Base,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lewm_core.conditions import CONTROLS, TAUGHT
 from lewm_core.utils.errors import InputError, pick
 
 
@@ -17,9 +18,12 @@ class Sizes:
     test: int  # episodes that judge every run
     weights: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the auxiliary loss
     epochs: int | None = None  # None: as many as in the main study
-    n_evals: int = 8  # as Recipe's, in runs of `MAIN` on the best episodes: the others would only take longer
+    n_evals: int = 8  # as Recipe's, in runs of `control_arms.MAIN` on the best episodes; the others would take longer
     grad_probes: int = 8
     blocks: tuple[str, ...] = ("A", "B", "B-shuf")  # conditions of the study of that name
+    targets: tuple[str, ...] = tuple(c.name for c in CONTROLS.values() if c.variant in TAUGHT)  # of `targets`, likewise
+    norms: int = 3  # seeds of the study batch_norm
+    references: tuple[str, ...] = ("base",)  # of every arm; base takes no training, lr-0 and P a run a seed and arm
 
     def __post_init__(self):
         sizes = list(self.episodes)
@@ -29,13 +33,15 @@ class Sizes:
 
 
 PRESETS = {
-    "smoke": Sizes((3, 5), (2, 2), test=2, weights=(0.1, 1.0), n_evals=2, grad_probes=2),
+    "smoke": Sizes((3, 5), (2, 2), test=2, weights=(0.1, 1.0), n_evals=2, grad_probes=2,
+                   targets=("B-50", "B-detached", "D-raw"), norms=2),
     # eight minutes on two cores: fewer epochs and a smaller full set than the main study has
-    "quick": Sizes((13, 25, 40), (3, 2, 2), test=24, weights=(0.01, 0.1, 1.0), epochs=2, n_evals=5, grad_probes=5,
-                   blocks=("A",)),
-    # an hour and a half on two cores
-    "laptop": Sizes((13, 60), (4, 4), test=40, weights=(0.1, 1.0), n_evals=5, grad_probes=5),
-    "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50),
+    "quick": Sizes((13, 40), (3, 2), test=24, weights=(0.1, 1.0), epochs=2, n_evals=3, grad_probes=5, blocks=("A",),
+                   targets=("B-50", "B-net"), norms=1),
+    # two hours and a quarter on two cores
+    "laptop": Sizes((13, 60), (4, 4), test=40, weights=(0.1, 1.0), n_evals=5, grad_probes=5,
+                    targets=("B-25", "B-50", "B-other", "B-noise", "B-net", "B-detached", "D-raw", "P-detached")),
+    "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50, references=("base", "lr-0", "P")),
 }
 
 

@@ -168,7 +168,7 @@ def same_steps(controls: pd.DataFrame) -> tuple[Mapping[str, int], pd.DataFrame]
     """Of study `steps` the arms of the longer training: arm -> episodes, and their rows. Between these only the data
     differ: the optimizer steps, the test episodes and the rule of selection are the same."""
     rows = controls[controls.study == "steps"]
-    rows = rows[rows.steps == rows.steps.max()]
+    rows = rows[rows.groupby("arm").steps.transform("max") == rows.steps.max()]  # the base in them has taken none
     return rows.drop_duplicates("arm").set_index("arm").episodes.to_dict(), rows
 
 

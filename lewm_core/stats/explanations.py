@@ -18,10 +18,11 @@ from lewm_core.stats.verdicts import UNTESTED, untested
 Explanations = Mapping[str, Findings]
 
 
-def _gated(arms: Arms, found: Findings) -> Findings:
+def gated(arms: Arms, found: Findings) -> Findings:
     """`found`, whose verdicts on effects are withheld where a gate of its condition is shut in an arm of the question
     (of what is no condition: of any)."""
-    reasons = {of: arms.shut([of] if of in arms.conditions else arms.conditions)
+    effects = set(arms.changes.condition)
+    reasons = {of: arms.shut([of] if of in effects else arms.conditions)
                for of in dict.fromkeys(of for _, of in found)}
     return {key: f if f.verdict == UNTESTED else untested(f, reasons[key[1]]) for key, f in found.items()}
 
@@ -34,14 +35,14 @@ def scale_or_curation(arms: Arms, few: int, many: int) -> Explanations:
     more_data = {f"{kind} episodes, {few} → {many}: lost": (f"{kind} {few}", f"{kind} {many}")
                  for kind in ("best", "random")}
     less_curation = {f"{n} episodes, best → random: lost": (f"best {n}", f"random {n}") for n in (few, many)}
-    return {"scale": _gated(arms, contrasts.lost(arms.changes, more_data, arms.conditions)),
-            "curation": _gated(arms, contrasts.lost(arms.changes, less_curation, arms.conditions))}
+    return {"scale": gated(arms, contrasts.lost(arms.changes, more_data, arms.conditions)),
+            "curation": gated(arms, contrasts.lost(arms.changes, less_curation, arms.conditions))}
 
 
 def both_at_once(arms: Arms, few: int, many: int) -> Findings:
     """Few curated episodes against many random ones, which is what the paper compares."""
     pair = {f"best {few} → random {many}: lost": (f"best {few}", f"random {many}")}
-    return _gated(arms, contrasts.lost(arms.changes, pair, arms.conditions))
+    return gated(arms, contrasts.lost(arms.changes, pair, arms.conditions))
 
 
 def steps_or_data(arms: Arms, order: Sequence[str]) -> Explanations:
@@ -55,8 +56,8 @@ def steps_or_data(arms: Arms, order: Sequence[str]) -> Explanations:
     more_data = {f"more data, {took[a]} steps: lost": (a, b) for a, b in ((small, large_briefly), (small_long, large))}
     more_steps = {f"{label}, {took[a]} → {took[b]} steps: lost": (a, b)
                   for label, a, b in (("pilot set", small, small_long), ("full set", large_briefly, large))}
-    return {"data": _gated(arms, contrasts.lost(arms.changes, more_data, arms.conditions)),
-            "steps": _gated(arms, contrasts.lost(arms.changes, more_steps, arms.conditions))}
+    return {"data": gated(arms, contrasts.lost(arms.changes, more_data, arms.conditions)),
+            "steps": gated(arms, contrasts.lost(arms.changes, more_steps, arms.conditions))}
 
 
 def baseline_along_training(along: pd.DataFrame, order: Sequence[str], took: Mapping[str, int]) -> list[str]:
@@ -91,8 +92,8 @@ def instability(arms: Arms, areas: Mapping[str, float], controls: tuple[Mapping[
     if not masks:
         return {}
     effect, place = contrasts.unhelpful(arms.changes, masks, repaired, moved)
-    return {"unstable normalisation": contrasts.unstable(*noise, small) | _gated(arms, effect),
-            "only the area matters": _gated(arms, place)}
+    return {"unstable normalisation": contrasts.unstable(*noise, small) | gated(arms, effect),
+            "only the area matters": gated(arms, place)}
 
 
 def gradients(table: pd.DataFrame) -> Explanations:
@@ -114,16 +115,16 @@ def pull(table: pd.DataFrame) -> list[str]:
 def by_weight(arms: Arms, table: pd.DataFrame) -> pd.DataFrame:
     """Rows of `table` (the changes or the summary of question `weight`) on held-out episodes, with columns size (pilot
     or full) and weight."""
-    of_arm = arms.rows[arms.rows.condition != paper.BASELINE].drop_duplicates("arm").set_index("arm")
-    size = (of_arm.episodes == of_arm.episodes.min()).map({True: "pilot", False: "full"})
-    rows = judged(table)
-    rows = rows.assign(weight=rows.scale.map(of_arm.head_weight), size=rows.scale.map(size))
+    episodes = arms.rows.groupby("arm").episodes.first()
+    size = (episodes == episodes.min()).map({True: "pilot", False: "full"})
+    rows = judged(table[table.condition.isin(arms.conditions)])
+    rows = rows.assign(weight=rows.scale.map(arms.weights), size=rows.scale.map(size))
     return rows.sort_values("size", ascending=False, kind="stable")  # the pilot first
 
 
 def a_prior(arms: Arms) -> Explanations:
     """Does a larger weight of the auxiliary loss help more on few data and harm more on many?"""
-    return {"a prior": _gated(arms, contrasts.stronger(by_weight(arms, arms.changes)))}
+    return {"a prior": gated(arms, contrasts.stronger(by_weight(arms, arms.changes)))}
 
 
 def told(explanations: Explanations, changes: pd.DataFrame | None = None) -> list[str]:

@@ -9,6 +9,7 @@ SPLIT = "episode"  # episodes that no run has seen
 
 BASE = "base"  # the model before fine-tuning
 LR_0 = "lr-0"  # all steps at learning rate 0: what moves by itself
+UNTAUGHT = (BASE, LR_0)  # they learn nothing: rows to read others by, whose effects are no findings
 POSITIVE = "P"  # the positive control: the true state as a target
 SHUFFLED = "-shuf"  # X-shuf: condition X with the targets of other frames
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lewm_core.stats import paper, verdicts
+from lewm_core.stats.outcomes import POSITIVE, UNTAUGHT
 from lewm_core.stats.paired import CHANGES, bounds, digits, number, paired_change, summarise
 from lewm_core.stats.power import power_table
 from lewm_core.utils.workspace import SCALES
@@ -36,8 +37,10 @@ Routes = Mapping[str, Route]  # condition -> its route; signal by signal, in the
 def route_changes(results: pd.DataFrame, baselines: Mapping[str, str]) -> pd.DataFrame:
     """`paired_change` of MSE on held-out episodes: each condition against its baseline, and other baselines against A.
 
-    baselines: condition -> the condition that it is compared with; A for those it does not name.
+    baselines: condition -> the condition that it is compared with; A for those it does not name. The references and
+    the positive control are left out.
     """
+    results = results[~results.condition.isin([*UNTAUGHT, POSITIVE])]
     against = results.condition.map(lambda name: baselines.get(name, paper.BASELINE))
     parts = [paired_change(part, baseline=name) for name, part in results.groupby(against)]
     if not parts:

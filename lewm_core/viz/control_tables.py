@@ -23,9 +23,8 @@ def arm_table(arms: Arms, only: Sequence[str] | None = None, figure: int = 3) ->
     changes, summary = arms.changes, arms.summary
     if only is not None:
         changes, summary = (table[table.scale.isin(list(only))] for table in (changes, summary))
-    weights = arms.rows.drop_duplicates("arm").set_index("arm").head_weight
     table = study_table(changes, summary, figure)
-    return table.assign(head_weight=table.scale.map(weights))
+    return table.assign(head_weight=table.scale.map(arms.weights))
 
 
 def size_table(arms: Arms, crossings: Mapping[str, Crossing]) -> pd.DataFrame:

@@ -19,14 +19,14 @@ from lewm_core.conditions import (
     condition,
     in_order,
 )
-from lewm_core.config import MODELS, Recipe
+from lewm_core.config import BATCH_NORM, MODELS, Recipe
 from lewm_core.dataset import windows
 from lewm_core.diagnostics import leakage
 from lewm_core.experiments import controls, sweep
 from lewm_core.experiments.controls import PROTOCOL_ARMS, plan
 from lewm_core.experiments.draws import DrawSizes, draw
 from lewm_core.experiments.gradients import probe
-from lewm_core.experiments.pool import Sizes, choose, training_set
+from lewm_core.experiments.pool import PRESETS, Sizes, choose, training_set
 from lewm_core.experiments.run import Run, execute
 from lewm_core.experiments.sets import Sets
 from lewm_core.experiments.sweep import curves
@@ -153,7 +153,8 @@ def test_evals_and_probes_are_where_they_should_be_and_disturb_nothing(data):
 # --- the table of runs
 
 
-SMALL = Sizes((2, 4), (2, 1), test=2, weights=(0.1, 1.0), n_evals=2, grad_probes=1)
+SMALL = Sizes((2, 4), (2, 1), test=2, weights=(0.1, 1.0), n_evals=2, grad_probes=1, targets=("B-50", "D-raw"), norms=2)
+OF_THE_MAIN_STUDY = ("protocol", "targets", "batch_norm")  # on its episodes, by its recipe
 
 
 @pytest.fixture(scope="module")
@@ -199,11 +200,11 @@ def test_training_sets_are_nested_and_random_ones_differ_by_seed(pool):
 
 def test_every_question_has_its_runs_paired_and_shared(pool, known, path):
     planned, skipped = plan(controls.STUDIES, SMALL, known, path, random_base(), TINY)
-    assert skipped.empty and {c.study for c in planned} == set(controls.STUDIES)
+    assert set(skipped.condition) <= {"P", "P-detached"} and {c.study for c in planned} == set(controls.STUDIES)
     test = tuple(pool.episode[pool.test])
     pairs = {}
     for c in planned:
-        if c.study == "protocol":
+        if c.study in OF_THE_MAIN_STUDY:
             continue
         assert c.run.test == test and not set(test) & set(c.run.episodes)
         watched = c.selection == "best" and c.run.condition in controls.MAIN
@@ -212,15 +213,16 @@ def test_every_question_has_its_runs_paired_and_shared(pool, known, path):
     for (study, arm, seed), runs in pairs.items():
         names = [r.condition for r in runs]
         assert len(set(names)) == len(names), (study, arm, seed)
-        assert {condition(n).baseline for n in names} <= set(names)
-        assert len({(r.episodes, r.recipe.steps) for r in runs}) == 1
+        assert {condition(n).baseline for n in names} | {"base"} <= set(names)
+        assert len({(r.episodes, r.recipe.steps) for r in runs if r.condition != "base"}) == 1
     by = lambda study, arm, name: {c.run.key for c in planned if (c.study, c.run.scale, c.run.condition)  # noqa: E731
                                    == (study, arm, name)}
     assert by("scale", "best 2", "B") == by("steps", "pilot set, its own steps", "B") == by("conflict", "pilot", "B") \
         == by("masks", "pilot", "B") == by("patches", "pilot", "B") == by("weight", "pilot, weight 0.1", "B")
     assert by("weight", "pilot, weight 1", "A") == by("weight", "pilot, weight 0.1", "A")
     assert by("weight", "pilot, weight 1", "B") != by("weight", "pilot, weight 0.1", "B")
-    unique = {c.run.key for c in planned if c.study != "protocol"}
+    assert by("steps", "pilot set, the full set's steps", "base") == by("weight", "pilot, weight 1", "base")
+    unique = {c.run.key for c in planned if c.study not in OF_THE_MAIN_STUDY and c.run.condition != "base"}
     # 2×2 of four conditions; crossed steps of three; masks; patches; one other weight of B and D; three with blocks
     # held out (2 seeds, of the full set 1)
     assert len(unique) == 2 * 4 * (2 + 1) + 3 * (2 + 1) + 10 * 2 + 5 * (2 + 1) + 2 * (2 + 1) + 3 * (2 + 1)
@@ -233,19 +235,60 @@ def test_the_papers_recipe_stands_beside_the_main_studys_own_runs(known, path):
     """With steps fixed, equal at both sizes; with the paper's learning rate and epochs, coupled to the data's size."""
     main = replace(TINY, steps=7, lr=3e-3, batch_norm="frozen", batch_size=4)
     planned, _ = plan(["protocol"], SMALL, known, path, random_base(), main)
-    assert [c.run.scale for c in planned[::3]] == [*[PROTOCOL_ARMS[0]] * 2, *[PROTOCOL_ARMS[1]] * 2, *PROTOCOL_ARMS[2:]]
+    assert list(dict.fromkeys(c.run.scale for c in planned)) == list(PROTOCOL_ARMS)
     data = dataset.load(path)
     for scale, n in (("pilot", 2), ("full", 4)):
-        runs, _ = sweep.plan(["A", "B", "B-shuf"], scale, range(1), path, random_base(), main,
-                             partial(known.of_run, scale))
+        runs, _ = sweep.plan(controls.TWINNED, scale, range(1), path, random_base(), main, partial(known.of_run, scale))
         own = [c.run for c in planned if c.run.scale == scale and c.run.seed == 0]
         assert [r.key for r in own] == [r.key for r in runs] and {len(r.episodes) for r in own} == {n}
+        assert {"A", "B", "B-shuf", "base", "lr-0"} <= {r.condition for r in own}
         papers = [c.run for c in planned if c.run.scale == f"{scale}, the paper's recipe"]
-        assert {(r.recipe.steps, r.recipe.lr, r.recipe.batch_norm, r.recipe.epochs) for r in papers} == {
-            (None, 5e-5, "paper", TINY.epochs)}
+        assert {(r.recipe.steps, r.recipe.lr, r.recipe.batch_norm, r.recipe.epochs) for r in papers
+                if r.condition != "base"} == {(None, 5e-5, "paper", TINY.epochs)}
+        assert {r.key for r in papers if r.condition == "base"} == {
+            c.run.key for c in planned if c.run.scale == scale and c.run.condition == "base"}  # evaluated once
     steps = [steps_of(split_of(r.choose(data), r.recipe, 0), r.recipe) for r in
              (next(c.run for c in planned if c.run.scale == arm) for arm in PROTOCOL_ARMS)]
     assert steps[0] == steps[2] == 7 and steps[1] < steps[3]
+
+
+def test_the_kinds_of_target_stand_beside_the_main_studys_own_runs(known, path):
+    main = replace(TINY, steps=7, lr=3e-3, batch_norm="frozen")
+    planned, _ = plan(["targets"], SMALL, known, path, random_base(), main)
+    assert {c.run.scale for c in planned} == {"full"} and {c.run.seed for c in planned} == {0}
+    runs, _ = sweep.plan(["A", "B", "B-shuf", "D", "D-shuf", "P", "base", "lr-0"], "full", range(1), path,
+                         random_base(), main, partial(known.of_run, "full"))
+    more = {c.run.condition: c.run.key for c in planned if c.run.key not in {r.key for r in runs}}
+    assert {r.key for r in runs} <= {c.run.key for c in planned} and set(more) == {"B-50", "D-raw"}
+    assert len({c.run.episodes for c in planned}) == 1 and {c.run.recipe for c in planned} == {main}
+
+
+def test_the_largest_profile_has_every_kind_of_target_and_the_small_ones_a_few():
+    kinds = {"B-other", "B-noise", "B-net", "B-detached", "P-detached", "D-detached", "B-25", "B-50", "D-25", "D-50",
+             "D-other", "D-noise", "D-net", "D-raw"}
+    assert set(PRESETS["paper"].targets) == kinds > set(PRESETS["laptop"].targets) > {"B-net", "P-detached"}
+    assert all(len(PRESETS[name].targets) <= 3 and set(PRESETS[name].targets) < kinds for name in ("smoke", "quick"))
+
+
+def test_each_way_of_batch_normalisation_and_the_main_studys_own(known, path):
+    main = replace(TINY, steps=7, lr=3e-3, batch_norm="recalibrated")
+    planned, _ = plan(["batch_norm"], SMALL, known, path, random_base(), main)
+    ways = {(c.run.scale, c.run.condition, c.run.seed): c.run for c in planned}
+    assert set(ways) == {(way, name, seed) for way in BATCH_NORM for name in ("A", "base", "lr-0") for seed in (0, 1)}
+    assert all(run.recipe == replace(main, batch_norm=way) for (way, name, _), run in ways.items() if name != "base")
+    keys = {name: len({ways[way, name, 0].key for way in BATCH_NORM}) for name in ("A", "base", "lr-0")}
+    assert keys == {"A": 3, "base": 1, "lr-0": 3}
+    runs, _ = sweep.plan(["A", "base", "lr-0"], "full", range(1), path, random_base(), main,
+                         partial(known.of_run, "full"))
+    assert [r.key for r in runs] == [ways["recalibrated", name, 0].key for name in ("A", "base", "lr-0")]
+
+
+def test_references_are_in_every_arm_that_asks_for_them(known, path):
+    every = replace(SMALL, references=("base", "lr-0", "P"))
+    planned, skipped = plan(["weight"], every, known, path, random_base(), TINY)
+    assert {c.run.condition for c in planned} | set(skipped.condition) == {"A", "B", "D", "base", "lr-0", "P"}
+    for name in ("base", "lr-0", "P"):  # the loss's weight is nothing to them
+        assert len({c.run.key for c in planned if c.run.condition == name}) in (0, 2 + 1)
 
 
 def test_the_protocol_takes_each_seeds_own_draw(pool, path):
@@ -280,7 +323,8 @@ def test_crossed_steps_are_the_other_sets_own(known, path, tmp_path):
 
 def test_blocks_of_training_episodes_are_judged_without_a_shared_frame(known, path, tmp_path):
     planned, _ = plan(["blocks"], SMALL, known, path, random_base(), replace(TINY, epochs=1))
-    assert {c.run.condition for c in planned} == {*SMALL.blocks} and {c.selection for c in planned} == {"random"}
+    assert {c.run.condition for c in planned} == {*SMALL.blocks, "base"}
+    assert {c.selection for c in planned} == {"random"}
     runs = [c for c in planned if c.run.scale.startswith("full") and c.run.condition == "A"]
     execute(runs[0].run, tmp_path)
     table = controls.results(runs, tmp_path)
@@ -293,7 +337,7 @@ def test_blocks_of_training_episodes_are_judged_without_a_shared_frame(known, pa
     assert found["seen_block"] == 0 and np.isfinite(found["leak_block"])
     assert "share no frame" in leakage.describe_leak(leakage.leak_summary(leak))[0]
     alone, _ = plan(["blocks"], replace(SMALL, blocks=("A",)), known, path, random_base(), replace(TINY, epochs=1))
-    assert {c.run.key for c in alone} == {c.run.key for c in planned if c.run.condition == "A"}
+    assert {c.run.key for c in alone} == {c.run.key for c in planned if c.run.condition in ("A", "base")}
 
 
 def test_episodes_too_short_for_a_block_are_refused_before_training(known, tmp_path):
@@ -331,7 +375,7 @@ def test_gradients_and_learning_curves_of_finished_runs(known, path, tmp_path):
 def test_conditions_without_their_signals_are_left_out_with_the_reason(known, tmp_path):
     few = write_squares(tmp_path / "few.h5", LENGTHS, depth="Depth needs weights.")
     planned, skipped = plan(["masks", "patches"], SMALL, known, few, random_base(), TINY)
-    assert {c.run.condition for c in planned} == {"A", "D", "D-patch", "A-pp", "D-pp"}
+    assert {c.run.condition for c in planned} == {"A", "D", "D-patch", "A-pp", "D-pp", "base"}
     assert set(skipped.condition) == set(controls.MASKED + controls.PATCHED) - {c.run.condition for c in planned}
     assert skipped.reason.str.contains("Depth needs weights").all()
 

@@ -92,9 +92,10 @@ def test_all_notebooks_on_the_tabletop(tabletop):
 
 def test_the_controls_leave_their_runs_and_figures(tabletop):
     results = pd.read_csv(tabletop / "results_controls.csv")
-    assert set(results.study) == {"scale", "steps", "masks", "conflict", "patches", "weight", "blocks", "protocol"}
+    assert set(results.study) == {"scale", "steps", "masks", "conflict", "patches", "weight", "blocks", "protocol",
+                                  "targets", "batch_norm"}
     for name in ("scale", "curation", "steps", "curves", "masks", "noise", "gradients", "weights", "patches",
-                 "protocol", "blocks"):
+                 "protocol", "blocks", "targets", "dose", "batch_norm"):
         assert len(pd.read_csv(tabletop / "figures" / f"control_{name}.csv"))
 
 
