@@ -2,6 +2,7 @@
 # ./run_all.sh [OPTION ...]       run the notebooks, figures go to figures/PROFILE/ (--help lists the options)
 # ./run_all.sh test [ARGUMENT ..] run the test suite (arguments go to pytest)
 # ./run_all.sh lab [ARGUMENT ...] open the notebooks in JupyterLab
+# ./run_all.sh bench NAME [..]    run benchmarks/NAME.py
 # ./run_all.sh publish [NAME]     make a finished run the one whose figures and claims the repository shows
 # Uses the active virtual or conda environment if it has what is needed; otherwise makes .venv and installs the pins.
 set -euo pipefail
@@ -98,6 +99,14 @@ lab)
     choose_environment ""
     cd "$root"
     exec "$python" -m jupyterlab "$@"
+    ;;
+bench)
+    name="${2:-}"
+    [ -n "$name" ] && [ -f "$root/benchmarks/$name.py" ] ||
+        die "no benchmark '$name'. There are: $(cd "$root/benchmarks" && ls *.py | sed '/^public_/d; s/\.py$//' | tr '\n' ' ')"
+    shift 2
+    choose_environment ""
+    exec "$python" -m "benchmarks.$name" "$@"
     ;;
 publish)
     choose_environment ""

@@ -1,7 +1,7 @@
 """What the dataset file's chunks and compression cost, and what packing takes.
 
-    python benchmarks/bench_dataset.py            codec × chunk: random windows a CPU-second, bytes a frame; packing
-    python benchmarks/bench_dataset.py --growth   packing 10 to 1,000 episodes: time and memory
+    ./run_all.sh bench bench_dataset            codec × chunk: random windows a CPU-second, bytes a frame; packing
+    ./run_all.sh bench bench_dataset --growth   packing 10 to 1,000 episodes: time and memory
 
 Frames are the simulated tabletop's. Windows are four frames, read warm, at random, one at a time.
 """

@@ -1,6 +1,6 @@
 """How fast the cross-entropy method plans, and where its time goes.
 
-    python benchmarks/bench_planning.py [--model small|paper] [--tasks B] [--samples N] [--iterations I] [--steps S]
+    ./run_all.sh bench bench_planning [--model small|paper] [--tasks B] [--samples N] [--iterations I] [--steps S]
 
 One thread on a CPU. Prints plans per second for B problems planned together, the predictor's share of the time, and
 the same plans from a plain loop that rolls out one candidate after another, the peer.

@@ -1,4 +1,4 @@
-"""How fast each layout of BridgeData is read, and how that grows: python benchmarks/bench_reader.py [episodes ...].
+"""How fast each layout of BridgeData is read, and how that grows: ./run_all.sh bench bench_reader [episodes ...].
 
 Writes 256-px episodes of 30 frames (480x640 where the layout has those) with the tests' writers, ten of them over and
 over; then reads metadata and episodes at 224 px, decoded, with one process and with two. Each number of episodes and
@@ -18,11 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from lewm_core.sources.bridge import open_bridge  # noqa: E402
-from tests import bridge_fixtures as fixtures  # noqa: E402
+from lewm_core.sources.bridge import open_bridge
+from tests import bridge_fixtures as fixtures
 
 FRAMES, DISTINCT, PER_FILE = 30, 10, 50
 SIZES = {"bridge": (256, 256), "bridge-openx": (480, 640), "bridge-raw": (480, 640), "bridge-numpy": (128, 128)}

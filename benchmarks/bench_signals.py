@@ -1,4 +1,4 @@
-"""How fast signals are made, and how that grows: python benchmarks/bench_signals.py [episodes ...]
+"""How fast signals are made, and how that grows: ./run_all.sh bench bench_signals [episodes ...]
 
 For each number of episodes (default 10, 40, 160): classical tracks and masks (and the simulator's depth) of simulated
 frames of 224 px, through the same `packets` as the notebooks, in one process a core. Simulating and rendering the

@@ -1,4 +1,4 @@
-"""How fast the tabletop simulates and renders, on one core: python benchmarks/bench_tabletop.py [episodes]."""
+"""How fast the tabletop simulates and renders, on one core: ./run_all.sh bench bench_tabletop [episodes]."""
 
 import sys
 import time

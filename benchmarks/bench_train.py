@@ -1,6 +1,6 @@
 """Where a training step's time goes, and how near it comes to what the machine can do.
 
-    python benchmarks/bench_train.py [--model small|paper] [--size PX] [--steps N]
+    ./run_all.sh bench bench_train [--model small|paper] [--size PX] [--steps N]
 
 One thread on a CPU. Prints milliseconds for data, forward, backward and optimizer, the achieved GFLOP/s by torch's own
 count, and the machine's: a large single-precision matrix product in the same process. The last line compares our data

@@ -1,6 +1,6 @@
 """The search for the settings of the profile `laptop`, by the rule in docs/preregistration.md.
 
-    python benchmarks/regime.py [--output runs/regime] [--jobs N]
+    ./run_all.sh bench regime [--output runs/regime] [--jobs N]
 
 Runs only A, its references (base, lr-0), the positive control P and its twin P-shuf, never a signal of the paper, on
 simulated episodes that the study itself never draws (another seed of the simulator). The outcomes of every run stand in

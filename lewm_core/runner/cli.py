@@ -15,6 +15,7 @@ EPILOG = """\
 other commands:
   ./run_all.sh test [PYTEST OPTION ...]    run the test suite
   ./run_all.sh lab [JUPYTER OPTION ...]    open the notebooks in JupyterLab
+  ./run_all.sh bench NAME [OPTION ...]     run benchmarks/NAME.py (its options: --help)
   ./run_all.sh publish [NAME]              show that finished run in the repository (default: quick): copy its figures
                                            and claims over those in figures/, and rewrite the README's table of claims
   python -m lewm_core --help               checkpoints and datasets without notebooks

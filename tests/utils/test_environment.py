@@ -143,6 +143,17 @@ def test_active_environment_is_used(copy):
     assert not (copy / ".venv").exists()
 
 
+def test_benchmarks_run_by_name(copy):
+    (copy / "benchmarks").mkdir()
+    (copy / "benchmarks/echo.py").write_text("import sys, lewm_core, benchmarks.public_x\nprint(sys.argv[1:])\n")
+    (copy / "benchmarks/public_x.py").write_text("")
+    done = run_all(copy, "bench", "echo", "--size", "7 8", VIRTUAL_ENV=sys.prefix)
+    assert done.returncode == 0 and "['--size', '7 8']" in done.stdout, done.stderr
+    for wrong in (["nothing"], []):
+        done = run_all(copy, "bench", *wrong, VIRTUAL_ENV=sys.prefix)
+        assert done.returncode == 2 and "There are: echo \n" in done.stderr, "parts of others are not named"
+
+
 def test_unsuitable_python(copy):
     bin = copy / "bin"
     bin.mkdir()
