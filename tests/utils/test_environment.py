@@ -74,10 +74,13 @@ def test_lower_bounds_allow_the_pins():
         for name, bound in bounds.items():
             assert str(bound).startswith(">=") and bound.contains(expected[name])
     assert "torch>=2.11" in PROJECT["dependencies"]
-    assert optional.keys() == {"lerobot", "extract", "dev", "swm"}
+    assert optional.keys() == {"lerobot", "extract", "dev", "swm", "compare"}
     swm = {canonicalize_name(r.name): r.specifier for r in map(Requirement, optional["swm"])}
     assert "imageio" in swm, "which the wheel of stable-worldmodel forgets"
     assert all(bound.contains(DIRECT[name]) for name, bound in swm.items() if name in DIRECT), "the rest is not pinned"
+    same, pinned = map(Requirement, optional["compare"])
+    assert (same.name, same.extras) == (PROJECT["name"], {"swm"}) and str(pinned.specifier) == "==0.1.1"
+    assert swm[pinned.name].contains("0.1.1"), "swm and compare can be installed together"
 
 
 def test_every_import_is_a_direct_dependency():
@@ -89,12 +92,13 @@ def test_every_import_is_a_direct_dependency():
             else:
                 names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             imported |= {name.split(".")[0]: path.name for name in names}
-    own = {"lewm_core", "tests"}  # benchmarks share the tests' writers
+    own = {"lewm_core", "tests", "benchmarks"}  # benchmarks share the tests' writers
     known = {*sys.stdlib_module_names, *own, "cv2", "google"}  # cv2 and google: names shared by distributions
     owners = {m: {canonicalize_name(d) for d in ds} for m, ds in metadata.packages_distributions().items()}
     listed = RUN.keys() | EXTRAS.keys()
     foreign = {m: where for m, where in imported.items() if m not in known and not owners.get(m, set()) & listed}
     optional = {"IPython", "traitlets"}  # come with ipykernel and ipywidgets
+    optional |= {"stable_worldmodel", "stable_pretraining", "hydra"}  # the extra compare: skipped where it is absent
     assert {m: where for m, where in foreign.items() if m not in optional} == {}
 
 
