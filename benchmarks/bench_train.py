@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lewm_core import losses
 from lewm_core.conditions import condition
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset.frames import Frames
-from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM, normalise
+from lewm_core.encoder import IMAGE_MEAN, IMAGE_STD, normalise
+from lewm_core.model import LeWM
 from lewm_core.objective import loss_terms
+from lewm_core.sigreg import draw_directions
 from lewm_core.train import default_device
 
 FRAMES, EPISODE = 640, 32
@@ -61,7 +62,7 @@ def main() -> None:
         state["index"] = torch.from_numpy(starts[:, None] + np.arange(4)).to(device)
 
     def forward():
-        directions = losses.draw_directions(config.dim, recipe.directions, generator)
+        directions = draw_directions(config.dim, recipe.directions, generator)
         state["loss"] = loss_terms(model, torch.nn.ModuleDict(), condition("A"), frames, state["index"], directions,
                                    recipe)["total"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lewm_core.dataset.frames import Frames
 from lewm_core.evaluate import predict_next
-from lewm_core.model import LeWM, Projector, normalise
+from lewm_core.model import LeWM, Projector
 
 CHUNK = 256  # frames, or windows, at once
 
@@ -35,7 +35,7 @@ def recalibrate(model: LeWM, frames: Frames, index: Tensor) -> None:
     """
     model.eval()
     unique, position = torch.unique(index, return_inverse=True)
-    cls = torch.cat([model.encode_tokens(normalise(frames.pixels[rows]).unsqueeze(1))[0]
+    cls = torch.cat([model.encode_tokens(frames.pixels[rows].unsqueeze(1), patches=False)[0]
                      for rows in unique.split(CHUNK)])
     _set(model.projector, cls.split(CHUNK))
     emb = model.projector(cls)[:, 0].float()
@@ -44,7 +44,7 @@ def recalibrate(model: LeWM, frames: Frames, index: Tensor) -> None:
     for windows, rows in zip(index.split(CHUNK), position.split(CHUNK), strict=True):
         patches = None
         if model.reads_patches:
-            patches = model.encode_tokens(normalise(frames.pixels[windows[:, : model.config.history]]))[1]
+            patches = model.encode_tokens(frames.pixels[windows[:, : model.config.history]])[1]
         predict_next(model, emb[rows], model.action_encoder(frames.actions[windows]), patches)
     handle.remove()
     _set(model.pred_proj, hidden)

@@ -16,24 +16,30 @@ from lewm_core.config import Recipe
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import Frames
 from lewm_core.heads import HEADS
-from lewm_core.model import LeWM, normalise
+from lewm_core.model import LeWM
+from lewm_core.sigreg import draw_directions, sigreg
 from lewm_core.utils.errors import InputError, pick
 
 CHUNK = 256  # frames encoded at once
 EVALUATION_SEED = 0  # SIGReg's directions in evaluation, the same for every run
 
 
-def head_outputs(heads: nn.ModuleDict, emb: Tensor, patches: Tensor, targets: Mapping[str, Mapping[str, Tensor]],
+def read_patches(model: LeWM, heads: nn.ModuleDict) -> bool:
+    """Whether the model's predictor or one of the heads reads patch tokens."""
+    return model.reads_patches or any("patches" in HEADS[name].reads for name in heads)
+
+
+def head_outputs(heads: nn.ModuleDict, emb: Tensor, patches: Tensor | None, targets: Mapping[str, Mapping[str, Tensor]],
                  detached: Collection[str] = ()) -> dict[str, Tensor]:
     """Every head's output for M frames: emb (M, D), patches (M, P, D) and, by head, its term's targets (M, …).
 
-    detached: the heads whose gradient stops at emb and patches.
+    patches: None where no head reads them. detached: the heads whose gradient stops at emb and patches.
     """
     outputs = {}
     for name, head in heads.items():
         inputs = {"emb": emb, "patches": patches, **targets[name]}
         if name in detached:
-            inputs = {read: value.detach() for read, value in inputs.items()}
+            inputs = {read: value if value is None else value.detach() for read, value in inputs.items()}
         outputs[name] = head(*(pick(inputs, read, f"input of head {name}") for read in HEADS[name].reads))
     return outputs
 
@@ -50,24 +56,26 @@ def predict_next(model: LeWM, emb: Tensor, act_emb: Tensor, patches: Tensor | No
 
 
 @torch.no_grad()
-def encode_chunks(model: LeWM, pixels: Tensor, chunk: int = CHUNK) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def encode_chunks(model: LeWM, pixels: Tensor, chunk: int = CHUNK,
+                  patches: bool = True) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
     """Of uint8 frames (M, 3, H, W), `chunk` of them at a time: which, their emb (m, D) and patch tokens (m, P, D).
 
-    Float32; each frame is encoded alone, in eval mode; the model's mode is kept.
+    Float32; each frame is encoded alone, in eval mode; the model's mode is kept. patches: whether the patch tokens are
+    wanted; None otherwise.
     """
     for start in range(0, len(pixels), chunk):
         rows = slice(start, start + chunk)
         training = model.training
         model.eval()
-        cls, patches = model.encode_tokens(normalise(pixels[rows]).unsqueeze(1))
+        cls, tokens = model.encode_tokens(pixels[rows].unsqueeze(1), patches)
         emb = model.projector(cls)
         model.train(training)
-        yield rows, emb[:, 0].float(), patches[:, 0].float()
+        yield rows, emb[:, 0].float(), tokens[:, 0].float() if patches else None
 
 
 def encode_frames(model: LeWM, pixels: Tensor, chunk: int = CHUNK) -> Tensor:
     """emb (M, D) of uint8 frames (M, 3, H, W), as `encode_chunks`."""
-    return torch.cat([emb for _, emb, _ in encode_chunks(model, pixels, chunk)])
+    return torch.cat([emb for _, emb, _ in encode_chunks(model, pixels, chunk, patches=False)])
 
 
 @dataclass(frozen=True)
@@ -90,10 +98,11 @@ class Seen:
         heads.eval()
         at = torch.from_numpy(rows).to(frames.pixels.device)
         targets = frames.targets_at(at)
-        if emb is not None and not model.reads_patches and not any("patches" in HEADS[name].reads for name in heads):
+        wanted = read_patches(model, heads)
+        if emb is not None and not wanted:
             parts = ((slice(i, i + CHUNK), emb[at[i : i + CHUNK]], None) for i in range(0, len(at), CHUNK))
         else:
-            parts = encode_chunks(model, frames.pixels[at])
+            parts = encode_chunks(model, frames.pixels[at], patches=wanted)
         found, tokens = [], []
         outputs: dict[str, list[Tensor]] = {name: [] for name in heads}
         for chunk, own, patches in parts:
@@ -120,8 +129,8 @@ def _sigreg(window_emb: Tensor, recipe: Recipe) -> float:
     batches = shuffled.split(recipe.batch_size)[: max(1, len(shuffled) // recipe.batch_size)]
     found = []
     for batch in batches:
-        directions = losses.draw_directions(batch.shape[-1], recipe.directions, generator)
-        found.append(losses.sigreg(batch.transpose(0, 1), directions))
+        directions = draw_directions(batch.shape[-1], recipe.directions, generator)
+        found.append(sigreg(batch.transpose(0, 1), directions))
     return torch.stack(found).mean().item()
 
 

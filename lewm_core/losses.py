@@ -1,18 +1,17 @@
 """Every loss of the study, once, and what a `Term` is: a head, the column that it predicts, and its loss.
 
-Dimensions: B windows, T frames, M = B·T frames in any order, P projections, D latent size.
+Dimensions: B windows, T frames, M = B·T frames in any order, D latent size.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lewm_core.utils.errors import pick
-
-KNOTS, T_MAX = 17, 3.0  # SIGReg's integration grid (public LeWM recipe)
 
 
 def prediction_loss(pred_emb: Tensor, emb: Tensor) -> Tensor:
@@ -25,25 +24,12 @@ def persistence_loss(emb: Tensor) -> Tensor:
     return F.mse_loss(emb[:, :-1], emb[:, 1:])
 
 
-def draw_directions(dim: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` random directions in R^dim as columns (dim, count), drawn from `generator`; `sigreg` normalises them."""
-    return torch.randn(dim, count, generator=generator, device=generator.device)
-
-
-def sigreg(emb: Tensor, directions: Tensor) -> Tensor:
-    """SIGReg: distance of random 1-D projections of the latents from N(0, 1), by their characteristic functions.
-
-    emb: (T, B, D); directions: (D, P), any length. The Epps-Pulley statistic over 17 knots t on [0, 3] with trapezoid
-    weights times exp(-t²/2), times B, averaged over directions and time (public LeWM recipe; arXiv 2511.08544).
-    """
-    t = torch.linspace(0, T_MAX, KNOTS, device=emb.device)
-    gauss = torch.exp(-t.square() / 2)
-    weights = torch.full_like(t, 2 * T_MAX / (KNOTS - 1))
-    weights[[0, -1]] /= 2
-    projections = emb.float() @ (directions / directions.norm(dim=0))  # (T, B, P)
-    phase = projections.unsqueeze(-1) * t  # (T, B, P, K)
-    error = (phase.cos().mean(1) - gauss).square() + phase.sin().mean(1).square()  # (T, P, K)
-    return (error @ (weights * gauss)).mean() * emb.shape[1]
+def _median(values: Tensor, region: Tensor | None) -> Tensor:
+    """The lower median of each row of `values` (M, N), as (M, 1); what is outside a region is NaN."""
+    if region is None and values.device.type == "cpu":  # NumPy's is twice as fast as torch's, which has no vectors
+        middle = (values.shape[1] - 1) // 2
+        return torch.from_numpy(np.partition(values.numpy(), middle, 1)[:, middle : middle + 1])
+    return values.nanmedian(1, keepdim=True).values
 
 
 def shift_and_scale(depth: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -56,11 +42,11 @@ def shift_and_scale(depth: Tensor, region: Tensor | None = None) -> tuple[Tensor
     flat = depth.flatten(1)
     inside = torch.ones_like(flat, dtype=torch.bool) if region is None else region.flatten(1)
     count = inside.sum(1, keepdim=True)
-    known = flat.detach().where(inside, torch.nan)
-    shift = known.nanmedian(1, keepdim=True).values
+    known = flat.detach() if region is None else flat.detach().where(inside, torch.nan)
+    shift = _median(known, region)
     if depth.requires_grad:
         distance = (known - shift).abs()
-        near = distance <= distance.nanmedian(1, keepdim=True).values
+        near = distance <= _median(distance, region)
         mean = flat.where(near, 0).sum(1, keepdim=True) / near.sum(1, keepdim=True).clamp(min=1)
         shift = shift + (mean - mean.detach())  # the median's value, the mean's gradient
     shift = torch.where(count > 0, shift, 0.0)
@@ -79,14 +65,19 @@ def normalise_depth(depth: Tensor, region: Tensor | None = None) -> Tensor:
 
 
 def depth_loss(pred: Tensor, target: Tensor, region: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+    """`depth_error` against a target that is not normalised yet."""
+    return depth_error(pred, normalise_depth(target, region), region, weight)
+
+
+def depth_error(pred: Tensor, target: Tensor, region: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
     """Scale-and-shift-invariant L1 (paper 3.3, conditions B and C).
 
-    pred, target: (M, 56, 56). region: (M, 56, 56) bool: both sides are normalised over it and compared inside it only
-    (C1 to C3); None: the full frame (B). weight: (M, 56, 56), pixel weights of the comparison (C4; a mask: normalised
-    over the full frame, compared inside it). A frame with an empty region, or no weight anywhere, contributes nothing;
-    if none does, the loss is zero.
+    pred: (M, 56, 56). target: (M, 56, 56), from `normalise_depth` over the same region. region: (M, 56, 56) bool: both
+    sides are normalised over it and compared inside it only (C1 to C3); None: the full frame (B). weight: (M, 56, 56),
+    pixel weights of the comparison (C4; a mask: normalised over the full frame, compared inside it). A frame with an
+    empty region, or no weight anywhere, contributes nothing; if none does, the loss is zero.
     """
-    error = (normalise_depth(pred, region) - normalise_depth(target, region)).abs()
+    error = (normalise_depth(pred, region) - target).abs()
     weight = torch.ones_like(error) if weight is None else weight
     if region is not None:
         weight = weight * region
@@ -156,6 +147,11 @@ class Term:
             return 0.0
         return self.dilation
 
+    @property
+    def normalised_inside(self) -> bool:
+        """Whether depth is normalised over the object mask, and not over the full frame."""
+        return self.dilation is not None and not self.full_frame
+
     def compare(self, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The loss of the head's output pred (M, …) against `targets` (M, …), named as `targets.build` names them."""
         return LOSSES[self.loss](self, pred, targets)
@@ -164,13 +160,13 @@ class Term:
 def _depth(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     target = targets["target"]
     if term.region is None:
-        return depth_loss(pred, target)
+        return depth_error(pred, target)
     inside = targets["region"]
+    if term.normalised_inside:
+        return depth_error(pred, target, region=inside)
     if term.dilation is None:
-        return depth_loss(pred, target, weight=torch.where(inside, term.inside_weight, 1.0))
-    if term.full_frame:
-        return depth_loss(pred, target, weight=inside.float())
-    return depth_loss(pred, target, region=inside)
+        return depth_error(pred, target, weight=torch.where(inside, term.inside_weight, 1.0))
+    return depth_error(pred, target, weight=inside.float())
 
 
 def _tracks_and_visibility(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

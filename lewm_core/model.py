@@ -7,21 +7,13 @@ size. Parameter names other than the ViT's are the public checkpoints' own; `che
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lewm_core.config import LeWMConfig
-from lewm_core.utils import torchvision_compat
+from lewm_core.encoder import Encoder, attend
 from lewm_core.utils.errors import InputError
-
-torchvision_compat.ensure()
-from timm.models.vision_transformer import VisionTransformer  # noqa: E402  (timm imports torchvision)
-
-IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, as the public recipe normalises
-IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 @contextmanager
@@ -36,57 +28,10 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def normalise(pixels: Tensor) -> Tensor:
-    """uint8 (..., 3, H, W) in 0..255 to float32 with ImageNet mean and standard deviation, on the pixels' device."""
-    std = 255 * torch.tensor(IMAGE_STD, device=pixels.device).view(3, 1, 1)
-    shift = -torch.tensor(IMAGE_MEAN, device=pixels.device).view(3, 1, 1) * 255 / std
-    return torch.addcmul(shift, pixels.float(), 1 / std)  # one pass over the pixels
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, dropout: float = 0.0,
-           causal: bool = False) -> Tensor:
-    """Multi-head attention: query (M, N, W), key and value (M, S, W) -> (M, N, W), W split among `heads`."""
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))  # (M, heads, …, W / heads)
-    found = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
-    return found.transpose(1, 2).flatten(2)
-
-
 def sine_waves(points: Tensor, octaves: Tensor) -> tuple[Tensor, Tensor]:
     """Sines and cosines (…, 2, F) of points (…, 2) in image sides; octave 0 has a period of two sides, 1 of one."""
     phase = math.pi * points.unsqueeze(-1) * 2**octaves
     return phase.sin(), phase.cos()
-
-
-class Encoder(VisionTransformer):
-    """timm's ViT as the public LeWM uses it: tokens after the last LayerNorm, any image size."""
-
-    def __init__(self, config: LeWMConfig):
-        super().__init__(
-            img_size=config.image_size, patch_size=config.patch_size, embed_dim=config.width,
-            depth=config.encoder_depth, num_heads=config.encoder_heads,
-            mlp_ratio=(config.encoder_mlp + 0.5) / config.width,  # timm rounds the product down
-            num_classes=0, global_pool="token", norm_layer=partial(nn.LayerNorm, eps=1e-12),
-        )
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 1 + P, E), the CLS token first."""
-        project, p = self.patch_embed.proj, self.patch_embed.proj.kernel_size[0]
-        n, c, h, w = pixels.shape[0], pixels.shape[1], pixels.shape[2] // p, pixels.shape[3] // p
-        # The patch convolution as the matrix product it is: on a CPU its gradient is several times faster.
-        patches = pixels[..., : h * p, : w * p].reshape(n, c, h, p, w, p).permute(0, 2, 4, 1, 3, 5)
-        patches = F.linear(patches.reshape(n, h * w, -1), project.weight.flatten(1), project.bias)  # (N, P, D)
-        tokens = torch.cat([self.cls_token.expand(n, -1, -1), patches], dim=1)
-        return self.norm(self.blocks(tokens + self.position_embeddings(h, w)))
-
-    def position_embeddings(self, h: int, w: int) -> Tensor:
-        """Learned positions, resized bicubically (without antialiasing, as transformers does) to an h × w grid."""
-        cls, grid = self.pos_embed[:, :1], self.pos_embed[:, 1:]
-        side = round(grid.shape[1] ** 0.5)
-        if (h, w) == (side, side):
-            return self.pos_embed
-        grid = grid.reshape(1, side, side, -1).permute(0, 3, 1, 2)
-        grid = F.interpolate(grid, size=(h, w), mode="bicubic", align_corners=False)
-        return torch.cat([cls, grid.flatten(2).transpose(1, 2)], dim=1)
 
 
 class ActionEncoder(nn.Module):
@@ -201,17 +146,18 @@ class LeWM(nn.Module):
             self.projector = Projector(config, config.width)
             self.pred_proj = Projector(config, config.dim)
 
-    def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised pixels (B, T, 3, H, W) -> CLS (B, T, E) and patch tokens (B, T, P, E), before the projector.
+    def encode_tokens(self, pixels: Tensor, patches: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Pixels (B, T, 3, H, W) -> CLS (B, T, E) and patch tokens (B, T, P, E), before the projector.
 
-        E is the ViT's width, the same as D unless the config says otherwise.
+        pixels: uint8, or normalised (`encoder.normalise`). patches: whether the patch tokens are wanted; without them
+        the CLS token is found faster. E is the ViT's width, the same as D unless the config says otherwise.
         """
-        tokens = self.encoder(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
-        return tokens[:, :, 0], tokens[:, :, 1:]
+        tokens = self.encoder(pixels.flatten(0, 1), cls_only=not patches).unflatten(0, pixels.shape[:2])
+        return tokens[:, :, 0], tokens[:, :, 1:] if patches else None
 
     def encode(self, pixels: Tensor, actions: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Normalised pixels (B, T, 3, H, W) and actions (B, T, A) -> emb (B, T, D), act_emb (B, T, D) or None."""
-        emb = self.projector(self.encode_tokens(pixels)[0])
+        """Pixels (B, T, 3, H, W), uint8 or normalised, and actions (B, T, A) -> emb (B, T, D), act_emb or None."""
+        emb = self.projector(self.encode_tokens(pixels, patches=False)[0])
         return emb, None if actions is None else self.action_encoder(actions)
 
     def predict(self, emb: Tensor, act_emb: Tensor) -> Tensor:

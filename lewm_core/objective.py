@@ -7,8 +7,9 @@ from lewm_core import losses
 from lewm_core.conditions import Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset.frames import Frames
-from lewm_core.evaluate import head_outputs, predict_next
-from lewm_core.model import LeWM, normalise
+from lewm_core.evaluate import head_outputs, predict_next, read_patches
+from lewm_core.model import LeWM
+from lewm_core.sigreg import sigreg
 
 
 def term_weights(condition: Condition, recipe: Recipe) -> dict[str, float]:
@@ -26,13 +27,14 @@ def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: 
     targets = frames.targets_at(index.flatten())
     detached = [term.head for term in condition.terms if term.detached]
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
-        cls, patches = model.encode_tokens(normalise(frames.pixels[index]))
+        cls, patches = model.encode_tokens(frames.pixels[index], read_patches(model, heads))
         emb, act_emb = model.projector(cls), model.action_encoder(frames.actions[index])
         pred_emb = predict_next(model, emb, act_emb, patches)
-        outputs = head_outputs(heads, emb.flatten(0, 1), patches.flatten(0, 1), targets, detached)
+        flat = None if patches is None else patches.flatten(0, 1)
+        outputs = head_outputs(heads, emb.flatten(0, 1), flat, targets, detached)
     emb = emb.float()  # the losses are computed in full precision
     terms = {"pred": losses.prediction_loss(pred_emb.float(), emb),
-             "sigreg": losses.sigreg(emb.transpose(0, 1), directions)}
+             "sigreg": sigreg(emb.transpose(0, 1), directions)}
     for term in condition.terms:
         terms[f"head_{term.head}"] = term.compare(outputs[term.head].float(), targets[term.head])
     weights = term_weights(condition, recipe)

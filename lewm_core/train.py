@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lewm_core import batch_norm, dataset, losses
+from lewm_core import batch_norm, dataset
 from lewm_core.conditions import LR_0, NONE, Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
@@ -23,6 +23,7 @@ from lewm_core.model import LeWM, seeded
 from lewm_core.objective import loss_terms, term_weights
 from lewm_core.outcomes.measure import Start, measure
 from lewm_core.patch_predictor import PatchLeWM
+from lewm_core.sigreg import draw_directions
 from lewm_core.utils.errors import InputError, pick
 
 # What a gradient probe is called with: the model, each loss (a scalar with its graph, to be kept) and each one's factor
@@ -152,7 +153,7 @@ class _Run:
         """One optimizer step; returns the losses before it."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.steps, self.recipe)
-        directions = losses.draw_directions(self.model.config.dim, self.recipe.directions, self.generator)
+        directions = draw_directions(self.model.config.dim, self.recipe.directions, self.generator)
         terms = loss_terms(self.model, self.heads, self.condition, self.frames, self.index[rows], directions,
                            self.recipe)
         if step in self.probe_at:

@@ -11,8 +11,9 @@ from lewm_core.batch_norm import norms
 from lewm_core.conditions import REFERENCES, condition
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import windows
+from lewm_core.encoder import normalise
 from lewm_core.experiments.run import Run
-from lewm_core.model import LeWM, normalise
+from lewm_core.model import LeWM
 from lewm_core.train import split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, random_base, write_squares

@@ -11,9 +11,10 @@ from lewm_core.conditions import condition
 from lewm_core.config import MODELS
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import ActionScale, Frames
+from lewm_core.encoder import normalise
 from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.heads import build_heads
-from lewm_core.model import LeWM, normalise
+from lewm_core.model import LeWM
 from lewm_core.train import split_of, train
 from tests.helpers import TINY, write_squares
 

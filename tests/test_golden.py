@@ -13,8 +13,9 @@ from lewm_core.config import LeWMConfig
 from lewm_core.diagnostics import cem
 from lewm_core.diagnostics.cem import goal_cost
 from lewm_core.heads import HEADS, build_heads
-from lewm_core.losses import prediction_loss, sigreg
+from lewm_core.losses import prediction_loss
 from lewm_core.model import LeWM
+from lewm_core.sigreg import sigreg
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = 5e-6

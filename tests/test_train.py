@@ -13,10 +13,12 @@ from lewm_core.conditions import CONDITIONS, condition
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import WINDOW, windows
 from lewm_core.dataset.frames import ActionScale, Frames
+from lewm_core.encoder import IMAGE_MEAN, IMAGE_STD, normalise
 from lewm_core.heads import build_heads
-from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM, normalise, seeded
+from lewm_core.model import LeWM, seeded
 from lewm_core.objective import loss_terms
 from lewm_core.signals import geometry
+from lewm_core.sigreg import sigreg
 from lewm_core.train import learning_rate, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, write_squares
@@ -102,7 +104,7 @@ def test_the_total_loss_is_the_papers_sum(data, name):
         errors += [(pred[t] - emb[t + 1]).square().mean().item() for t in range(3)]
         latents.append(torch.stack(emb))
     assert terms["pred"].item() == pytest.approx(np.mean(errors), rel=1e-4)
-    want = losses.sigreg(torch.stack(latents, dim=1), directions)
+    want = sigreg(torch.stack(latents, dim=1), directions)
     assert terms["sigreg"].item() == pytest.approx(want.item(), rel=1e-4)
 
 
@@ -177,7 +179,7 @@ def test_a_run_is_the_loop_that_the_paper_describes(data, name):
                 emb, act_emb = model.encode(normalise(pixels[rows]), actions[rows])
                 pred = model.predict(emb[:, :3], act_emb[:, :3])
                 parts = head_losses(heads, emb.flatten(0, 1), data, rows.flatten())[name]()
-                total = (pred - emb[:, 1:]).square().mean() + 0.09 * losses.sigreg(emb.transpose(0, 1), drawn)
+                total = (pred - emb[:, 1:]).square().mean() + 0.09 * sigreg(emb.transpose(0, 1), drawn)
                 total = total + 0.1 * sum(parts)
                 optimizer.param_groups[0]["lr"] = learning_rate(step, TINY.epochs * per_epoch, TINY)
                 optimizer.zero_grad()

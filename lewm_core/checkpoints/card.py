@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from lewm_core.checkpoints import hub
-from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM
+from lewm_core.encoder import IMAGE_MEAN, IMAGE_STD
+from lewm_core.model import LeWM
 from lewm_core.utils.provenance import data_label
 
 USE = """\

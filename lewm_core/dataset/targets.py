@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lewm_core.dataset import COLUMNS, Data
 from lewm_core.dataset.replacements import Arrays, replace
-from lewm_core.losses import Term
+from lewm_core.losses import Term, normalise_depth
 from lewm_core.signals import geometry
 from lewm_core.utils.errors import pick
 from lewm_core.utils.files import digest
@@ -92,9 +92,9 @@ def supervised_region(term: Term, data: Data, seed: int = 0) -> np.ndarray:
 def build(term: Term, data: Data, train_frames: np.ndarray, device: str = "cpu", seed: int = 0) -> dict[str, Tensor]:
     """What a term's loss and head read beside the frames themselves, (N, …) each.
 
-    target: what the head predicts. valid: where that counts. region: for depth inside a mask, that mask. Of tracks also
-    queries, (N, 400, 2) where each point was in its episode's first frame, in image sides; known, whether that is; and
-    still, (N, 2) the target of a point that is where it was then.
+    target: what the head predicts, a depth map normalised as its loss normalises. valid: where that counts. region: for
+    depth inside a mask, that mask. Of tracks also queries, (N, 400, 2) where each point was in its episode's first
+    frame, in image sides; known, whether that is; and still, (N, 2) the target of a point that is where it was then.
     Statistics come from `train_frames` only. seed: the run's, for masks at random places and for targets that are not
     the frame's own, which come from its own side of the split (`replacements`).
     """
@@ -103,4 +103,7 @@ def build(term: Term, data: Data, train_frames: np.ndarray, device: str = "cpu",
     if term.region is not None:
         arrays["region"] = supervised_region(term, data, seed)
     arrays = replace(arrays, term.target_from, term.share, data, train_frames, seed)
-    return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in arrays.items()}
+    found = {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in arrays.items()}
+    if term.loss == "depth":  # once, not at every step
+        found["target"] = normalise_depth(found["target"].float(), found["region"] if term.normalised_inside else None)
+    return found

@@ -16,7 +16,7 @@ import torch
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data
 from lewm_core.diagnostics.probe_fits import mlp_probe
-from lewm_core.model import LeWM, normalise
+from lewm_core.model import LeWM
 from lewm_core.outcomes.probes import READABLE, build_target
 from lewm_core.outcomes.ridge import linear_probe, pose, prepare, r2
 from lewm_core.train import split_of
@@ -47,7 +47,7 @@ def token_features(model: LeWM, data: Data) -> dict[str, np.ndarray]:
     model.eval()
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in TOKENS}
     for pixels in torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).split(CHUNK):
-        cls, patches = model.encode_tokens(normalise(pixels.to(device)).unsqueeze(1))
+        cls, patches = model.encode_tokens(pixels.to(device).unsqueeze(1))
         parts["CLS"].append(cls[:, 0].float().cpu())
         parts["emb"].append(model.projector(cls)[:, 0].float().cpu())
         parts["patch"].append(patches[:, 0].flatten(1).float().cpu())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lewm_core.conditions import Condition
-from lewm_core.losses import Term, normalise_depth
+from lewm_core.losses import Term
 
 SPECTRUM = ("latent_variance", "latent_variance_least", "latent_variance_most", "effective_rank")
 Targets = Mapping[str, Tensor]
@@ -18,10 +18,8 @@ Targets = Mapping[str, Tensor]
 
 def _mean_map(term: Term, targets: Targets) -> list[Tensor]:
     """The mean of the normalised maps over what is supervised of them."""
-    inside = term.dilation is not None and not term.full_frame  # normalised inside the mask, and only known there
-    region = targets["region"] if inside else None
-    maps = normalise_depth(targets["target"], region)
-    weight = torch.ones_like(maps) if region is None else region.float()
+    maps = targets["target"]
+    weight = targets["region"].float() if term.normalised_inside else torch.ones_like(maps)  # known only there
     return [(maps * weight).sum(0) / weight.sum(0).clamp(min=1)]
 
 

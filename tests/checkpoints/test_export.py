@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from lewm_core import dataset
 from lewm_core.checkpoints import checkpoint, config_json, export, names
 from lewm_core.config import MODELS, LeWMConfig
+from lewm_core.encoder import normalise
 from lewm_core.experiments import base, sweep
 from lewm_core.experiments.run import execute, result
-from lewm_core.model import LeWM, normalise
+from lewm_core.model import LeWM
 from lewm_core.runner import cli, plan
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, write_squares

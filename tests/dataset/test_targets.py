@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from lewm_core.conditions import condition
 from lewm_core.dataset import Data, targets
+from lewm_core.losses import depth_loss, normalise_depth
 
 
 def hand_data(**columns) -> Data:
@@ -92,3 +94,23 @@ def test_masks_reach_exactly_their_pixels(name, radius):
 def test_full_frame_conditions_need_no_mask():
     data = hand_data(depth=np.zeros((5, 56, 56), np.float32))
     assert set(targets.build(condition("B").terms[0], data, np.arange(5))) == {"target"}
+
+
+def test_depth_is_normalised_once_as_its_loss_does():
+    """Over the region inside which it is supervised, or over the full frame; so is the depth of another frame."""
+    rng = np.random.default_rng(0)
+    depth, mask = rng.random((5, 56, 56)).astype(np.float32), np.zeros((5, 8, 8), np.uint8)
+    mask[:, 2:6, 2:6] = 1
+    data = hand_data(depth=depth, mask=mask)
+    pred = torch.from_numpy(rng.random((5, 56, 56)).astype(np.float32))
+    for name in ("B", "C1", "C4", "C1-ff"):
+        term = condition(name).terms[0]
+        built = targets.build(term, data, np.arange(5))
+        over = {"B": {}, "C1": {"region": built.get("region")}}.get(name)
+        if over is None:
+            inside = built["region"]
+            over = {"weight": torch.where(inside, 5.0, 1.0) if name == "C4" else inside.float()}
+        want = depth_loss(pred, torch.from_numpy(depth), **over)
+        torch.testing.assert_close(term.compare(pred, built), want)
+    shuffled = targets.build(condition("B-shuf").terms[0], data, np.arange(5))["target"]
+    torch.testing.assert_close(shuffled, normalise_depth(shuffled), rtol=1e-4, atol=1e-5)

@@ -90,14 +90,16 @@ def test_full_frame_normalisation_with_masked_supervision():
     inside = torch.zeros(3, 56, 56, dtype=torch.bool)
     inside[0, 5:9, 5:9] = inside[1, :, :3] = True  # the third frame has no object
     term = condition("C1-ff").terms[0]
-    loss = term.compare(pred, {"target": target, "region": inside})
-    error = (normalise_depth(pred) - normalise_depth(target)).abs()
+    whole_frame = normalise_depth(target)
+    loss = term.compare(pred, {"target": whole_frame, "region": inside})
+    error = (normalise_depth(pred) - whole_frame).abs()
     assert loss.item() == pytest.approx(((error[0][inside[0]]).mean() + error[1][inside[1]].mean()).item() / 2)
-    whole = term.compare(pred, {"target": target, "region": torch.ones_like(inside)})
-    torch.testing.assert_close(whole, condition("B").terms[0].compare(pred, {"target": target}))
-    only = condition("C1").terms[0].compare(pred, {"target": target, "region": inside})
+    whole = term.compare(pred, {"target": whole_frame, "region": torch.ones_like(inside)})
+    torch.testing.assert_close(whole, condition("B").terms[0].compare(pred, {"target": whole_frame}))
+    within = normalise_depth(target, inside)
+    only = condition("C1").terms[0].compare(pred, {"target": within, "region": inside})
     assert abs(only.item() - loss.item()) > 1e-3
-    shifted = torch.where(inside, target, 100.0)  # what lies outside now matters: it is part of the normalisation
+    shifted = normalise_depth(torch.where(inside, target, 100.0))  # what lies outside now matters: it is part of the normalisation
     assert abs(term.compare(pred, {"target": shifted, "region": inside}).item() - loss.item()) > 1e-3
 
 

@@ -11,7 +11,8 @@ from lewm_core.dataset import Data
 from lewm_core.diagnostics import probes
 from lewm_core.diagnostics.probe_fits import mlp_probe
 from lewm_core.diagnostics.probes import SIGNALS, held_out, probe_table, token_features, with_first_frame
-from lewm_core.model import LeWM, normalise
+from lewm_core.encoder import normalise
+from lewm_core.model import LeWM
 from lewm_core.outcomes.probes import build_target
 from lewm_core.outcomes.ridge import MAX_FEATURES, Target, linear_probe, pose, prepare, r2
 from lewm_core.train import train

@@ -22,7 +22,7 @@ from lewm_core.diagnostics.retrieval import (
     stability,
     tags,
 )
-from lewm_core.model import IMAGE_MEAN, IMAGE_STD, LeWM
+from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
 
 LENGTHS = (9, 6)
@@ -41,13 +41,12 @@ class Adder(nn.Module):
 
     projector = staticmethod(lambda cls: cls)
 
-    def encode_tokens(self, pixels):
+    def encode_tokens(self, pixels, patches=True):
         emb, _ = self.encode(pixels)
         return emb, emb.unsqueeze(2)  # one patch token that says the same
 
     def encode(self, pixels, actions=None):
-        colour = pixels[:, :, :, 0, 0] * torch.tensor(IMAGE_STD) + torch.tensor(IMAGE_MEAN)
-        return torch.nn.functional.pad(255 * colour, (0, 4)), actions
+        return torch.nn.functional.pad(pixels[:, :, :, 0, 0].float(), (0, 4)), actions
 
     def action_encoder(self, actions):
         return actions

@@ -11,9 +11,11 @@ from lewm_core.conditions import condition
 from lewm_core.config import MODELS
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import Frames
+from lewm_core.encoder import normalise
 from lewm_core.evaluate import evaluate
 from lewm_core.heads import build_heads
-from lewm_core.model import LeWM, normalise
+from lewm_core.losses import normalise_depth
+from lewm_core.model import LeWM
 from lewm_core.outcomes import dose, probes
 from lewm_core.outcomes.dose import constant_losses, spectrum
 from lewm_core.outcomes.ridge import ridge_of_raw
@@ -88,15 +90,15 @@ def test_every_head_has_its_start_and_its_constant(data, name):
 def test_inside_a_mask_the_constant_is_the_mean_of_what_the_masks_show(data):
     """Depth in metres that is the same at every pixel in all frames: the constant is right wherever a mask is."""
     term = replace(condition("C2").terms[0])
-    maps = torch.rand(1, 56, 56, generator=torch.Generator().manual_seed(0)).expand(6, 56, 56)
+    maps = torch.rand(1, 56, 56, generator=torch.Generator().manual_seed(0)).repeat(6, 1, 1)
     region = torch.zeros(6, 56, 56, dtype=torch.bool)
     region[:, 10:30, 10:30] = True
-    got = constant_losses(condition("C2"), {term.head: {"target": maps, "region": region}}, np.arange(3),
-                          np.arange(3, 6))
+    of = {"target": normalise_depth(maps, region), "region": region}
+    got = constant_losses(condition("C2"), {term.head: of}, np.arange(3), np.arange(3, 6))
     assert got["head_depth_constant"] == pytest.approx(0, abs=1e-5)
     noisy = torch.rand(6, 56, 56, generator=torch.Generator().manual_seed(1))
-    worse = constant_losses(condition("C2"), {term.head: {"target": noisy, "region": region}}, np.arange(3),
-                            np.arange(3, 6))
+    of = {"target": normalise_depth(noisy, region), "region": region}
+    worse = constant_losses(condition("C2"), {term.head: of}, np.arange(3), np.arange(3, 6))
     assert worse["head_depth_constant"] > 0.5
 
 
