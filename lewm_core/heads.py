@@ -24,24 +24,24 @@ FREQUENCIES = 8  # of the sines and cosines that a point's position is embedded 
 
 
 class DepthHead(nn.Module):
-    """emb (M, D) -> depth (M, 56, 56): a 7 × 7 map grown by three transposed convolutions (400,434 at D = 192).
+    """emb (M, D) -> depth (M, 56, 56): a 7 × 7 map grown by two transposed convolutions (398,506 at D = 192).
 
-    Most parameters are in the map and few at high resolution. With as many in wide convolutions a training step of the
-    small model on a CPU took five times as long as without the head.
+    Most parameters are in the map and few at high resolution. The last convolution's kernels do not overlap, so that it
+    is a matrix product. With a third convolution whose kernels do, the head costs three times as much on a CPU, half as
+    much as the rest of the small model's training step, and predicts the depth of unseen episodes as well within 2 %.
     """
 
     def __init__(self, dim: int):
         super().__init__()
         self.seed = nn.Linear(dim, 41 * 7 * 7)
-        self.grow = nn.Sequential(
-            nn.GELU(), nn.ConvTranspose2d(41, 16, 4, 2, 1),  # 14 × 14
-            nn.GELU(), nn.ConvTranspose2d(16, 8, 4, 2, 1),  # 28 × 28
-            nn.GELU(), nn.ConvTranspose2d(8, 1, 4, 2, 1),  # 56 × 56
-        ).to(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
+        self.grow = nn.ConvTranspose2d(41, 16, 4, 2, 1).to(memory_format=torch.channels_last)  # 14 × 14
+        self.last = nn.ConvTranspose2d(16, 1, 4, 4)  # 56 × 56
 
     def forward(self, emb: Tensor) -> Tensor:
         seed = self.seed(emb).unflatten(1, (41, 7, 7)).contiguous(memory_format=torch.channels_last)
-        return self.grow(seed).squeeze(1)
+        grown = F.gelu(self.grow(F.gelu(seed))).permute(0, 2, 3, 1)  # (M, 14, 14, 16)
+        cells = F.linear(grown, self.last.weight.flatten(1).T, self.last.bias.expand(16))  # (M, 14, 14, 4 · 4)
+        return cells.unflatten(-1, (4, 4)).transpose(2, 3).flatten(3).flatten(1, 2)
 
 
 class TrackHead(nn.Module):
@@ -70,7 +70,7 @@ class DepthPatchHead(nn.Module):
     """Patch tokens (M, P, D) -> depth (M, 56, 56) by transposed convolutions over the patch grid.
 
     The map doubles, and its channels halve, until it has at least 56 × 56 pixels, then it is resized to exactly that.
-    368,833 parameters at D = 192 on the paper's 16 × 16 grid (DepthHead has 400,434).
+    368,833 parameters at D = 192 on the paper's 16 × 16 grid (DepthHead has 398,506).
     """
 
     def __init__(self, dim: int, grid: int):

@@ -6,14 +6,14 @@ directions, dropout and the heads. So runs of the same seed are paired: same spl
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lewm_core import batch_norm, dataset
-from lewm_core.conditions import LR_0, NONE, Condition
+from lewm_core.conditions import FULL, NONE, Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale, Frames
@@ -118,6 +118,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         self.generator = torch.Generator(device).manual_seed(seed)  # of SIGReg's directions
         self.index = torch.from_numpy(windows(split.train)).to(device)
+        self.learns = condition.training == FULL
         self.steps = 0 if condition.training == NONE else steps_of(split, recipe)
         self.eval_at, self.probe_at = evenly(recipe.n_evals, self.steps), evenly(recipe.grad_probes, self.steps - 1)
         self.clipped = 0  # steps whose gradient was longer than the recipe's limit
@@ -154,21 +155,27 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.steps, self.recipe)
         directions = draw_directions(self.model.config.dim, self.recipe.directions, self.generator)
-        terms = loss_terms(self.model, self.heads, self.condition, self.frames, self.index[rows], directions,
-                           self.recipe)
+        with torch.set_grad_enabled(self.learns):  # at learning rate 0 only the buffers of batch normalisation move
+            terms = loss_terms(self.model, self.heads, self.condition, self.frames, self.index[rows], directions,
+                               self.recipe)
         if step in self.probe_at:
             parts = {name: loss for name, loss in terms.items() if name != "total"}
             found = self.probe(self.model, parts, term_weights(self.condition, self.recipe))
             self.grad_probes += [{"step": step, **row} for row in found]
-        self.optimizer.zero_grad(set_to_none=True)
-        terms["total"].backward()
-        self.clipped += int(nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip) > self.recipe.clip)
-        self.optimizer.step()
+        if self.learns:
+            self.update(terms["total"])
         values = {name: value.item() for name, value in terms.items()}
         if not math.isfinite(values["total"]):
             raise InputError(f"condition {self.condition.name}, seed {self.seed}", f"loss {values} at step {step}",
                              "finite losses", "Lower the learning rate, or look at the dataset's signals.")
         return values
+
+    def update(self, total: Tensor) -> None:
+        """One step of the optimizer down the gradient of the total loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.clipped += int(nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip) > self.recipe.clip)
+        self.optimizer.step()
 
     def fit(self, on_step: Callable[[int, int, dict[str, float]], None]) -> None:
         """All steps; leaves batch normalisation as the recipe says."""
@@ -210,7 +217,6 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     heads = heads_of(condition, data, model, seed).to(device)
     if condition.predictor == "patch":
         model = PatchLeWM.of(model, seed)
-    recipe = replace(recipe, lr=0.0) if condition.training == LR_0 else recipe
     model.to(device)
     run = _Run(model, heads, condition, frames, split, recipe, seed, probe)
     start = Start.of(model, heads, condition, frames, split)

@@ -99,7 +99,7 @@ def test_full_frame_normalisation_with_masked_supervision():
     within = normalise_depth(target, inside)
     only = condition("C1").terms[0].compare(pred, {"target": within, "region": inside})
     assert abs(only.item() - loss.item()) > 1e-3
-    shifted = normalise_depth(torch.where(inside, target, 100.0))  # what lies outside now matters: it is part of the normalisation
+    shifted = normalise_depth(torch.where(inside, target, 100.0))  # what lies outside matters to the normalisation
     assert abs(term.compare(pred, {"target": shifted, "region": inside}).item() - loss.item()) > 1e-3
 
 
