@@ -3,7 +3,7 @@
 Dimensions: N frames, P patches, E width.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +23,15 @@ def normalise(pixels: Tensor, axis: int = -3) -> Tensor:
     """uint8 pixels in 0..255, their colours along `axis`, to float32 with ImageNet mean and standard deviation."""
     shape = [1] * pixels.ndim
     shape[axis] = 3
-    std = 255 * torch.tensor(IMAGE_STD, device=pixels.device).view(shape)
-    shift = -torch.tensor(IMAGE_MEAN, device=pixels.device).view(shape) * 255 / std
-    return torch.addcmul(shift, pixels.float(), 1 / std)  # one pass over the pixels
+    shift, scale = (values.view(shape) for values in _colours(pixels.device))
+    return torch.addcmul(shift, pixels.float(), scale)  # one pass over the pixels
+
+
+@lru_cache
+def _colours(device: torch.device) -> tuple[Tensor, Tensor]:
+    """What colours in 0..255 are shifted and scaled by, (3,) each; kept, as a CUDA graph cannot copy them."""
+    mean, std = torch.tensor(IMAGE_MEAN, device=device), 255 * torch.tensor(IMAGE_STD, device=device)
+    return -mean * 255 / std, 1 / std
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, dropout: float = 0.0,

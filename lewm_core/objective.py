@@ -26,7 +26,8 @@ def loss_terms(model: LeWM, heads: nn.ModuleDict, condition: Condition, frames: 
     device = index.device.type
     targets = frames.targets_at(index.flatten())
     detached = [term.head for term in condition.terms if term.detached]
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):  # on a CPU it is slower than fp32
+    # On a CPU it is slower than fp32.
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False):
         cls, patches = model.encode_tokens(frames.pixels[index], read_patches(model, heads))
         emb, act_emb = model.projector(cls), model.action_encoder(frames.actions[index])
         pred_emb = predict_next(model, emb, act_emb, patches)

@@ -5,26 +5,29 @@ directions, dropout and the heads. So runs of the same seed are paired: same spl
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lewm_core import batch_norm, dataset
-from lewm_core.conditions import FULL, NONE, Condition
+from lewm_core.conditions import NONE, Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data, Split, windows
 from lewm_core.dataset.frames import ActionScale, Frames
 from lewm_core.evaluate import encode_frames, evaluate
 from lewm_core.heads import HEADS, build_heads
 from lewm_core.model import LeWM, seeded
-from lewm_core.objective import loss_terms, term_weights
+from lewm_core.objective import term_weights
 from lewm_core.outcomes.measure import Start, measure
 from lewm_core.patch_predictor import PatchLeWM
-from lewm_core.sigreg import draw_directions
+from lewm_core.steps import Steps
 from lewm_core.utils.errors import InputError, pick
+
+LOOK_EVERY = 50  # steps on a GPU after which their losses are read: each reading waits for it
 
 # What a gradient probe is called with: the model, each loss (a scalar with its graph, to be kept) and each one's factor
 # in the total. It returns rows for `Outcome.grad_probes` and leaves no trace in the model.
@@ -101,6 +104,16 @@ def steps_of(split: dataset.Split, recipe: Recipe) -> int:
     return recipe.steps or recipe.epochs * (n // min(recipe.batch_size, n))
 
 
+def batches(windows: int, steps: int, size: int, seed: int) -> tuple[int, np.ndarray]:
+    """How many steps an epoch has, and which windows each of `steps` takes (steps, B): all in a new order each epoch,
+    but for those that fill no batch."""
+    order, size = np.random.default_rng([seed, 2]), min(size, windows)
+    per_epoch = windows // size
+    epochs = [order.permutation(windows)[: per_epoch * size].reshape(-1, size)
+              for _ in range(math.ceil(steps / per_epoch))]
+    return per_epoch, np.concatenate([np.zeros((0, size), int), *epochs])[:steps]
+
+
 def evenly(count: int, last: int) -> set[int]:
     """`count` whole numbers from 0 to `last`, as evenly spaced as they can be; of one, the last."""
     return set(np.linspace(last, 0, count).round().astype(int).tolist())
@@ -113,15 +126,14 @@ class _Run:
                  recipe: Recipe, seed: int, probe: Probe | None):
         self.model, self.heads, self.condition, self.frames = model, heads, condition, frames
         self.split, self.recipe, self.seed, self.probe = split, recipe, seed, probe
-        device = frames.pixels.device
-        self.parameters = [*model.parameters(), *heads.parameters()]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-        self.generator = torch.Generator(device).manual_seed(seed)  # of SIGReg's directions
-        self.index = torch.from_numpy(windows(split.train)).to(device)
-        self.learns = condition.training == FULL
-        self.steps = 0 if condition.training == NONE else steps_of(split, recipe)
-        self.eval_at, self.probe_at = evenly(recipe.n_evals, self.steps), evenly(recipe.grad_probes, self.steps - 1)
-        self.clipped = 0  # steps whose gradient was longer than the recipe's limit
+        self.count = 0 if condition.training == NONE else steps_of(split, recipe)
+        self.device = frames.pixels.device
+        self.index = torch.from_numpy(windows(split.train)).to(self.device)
+        self.per_epoch, rows = batches(len(self.index), self.count, recipe.batch_size, seed)
+        rates = torch.tensor([learning_rate(step, self.count, recipe) for step in range(self.count)])
+        generator = torch.Generator(self.device).manual_seed(seed)  # of SIGReg's directions
+        self.steps = Steps(model, heads, condition, frames, self.index[rows], rates.to(self.device), recipe, generator)
+        self.eval_at, self.probe_at = evenly(recipe.n_evals, self.count), evenly(recipe.grad_probes, self.count - 1)
         self.curve: list[dict[str, float]] = []
         self.evals: list[dict[str, object]] = []
         self.grad_probes: list[dict[str, object]] = []
@@ -134,15 +146,6 @@ class _Run:
             self.evals += [{"step": step, "split": name, **found} for name, found in metrics.items()]
         return metrics
 
-    def epochs(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Of each epoch its first step and its batches (steps, batch size), rows of `index`."""
-        order = np.random.default_rng([self.seed, 2])
-        size = min(self.recipe.batch_size, len(self.index))
-        per_epoch = len(self.index) // size
-        for first in range(0, self.steps, per_epoch):
-            shuffled = order.permutation(len(self.index))[: per_epoch * size].reshape(-1, size)
-            yield first, shuffled[: self.steps - first]
-
     def train_mode(self) -> None:
         """Training mode, but for batch normalisation where the recipe freezes it."""
         self.model.train()
@@ -150,49 +153,41 @@ class _Run:
         if self.recipe.batch_norm == "frozen":
             batch_norm.freeze(self.model)
 
-    def step(self, step: int, rows: np.ndarray) -> dict[str, float]:
-        """One optimizer step; returns the losses before it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.steps, self.recipe)
-        directions = draw_directions(self.model.config.dim, self.recipe.directions, self.generator)
-        with torch.set_grad_enabled(self.learns):  # at learning rate 0 only the buffers of batch normalisation move
-            terms = loss_terms(self.model, self.heads, self.condition, self.frames, self.index[rows], directions,
-                               self.recipe)
-        if step in self.probe_at:
-            parts = {name: loss for name, loss in terms.items() if name != "total"}
-            found = self.probe(self.model, parts, term_weights(self.condition, self.recipe))
-            self.grad_probes += [{"step": step, **row} for row in found]
-        if self.learns:
-            self.update(terms["total"])
-        values = {name: value.item() for name, value in terms.items()}
+    def look(self, step: int, terms: Mapping[str, Tensor]) -> None:
+        """Call the gradient probe with the losses of that step."""
+        parts = {name: loss for name, loss in terms.items() if name != "total"}
+        found = self.probe(self.model, parts, term_weights(self.condition, self.recipe))
+        self.grad_probes += [{"step": step, **row} for row in found]
+
+    def losses(self, step: int) -> dict[str, float]:
+        """Those before that step; InputError where they are not finite."""
+        values = self.steps.losses(step)
         if not math.isfinite(values["total"]):
             raise InputError(f"condition {self.condition.name}, seed {self.seed}", f"loss {values} at step {step}",
                              "finite losses", "Lower the learning rate, or look at the dataset's signals.")
         return values
 
-    def update(self, total: Tensor) -> None:
-        """One step of the optimizer down the gradient of the total loss."""
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.clipped += int(nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip) > self.recipe.clip)
-        self.optimizer.step()
-
     def fit(self, on_step: Callable[[int, int, dict[str, float]], None]) -> None:
         """All steps; leaves batch normalisation as the recipe says."""
         self.train_mode()
-        for epoch, (first, batches) in enumerate(self.epochs(), start=1):
-            sums: dict[str, float] = {}
-            for step, rows in enumerate(batches, start=first):
-                if step in self.eval_at:
-                    self.evaluate(step)
-                    self.train_mode()
-                values = self.step(step, rows)
-                sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-                on_step(step + 1, self.steps, values)
-            means = {name: total / len(batches) for name, total in sums.items()}
-            self.curve.append({"epoch": epoch, "step": first + len(batches), **means})
-        if self.steps and self.recipe.batch_norm == "recalibrated":
+        for step in range(self.count):
+            if step in self.eval_at:
+                self.evaluate(step)
+                self.train_mode()
+            self.steps.take(step, partial(self.look, step) if step in self.probe_at else None)
+            last = step + 1 == self.count
+            if last or self.device.type == "cpu" or step % LOOK_EVERY == 0:
+                on_step(step + 1, self.count, self.losses(step))
+            if last or (step + 1) % self.per_epoch == 0:
+                self.curve.append(self.epoch(step))
+        if self.count and self.recipe.batch_norm == "recalibrated":
             batch_norm.recalibrate(self.model, self.frames, self.index)
+
+    def epoch(self, step: int) -> dict[str, float]:
+        """The mean losses of the epoch that ends with that step, and which it is."""
+        number = step // self.per_epoch
+        means = self.steps.record[number * self.per_epoch : step + 1].double().mean(0).tolist()
+        return {"epoch": number + 1, "step": step + 1, **dict(zip(self.steps.names, means, strict=True))}
 
 
 def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: int,
@@ -202,7 +197,8 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     """Fine-tune `model` in place on `data` under `condition`, then evaluate it on both held-out sets.
 
     action_scale: that of the checkpoint the model came from; None fits one to the training windows.
-    on_step(step, steps, terms) is called after each optimizer step. Same arguments on a CPU: identical results.
+    on_step(step, steps, terms) is called after each optimizer step, on a GPU after some. Same arguments on a CPU:
+    identical results.
     test: episodes of `data` to hold out and to evaluate on; None: drawn from them.
     probe: called at the recipe's grad_probes steps (`experiments.gradients.probe`).
     """
@@ -223,7 +219,7 @@ def train(model: LeWM, condition: Condition, data: Data, recipe: Recipe, seed: i
     with seeded(seed):
         run.fit(on_step)
     emb = encode_frames(model.eval(), frames.pixels)
-    more = measure(model, condition, data, frames, split, start, emb, run.clipped / max(1, run.steps))
-    metrics = {name: found | more[name] for name, found in run.evaluate(run.steps, emb).items()}
+    more = measure(model, condition, data, frames, split, start, emb, run.steps.clipped.item() / max(1, run.count))
+    metrics = {name: found | more[name] for name, found in run.evaluate(run.count, emb).items()}
     counts = {"train": len(split.train), **{name: len(starts) for name, starts in split.val.items()}}
-    return Outcome(metrics, run.curve, model, heads, scale, run.steps, counts, run.evals, run.grad_probes)
+    return Outcome(metrics, run.curve, model, heads, scale, run.count, counts, run.evals, run.grad_probes)

@@ -41,7 +41,7 @@ def test_only_rooms_and_the_papers_parts_lie_on_top():
     """A stranger sees the paper first."""
     top = {p.name for p in (ROOT / "lewm_core").glob("*.py")}
     assert top == {"__init__.py", "__main__.py", "config.py", "encoder.py", "model.py", "patch_predictor.py",
-                   "heads.py", "losses.py", "sigreg.py", "conditions.py", "train.py", "objective.py", "batch_norm.py",
-                   "evaluate.py", "study.py"}
+                   "heads.py", "losses.py", "sigreg.py", "conditions.py", "train.py", "steps.py", "objective.py",
+                   "batch_norm.py", "evaluate.py", "study.py"}
     for room in (p.parent for p in MODULES if p.name == "__init__.py"):
         assert ast.get_docstring(ast.parse((room / "__init__.py").read_text())), f"{room.name} says what it holds"

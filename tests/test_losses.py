@@ -21,8 +21,8 @@ from lewm_core.losses import (
     vector_loss,
 )
 from lewm_core.model import LeWM
+from lewm_core.objective import loss_terms
 from lewm_core.sigreg import draw_directions
-from lewm_core.train import loss_terms
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lewm_core import dataset, losses
-from lewm_core import train as module
+from lewm_core import steps as module
 from lewm_core.conditions import CONDITIONS, condition
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset import WINDOW, windows
@@ -19,7 +19,7 @@ from lewm_core.model import LeWM, seeded
 from lewm_core.objective import loss_terms
 from lewm_core.signals import geometry
 from lewm_core.sigreg import sigreg
-from lewm_core.train import learning_rate, split_of, train
+from lewm_core.train import check, learning_rate, split_of, train
 from lewm_core.utils.errors import InputError
 from tests.helpers import TINY, write_squares
 
@@ -245,10 +245,11 @@ def test_steps_are_reported_with_their_terms_and_rates(data, monkeypatch):
     seen, rates = [], []
     real = torch.optim.AdamW.step
     monkeypatch.setattr(torch.optim.AdamW, "step",
-                        lambda self, *a: (rates.append([g["lr"] for g in self.param_groups]), real(self, *a))[1])
+                        lambda self, *a: (rates.append([float(g["lr"]) for g in self.param_groups]), real(self, *a))[1])
     outcome = run(data, "B", on_step=lambda *a: seen.append(a))
     assert [(s, n) for s, n, _ in seen] == [(i + 1, outcome.steps) for i in range(outcome.steps)]
-    assert rates == [[learning_rate(i, outcome.steps, TINY)] for i in range(outcome.steps)]
+    wanted = [[learning_rate(i, outcome.steps, TINY)] for i in range(outcome.steps)]
+    np.testing.assert_allclose(rates, wanted, rtol=1e-6)
     per_epoch = outcome.steps // TINY.epochs
     for i, point in enumerate(outcome.curve):
         mean = np.mean([t["total"] for _, _, t in seen[i * per_epoch : (i + 1) * per_epoch]])
@@ -267,7 +268,7 @@ def test_check_lists_everything_that_does_not_fit(data):
     for sentence in ("condition E", "depth: Depth needs a backend.", "visible: The dataset has no column visible.",
                      "30 × 32 px, which patches of 8", "5-D actions for a model of 7-D ones"):
         assert sentence in str(error.value)
-    module.check(data, condition("E"), LeWM(NANO))
+    check(data, condition("E"), LeWM(NANO))
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(data):

@@ -27,7 +27,7 @@ from lewm_core.utils.files import digest, write_json
 from lewm_core.utils.provenance import code_digest
 
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own terms are in its key.
-CODE = ("config", "encoder", "model", "patch_predictor", "sigreg", "heads", "losses", "evaluate", "objective",
+CODE = ("config", "encoder", "model", "patch_predictor", "sigreg", "steps", "heads", "losses", "evaluate", "objective",
         "batch_norm", "outcomes", "train", "dataset/contract", "dataset/data", "dataset/frames",
         "dataset/replacements", "dataset/splits", "dataset/targets", "experiments/gradients", "checkpoints/checkpoint",
         "signals/geometry")
