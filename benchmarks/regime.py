@@ -4,14 +4,14 @@
 
 Runs only A, its references (base, lr-0), the positive control P and its twin P-shuf, never a signal of the paper, on
 simulated episodes that the study itself never draws (another seed of the simulator). The outcomes of every run stand in
-docs/regime.csv, and what stands there is not run again; what the rule chooses is printed. About 50 minutes on two
-cores.
+docs/regime.csv, and what stands there is not run again; what they say is written to docs/regime.md. About 40 minutes
+on two cores.
 """
 
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,11 +23,11 @@ from lewm_core.stats.outcomes import OUTCOME, SPLIT, over_persistence
 from lewm_core.stats.paired import interval
 from lewm_core.stats.values import Values
 from lewm_core.study import Study
-from lewm_core.utils.files import write_csv
+from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.workspace import SCALES
 
 ROOT = Path(__file__).parents[1]
-TABLE = ROOT / "docs" / "regime.csv"
+TABLE, PAGE = ROOT / "docs" / "regime.csv", ROOT / "docs" / "regime.md"
 SIMULATOR, CANDIDATES, SEEDS = 1, 300, 3  # the study's simulator has seed 0
 REFERENCES, CONTROL = ("base", "lr-0", "A"), ("P", "P-shuf")
 METRICS = (OUTCOME, over_persistence(OUTCOME), "mse_over_static", "mse")
@@ -77,23 +77,47 @@ def measure(cell: Cell, conditions: Sequence[str], output: Path, jobs: int) -> V
     return Values(own)
 
 
-def told(values: Values, conditions: Iterable[str]) -> str:
+def rows_told(values: Values, looks: str, conditions: Iterable[str]) -> Iterator[tuple[str, ...]]:
     """Of each condition and scale the outcome (cm), and its change against A with its interval and its scatter."""
-    lines = []
     for scale in SCALES:
         for name in conditions:
-            line = f"  {scale} {name}: {values.of(name, scale, OUTCOME, SPLIT).mean():.2f} cm"
+            row = looks, scale, name, f"{values.of(name, scale, OUTCOME, SPLIT).mean():.2f}"
             change = values.change(name, "A", scale, OUTCOME, SPLIT) if name != "A" else None
-            if change is not None:
-                low, high = interval(change)
-                line += f", {change.mean():+.1f} % [{low:.1f}, {high:.1f}] against A, sd {change.std(ddof=1):.1f}"
-            lines.append(line)
-    return "\n".join(lines)
+            if change is None:
+                yield *row, "", ""
+                continue
+            low, high = interval(change)
+            yield *row, f"{change.mean():+.1f} % [{low:.1f}, {high:.1f}]", f"{change.std(ddof=1):.1f}"
 
 
 def of_a(values: Values) -> float:
     """A's outcome, its mean over seeds and over both scales: what batch normalisation and rate are chosen by."""
     return sum(values.of("A", scale, OUTCOME, SPLIT).mean() for scale in SCALES) / len(SCALES)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown, by lines."""
+    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)] + [""]
+
+
+def page(norms: Mapping[str, float], rates: Mapping[str, float], opened: Mapping[str, Mapping[str, bool]],
+         rows: Iterable[Sequence[str]]) -> str:
+    """What was found, as Markdown: A's outcome by batch normalisation and by rate, the gates by looks, and `rows`."""
+    found = []
+    for what, values in (("batch normalisation", norms), ("learning rate", rates)):
+        best = min(values, key=values.get)
+        found += [(f"{what} {name}", f"{value:.2f}", "chosen" * (name == best)) for name, value in values.items()]
+    gates = [(looks, *("open" if is_open else "shut" for is_open in of.values())) for looks, of in opened.items()]
+    every = [looks for looks, of in opened.items() if all(of.values())]
+    return "\n".join([
+        "# What the search for the settings of `laptop` found", "",
+        f"Written by `benchmarks/regime.py` from `regime.csv`: {SEEDS} seeds, simulated episodes of another seed than",
+        f"the study's. The outcome is `{OUTCOME}` in cm, on unseen episodes. A's, its mean over both sizes:", "",
+        *table(("", "A (cm)", ""), found),
+        "The gates, each open only if it is at both sizes:", "",
+        *table(("looks", *next(iter(opened.values()))), gates),
+        f"All are open at: {', '.join(every) or 'no number of looks'}.", "",
+        *table(("looks", "size", "condition", "cm", "against A", "sd"), rows)])
 
 
 def open_gates(values: Values) -> dict[str, bool]:
@@ -109,21 +133,19 @@ def main() -> None:
     options = parser.parse_args()
     by = options.output, options.jobs
 
-    found = {name: of_a(measure(Cell(batch_norm=name), ("A",), *by)) for name in BATCH_NORMS}
-    cell = Cell(batch_norm=min(found, key=found.get))
-    print(f"batch normalisation: {cell.batch_norm}; A at {found} cm", flush=True)
-
-    found = {rate: of_a(measure(replace(cell, lr=rate), ("A",), *by)) for rate in RATES}
-    cell = replace(cell, lr=min(found, key=found.get))
-    print(f"learning rate: {cell.lr}; A at {found} cm", flush=True)
-
-    opened = {}
+    norms = {name: of_a(measure(Cell(batch_norm=name), ("A",), *by)) for name in BATCH_NORMS}
+    cell = Cell(batch_norm=min(norms, key=norms.get))
+    rates = {rate: of_a(measure(replace(cell, lr=rate), ("A",), *by)) for rate in RATES}
+    cell = replace(cell, lr=min(rates, key=rates.get))
+    opened, rows = {}, []
     for looks in LOOKS:
         values = measure(replace(cell, looks=looks), (*REFERENCES, *CONTROL), *by)
-        opened[looks] = open_gates(values)
-        print(f"{looks or 'all'} looks: {opened[looks]}\n{told(values, (*REFERENCES, *CONTROL))}", flush=True)
-    chosen = [str(looks or "all") for looks in LOOKS if all(opened[looks].values())]
-    print(f"looks: {chosen[-1]}" if chosen else "no number of looks opens every gate", flush=True)
+        name = str(looks or "all")
+        opened[name] = open_gates(values)
+        rows += rows_told(values, name, (*REFERENCES, *CONTROL))
+    with replacing(PAGE) as path:
+        path.write_text(page(norms, {f"{rate:g}": of for rate, of in rates.items()}, opened, rows))
+    print(PAGE.read_text())
 
 
 if __name__ == "__main__":

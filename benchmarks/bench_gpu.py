@@ -1,0 +1,123 @@
+"""Training steps a second on a GPU: step by step, as a recorded graph, compiled, and several runs on one device.
+
+    python benchmarks/bench_gpu.py [--model paper|small] [--condition A] [--steps N] [--packed 1 4 16] [--compile]
+
+Prints one line a variant: steps a second, windows a second, TFLOP/s of matrix products (torch's own count), memory. The
+frames are noise, resident on the device as uint8. Losses of the recorded graph are compared with those step by step.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lewm_core.conditions import condition
+from lewm_core.config import MODELS, Recipe
+from lewm_core.dataset.frames import Frames
+from lewm_core.heads import build_heads
+from lewm_core.losses import normalise_depth
+from lewm_core.model import LeWM, seeded
+from lewm_core.steps import Steps
+
+FRAMES, SIDE, EQUAL = 2920, 56, 20  # frames of the paper's full set; steps whose losses are compared
+
+
+def steps_of(model: str, name: str, count: int, seed: int = 0, compiled: bool = False) -> Steps:
+    """A run of `count` steps on noise."""
+    config, recipe, row = MODELS[model], Recipe(), condition(name)
+    generator = torch.Generator("cuda").manual_seed(0)
+    size = (FRAMES, 3, config.image_size, config.image_size)
+    pixels = torch.randint(0, 256, size, dtype=torch.uint8, device="cuda", generator=generator)
+    actions = torch.randn(FRAMES, config.action_dim, device="cuda", generator=generator)
+    targets = {}
+    if name == "B":
+        depth = torch.rand(FRAMES, SIDE, SIDE, device="cuda", generator=generator)
+        targets["depth"] = {"target": normalise_depth(depth)}
+    net = LeWM(config, seed).cuda().train()
+    grid = config.image_size // config.patch_size
+    heads = build_heads([term.head for term in row.terms], config.dim, seed, grid, config.width).cuda().train()
+    if compiled:
+        net.encoder.compile(dynamic=False)
+        net.predictor.compile(dynamic=False)
+    starts = np.random.default_rng(seed).integers(0, FRAMES - 4, (count, recipe.batch_size))
+    batches = torch.from_numpy(starts[..., None] + np.arange(4)).cuda()
+    rates = torch.full((count,), recipe.lr, device="cuda")
+    return Steps(net, heads, row, Frames(pixels, actions, targets), batches, rates, recipe,
+                 torch.Generator("cuda").manual_seed(seed))
+
+
+def timed(runs: list[Steps], count: int) -> float:
+    """Seconds that `count` steps of each run take, each run on a stream of its own; after what they do but once."""
+    streams = [torch.cuda.Stream() for _ in runs]
+    for run, stream in zip(runs, streams, strict=True):
+        with torch.cuda.stream(stream):
+            for step in range(3):
+                run.take(step)
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for step in range(3, 3 + count):
+        for run, stream in zip(runs, streams, strict=True):
+            with torch.cuda.stream(stream):
+                run.take(step)
+    torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def flops(model: str, name: str) -> float:
+    """Of one step's matrix products, forward and backward."""
+    run = steps_of(model, name, 1)
+    with FlopCounterMode(display=False) as counter:
+        run._step()
+    return counter.get_total_flops()
+
+
+def losses_differ(model: str, name: str) -> float:
+    """The largest relative difference of the total loss over EQUAL steps, recorded against step by step."""
+    found = []
+    for graphed in (False, True):
+        with seeded(0):
+            run = steps_of(model, name, EQUAL)
+            run.graphed = graphed
+            for step in range(EQUAL):
+                run.take(step)
+        found.append(run.record[:, -1].double())
+    return ((found[1] - found[0]).abs() / found[0]).max().item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="paper", choices=MODELS)
+    parser.add_argument("--condition", default="A")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--packed", type=int, nargs="*", default=[], help="runs on one device at once")
+    parser.add_argument("--compile", action="store_true", help="also with torch.compile (a minute to start)")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit("needs a GPU: none is visible to PyTorch here")
+    of = options.model, options.condition
+    work = flops(*of)
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__};", *of, f"{work / 1e9:.0f} GFLOP a step,",
+          f"losses recorded against single: {losses_differ(*of):.1e} over {EQUAL} steps", flush=True)
+    variants = [("single steps", 1, False, False), ("graph", 1, True, False)]
+    variants += [(f"graph, {n} runs", n, True, False) for n in options.packed]
+    variants += [("compiled graph", 1, True, True)] if options.compile else []
+    for told, packed, graphed, compiled in variants:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        count = max(20, options.steps // packed)
+        began = time.perf_counter()
+        runs = [steps_of(*of, count + 3, seed, compiled) for seed in range(packed)]
+        for run in runs:
+            run.graphed = graphed
+        seconds = timed(runs, count)
+        rate = packed * count / seconds
+        start = time.perf_counter() - began - seconds
+        print(f"{told:18} {rate:8.0f} steps/s {16 * rate:9.0f} windows/s {rate * work / 1e12:6.1f} TFLOP/s"
+              f" {torch.cuda.max_memory_allocated() / 2**30:6.1f} GiB, {start:.0f} s to start", flush=True)
+        del runs
+
+
+if __name__ == "__main__":
+    main()
