@@ -1,6 +1,6 @@
 """Training steps a second on a GPU: step by step, as a recorded graph, compiled, and several runs on one device.
 
-    python benchmarks/bench_gpu.py [--model paper|small] [--condition A] [--steps N] [--packed 1 4 16] [--compile]
+    ./run_all.sh bench bench_gpu [--model paper|small] [--condition A] [--steps N] [--packed 1 4 16] [--compile]
 
 Prints one line a variant: steps a second, windows a second, TFLOP/s of matrix products (torch's own count), memory. The
 frames are noise, resident on the device as uint8. Losses of the recorded graph are compared with those step by step.

@@ -14,7 +14,7 @@ from lewm_core import dataset
 from lewm_core.config import Recipe
 from lewm_core.dataset import WINDOW, window_starts, windows
 from lewm_core.dataset.frames import ActionScale, Frames
-from lewm_core.model import normalise
+from lewm_core.encoder import normalise
 from lewm_core.signals.backends import Backends
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop

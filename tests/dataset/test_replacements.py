@@ -9,6 +9,7 @@ import torch
 from lewm_core.conditions import ALL, condition
 from lewm_core.dataset import Data, targets
 from lewm_core.dataset.replacements import random_network, sides
+from lewm_core.dataset.replacements import replace as replace_targets
 from lewm_core.losses import Term
 from lewm_core.utils.errors import InputError
 
@@ -18,17 +19,21 @@ EPISODE = np.repeat(np.arange(8), LENGTHS)
 OFFSET = np.cumsum(LENGTHS) - LENGTHS
 T = np.arange(N) - OFFSET[EPISODE]
 TRAINED = np.flatnonzero(~np.isin(EPISODE, [2, 5, 7]) & (T != 3))  # frame 3 of training episodes is in no window
+RAMP = np.arange(56 * 56, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    """The depth and the tracks of every frame say which frame it is; points move by no more than it."""
+    """The depth and the tracks of every frame say which frame it is; points move by no more than it.
+
+    The depth is a ramp whose nearest pixel is the one of the frame's number, which no normalisation moves.
+    """
     rng = np.random.default_rng(0)
     number = np.arange(N, dtype=np.float32)
     tracks = np.zeros((N, 400, 2), np.float32)
     tracks[:] = (number - OFFSET[EPISODE])[:, None, None] + 100 * EPISODE[:, None, None] * (T > 0)[:, None, None]
     return Data({"pixels": rng.integers(0, 256, (N, 32, 32, 3), "u1"), "ep_len": LENGTHS, "ep_offset": OFFSET,
-                 "depth": np.repeat(number, 56 * 56).reshape(N, 56, 56), "tracks": tracks,
+                 "depth": np.stack([np.roll(RAMP, i) for i in range(N)]).reshape(N, 56, 56), "tracks": tracks,
                  "visible": rng.random((N, 400)) > 0.2,
                  "centroid": rng.normal([1, 2, 3], [1, 5, 0.1], (N, 3)).astype("f4"),
                  "centroid_valid": rng.random(N) > 0.3})
@@ -37,7 +42,17 @@ def data() -> Data:
 def sources(data, name, seed=0):
     """(N,) the frame whose depth each frame is compared with."""
     term = next(t for t in condition(name).terms if t.target == "depth")
-    return targets.build(term, data, TRAINED, seed=seed)["target"][:, 0, 0].numpy().astype(int)
+    return nearest(targets.build(term, data, TRAINED, seed=seed)["target"])
+
+
+def nearest(depth):
+    """The number of the pixel that is nearest in each map."""
+    return depth.flatten(1).argmin(1).numpy()
+
+
+def raw(data, term, seed):
+    """The depth that a frame gets, before it is normalised as its loss does."""
+    return replace_targets({"target": data["depth"]}, term.target_from, term.share, data, TRAINED, seed)["target"]
 
 
 def test_shuffled_targets_are_a_permutation_on_each_side_that_leaves_none_in_place(data):
@@ -70,7 +85,7 @@ def test_the_doses_are_their_shares_and_a_smaller_one_is_part_of_a_larger_one(da
 def test_both_terms_of_a_condition_come_from_the_same_frame(data):
     depth, tracks = (targets.build(term, data, TRAINED, seed=5) for term in condition("E-shuf").terms)
     own = targets.build(replace(condition("E-shuf").terms[1], target_from="own"), data, TRAINED)
-    source = depth["target"][:, 0, 0].long()
+    source = torch.from_numpy(nearest(depth["target"]))
     assert (source != torch.arange(N)).all()
     for name in ("target", "valid"):
         assert torch.equal(tracks[name], own[name][source])
@@ -90,12 +105,12 @@ def test_another_episodes_targets_keep_their_time(data):
 def test_noise_has_the_targets_moments_and_knows_no_frame(data):
     many = Data({**data.columns, "depth": np.random.default_rng(1).normal(5, 2, (N, 56, 56)).astype("f4")})
     term = condition("B-noise").terms[0]
-    noise = targets.build(term, many, TRAINED, seed=3)["target"].numpy()
+    noise = raw(many, term, seed=3)
     want = many["depth"][TRAINED]
     wide = noise - want.mean(0)  # by pixel
     assert abs(wide.mean()) < 0.02 and wide.std() / want.std(0).mean() == pytest.approx(1, abs=0.02)
     assert np.corrcoef(noise.mean((1, 2)), many["depth"].mean((1, 2)))[0, 1] < 0.3
-    np.testing.assert_array_equal(noise, targets.build(term, many, TRAINED, seed=3)["target"])
+    np.testing.assert_array_equal(noise, raw(many, term, seed=3))
     vector = replace(condition("F").terms[0], target_from="noise")
     made = np.concatenate([targets.build(vector, data, TRAINED, seed=s)["target"].numpy() for s in range(40)])
     np.testing.assert_allclose(made.mean(0), 0, atol=0.05)  # the standardised target's mean and std
@@ -108,11 +123,14 @@ def test_a_random_networks_targets_are_a_function_of_the_frame_with_the_targets_
     built = targets.build(term, data, TRAINED, seed=1)
     own = targets.build(replace(term, target_from="own"), data, TRAINED)
     assert built["target"].shape == (N, *shape) and built.get("valid", torch.ones(1)).all()
-    train = built["target"][torch.from_numpy(TRAINED)].double()
+    made, known = built["target"].numpy(), own["target"].numpy()
+    if name == "B-net":
+        made, known = raw(data, term, seed=1), data["depth"]
     seen = own.get("valid", torch.ones(N, 1, dtype=torch.bool))[torch.from_numpy(TRAINED)].numpy()
-    true = np.ma.array(own["target"].numpy()[TRAINED], mask=np.broadcast_to(~seen[..., None], (len(TRAINED), *shape)))
-    np.testing.assert_allclose(train.mean(0), true.mean(0), atol=1e-3)
-    np.testing.assert_allclose(train.std(0, correction=0), true.std(0), rtol=1e-3)
+    true = np.ma.array(known[TRAINED], mask=np.broadcast_to(~seen[..., None], (len(TRAINED), *shape)))
+    made = made[TRAINED].astype(float)
+    np.testing.assert_allclose(made.mean(0), true.mean(0, float), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(made.std(0), true.std(0, float), rtol=1e-3)
     pixels = data["pixels"]
     alone = random_network(pixels[7:8], 10, seed=1)
     np.testing.assert_allclose(random_network(pixels, 10, seed=1)[7:8], alone, rtol=1e-4, atol=1e-5)
@@ -126,7 +144,7 @@ def test_all_that_belongs_to_a_target_moves_with_it_and_unknown_origins_are_erro
     term = Term("depth", "depth", "depth", dilation=0.0)
     masked = Data({**data.columns, "mask": mask})
     own, moved = (targets.build(replace(term, target_from=f), masked, TRAINED) for f in ("own", "frame"))
-    assert torch.equal(moved["region"], own["region"][moved["target"][:, 0, 0].long()])
+    assert torch.equal(moved["region"], own["region"][sources(masked, "B-shuf", 0)])
     with pytest.raises(InputError, match="target_from: found 'other'; expected one of own, frame, episode, noise"):
         targets.build(replace(term, target_from="other"), masked, TRAINED)
     assert all(t.target_from == "own" and not t.detached for row in ALL.values() if not row.variant for t in row.terms)
