@@ -4,8 +4,8 @@
     ./run_all.sh bench compare_public [--only step,curve,memory,start,data] [--pairs N] [--size PX,..] [--output DIR]
 
 Writes compare_public.csv and its section of speed.md, both in docs/ unless --output says otherwise; rows that a call
-does not measure stay. Skips, and says why, where the public code is not installed. Wants an idle machine; all of it
-takes about three hours on two cores, nearly all of that at 224 px.
+does not measure stay. Skips, and says why, where the public code is not installed. Wants Linux and an idle machine; all
+of it takes about two hours on two cores, nearly all of that at 224 px.
 """
 
 import argparse

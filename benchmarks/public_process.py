@@ -9,8 +9,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,48 +22,48 @@ SIDES, FRAMES = ("public", "ours"), 64
 
 
 def memory(name: str) -> float:
-    """MB of this process: VmRSS, what it holds, or VmHWM, the most it has held."""
+    """MB of this process: VmRSS, what it holds, or VmHWM, the most it has held. On Linux only."""
     return int(re.search(rf"{name}:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 
-def public_step(wanted: dict, home: str):
-    """The public side's step; of A without any torch code of ours, with the weights as the package draws them."""
+def noise(config) -> SimpleNamespace:
+    """Frames and actions of the model's sizes, made by torch alone."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size, generator = config.image_size, torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (FRAMES, 3, size, size), dtype=torch.uint8, generator=generator)
+    actions = torch.randn(FRAMES, config.action_dim, generator=generator)
+    return SimpleNamespace(pixels=pixels.to(device), actions=actions.to(device))
+
+
+def public_step(wanted: dict, home: str) -> tuple[float, Callable[[], float]]:
+    """MB after the imports, and the public side's step; of A without any torch code of ours, drawn by the package."""
     from benchmarks import public_side
 
     public_side.prepare(home)
     public_side.libraries()
-    if wanted["condition"] != "A":
-        import benchmarks.public_pairs  # noqa: F401  # our head and loss
+    name, precision = wanted["condition"], wanted["precision"]
+    if name != "A":
+        from benchmarks import public_pairs  # our head and loss
     imported = memory("VmRSS")
     import torch
 
     from lewm_core.config import LeWMConfig, Recipe
 
     config, recipe = LeWMConfig(**wanted["config"]), Recipe()
-    index = torch.arange(recipe.batch_size)[:, None] + torch.arange(4)
-    if wanted["condition"] == "A":
-        from types import SimpleNamespace
-
-        generator = torch.Generator().manual_seed(0)
-        size = config.image_size
-        frames = SimpleNamespace(
-            pixels=torch.randint(256, (FRAMES, 3, size, size), dtype=torch.uint8, generator=generator),
-            actions=torch.randn(FRAMES, config.action_dim, generator=generator))
-        if torch.cuda.is_available():
-            frames.pixels, frames.actions = frames.pixels.cuda(), frames.actions.cuda()
-        side = public_side.Public(wanted["tree"], frames, recipe, wanted["precision"])
+    if name == "A":
+        frames = noise(config)
+        side = public_side.Public(wanted["tree"], frames, recipe, precision)
     else:
-        from benchmarks.public_pairs import public_side as build
-        from benchmarks.public_pairs import random_frames
-
-        frames = random_frames(config, wanted["condition"], FRAMES)
-        side = build(config, wanted["condition"], frames, recipe, wanted["precision"])
-    index = index.to(frames.pixels.device)
+        frames = public_pairs.random_frames(config, name, FRAMES)
+        side = public_pairs.public_side(config, name, frames, recipe, precision)
+    index = (torch.arange(recipe.batch_size)[:, None] + torch.arange(4)).to(frames.pixels.device)
     return imported, lambda: side.step(recipe.lr, index)
 
 
-def our_step(wanted: dict):
-    """Our side's step."""
+def our_step(wanted: dict) -> tuple[float, Callable[[], float]]:
+    """MB after the imports, and our side's step."""
     import numpy as np
 
     from benchmarks.public_pairs import LeWM, Ours, Recipe, default_device, heads_of, random_frames

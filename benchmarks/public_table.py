@@ -33,8 +33,8 @@ as the public trainer has it (its default); on a CPU our own default is fp32."""
 The total loss of both sides over the same steps, without dropout (whose masks are drawn in another order), SIGReg's
 directions from the same seed. Times: public over ours, median and range over the steps."""),
     "memory": ("Peak memory", """\
-Greatest resident memory of a process of its own that does nothing but a few steps; of it, what came after its imports;
-on a GPU the greatest that torch held there."""),
+Greatest resident memory of a process of its own that does nothing but a few steps; of it, what came after its imports
+(of B on the public side: those of our head, too); on a GPU the greatest that torch held there."""),
     "start": ("Start", """\
 From the start of a process to the end of its first training step: imports, model, optimizer, frames made in memory.
 Public: without its trainer and its configuration, which take longer."""),
