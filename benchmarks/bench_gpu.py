@@ -2,25 +2,33 @@
 
     ./run_all.sh bench bench_gpu [--model paper|small] [--condition A] [--steps N] [--packed 1 4 16] [--compile]
 
-Prints one line a variant: steps a second, windows a second, TFLOP/s of matrix products (torch's own count), memory. The
-frames are noise, resident on the device as uint8. Losses of the recorded graph are compared with those step by step.
+Of each variant: steps a second of 16 windows, TFLOP/s of matrix products (torch's own count), memory, seconds to start;
+in docs/gpu.csv, where rows of the same machine, model and variant are replaced. The frames are noise, resident on the
+device as uint8. Losses of the recorded graph are compared with those step by step.
 """
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from lewm_core import steps
 from lewm_core.conditions import condition
 from lewm_core.config import MODELS, Recipe
 from lewm_core.dataset.frames import Frames
 from lewm_core.heads import build_heads
 from lewm_core.losses import normalise_depth
 from lewm_core.model import LeWM, seeded
+from lewm_core.objective import loss_terms
 from lewm_core.steps import Steps
+from lewm_core.utils.files import write_csv
 
+TABLE = Path(__file__).parents[1] / "docs" / "gpu.csv"
+NAMES = ["device", "torch", "model", "condition", "variant", "runs"]
 FRAMES, SIDE, EQUAL = 2920, 56, 20  # frames of the paper's full set; steps whose losses are compared
 
 
@@ -38,9 +46,7 @@ def steps_of(model: str, name: str, count: int, seed: int = 0, compiled: bool = 
     net = LeWM(config, seed).cuda().train()
     grid = config.image_size // config.patch_size
     heads = build_heads([term.head for term in row.terms], config.dim, seed, grid, config.width).cuda().train()
-    if compiled:
-        net.encoder.compile(dynamic=False)
-        net.predictor.compile(dynamic=False)
+    steps.loss_terms = torch.compile(loss_terms, dynamic=False) if compiled else loss_terms
     starts = np.random.default_rng(seed).integers(0, FRAMES - 4, (count, recipe.batch_size))
     batches = torch.from_numpy(starts[..., None] + np.arange(4)).cuda()
     rates = torch.full((count,), recipe.lr, device="cuda")
@@ -97,26 +103,36 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise SystemExit("needs a GPU: none is visible to PyTorch here")
     of = options.model, options.condition
-    work = flops(*of)
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__};", *of, f"{work / 1e9:.0f} GFLOP a step,",
+    work, device = flops(*of), torch.cuda.get_device_name()
+    print(device, *of, f"{work / 1e9:.0f} GFLOP a step,",
           f"losses recorded against single: {losses_differ(*of):.1e} over {EQUAL} steps", flush=True)
-    variants = [("single steps", 1, False, False), ("graph", 1, True, False)]
-    variants += [(f"graph, {n} runs", n, True, False) for n in options.packed]
-    variants += [("compiled graph", 1, True, True)] if options.compile else []
-    for told, packed, graphed, compiled in variants:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        count = max(20, options.steps // packed)
-        began = time.perf_counter()
-        runs = [steps_of(*of, count + 3, seed, compiled) for seed in range(packed)]
-        for run in runs:
-            run.graphed = graphed
-        seconds = timed(runs, count)
-        rate = packed * count / seconds
-        start = time.perf_counter() - began - seconds
-        print(f"{told:18} {rate:8.0f} steps/s {16 * rate:9.0f} windows/s {rate * work / 1e12:6.1f} TFLOP/s"
-              f" {torch.cuda.max_memory_allocated() / 2**30:6.1f} GiB, {start:.0f} s to start", flush=True)
-        del runs
+    variants = [("single steps", 1), ("graph", 1), *(("graph", n) for n in options.packed)]
+    if options.compile:
+        variants += [("compiled graph", n) for n in (1, *options.packed)]
+    rows = []
+    for variant, runs in variants:
+        row = dict(zip(NAMES, (device, torch.__version__, *of, variant, runs), strict=True))
+        rows.append(row | measure(*of, variant, runs, options.steps, work))
+        print(*rows[-1].values(), flush=True)
+    new = pd.DataFrame(rows)
+    old = pd.read_csv(TABLE) if TABLE.exists() else new[:0]
+    both = pd.concat([old, new]) if len(old) else new
+    write_csv(TABLE, both.drop_duplicates(NAMES, keep="last"))
+
+
+def measure(model: str, name: str, variant: str, packed: int, steps: int, work: float) -> dict[str, float]:
+    """Of one variant, over about so many steps in all."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    count, began = max(20, steps // packed), time.perf_counter()
+    runs = [steps_of(model, name, count + 3, seed, variant.startswith("compiled")) for seed in range(packed)]
+    for run in runs:
+        run.graphed = variant != "single steps"
+    seconds = timed(runs, count)
+    rate = packed * count / seconds
+    return {"steps_per_s": round(rate), "tflops": round(rate * work / 1e12, 1),
+            "gib": round(torch.cuda.max_memory_allocated() / 2**30, 1),
+            "start_s": round(time.perf_counter() - began - seconds)}
 
 
 if __name__ == "__main__":
