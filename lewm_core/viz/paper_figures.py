@@ -32,19 +32,31 @@ def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame,
     Args:
         changes, summary: as from paired.paired_change and paired.summarise, of one metric; rows of other scales are
             left out. With both splits, the episode split is filled and the window split hollow beside it.
-        skipped: columns condition, scale, reason; these conditions are on the axis, grey, with their reason.
+        skipped: columns condition, scale, reason; these conditions are on the axis, grey, with their reason. Those that
+            were not asked for are named, with what the paper reports.
         results: the tidy results, references included; None for no panels below.
     """
-    names = arranged([*CONDITIONS, *changes[changes.scale == "pilot"].condition])
-    names = [name for name in names if name not in REFERENCES]
+    asked = {*changes[changes.scale == "pilot"].condition, *skipped.condition}
+    names = [name for name in arranged([*CONDITIONS, *asked]) if name not in REFERENCES]
+    names = [name for name in names if name in asked] or names
     metrics = [] if results is None else measured(results)
     fig, top, below = figure_with_levels(max(11, 0.8 * len(names) + 1), 1, metrics)
     _changes_axis(top[0], changes, summary, names, 1, skipped)
     top[0].set_title(f"Change in {style.one_metric(summary)} against A, pilot")
+    _name_others(top[0], [name for name in CONDITIONS if name not in (*REFERENCES, *names)])
     for ax, metric in zip(below, metrics, strict=True):
         level_axis(ax, results, metric, ["pilot"])
     _legend(fig, summary[summary.scale == "pilot"], 1)
     return fig
+
+
+def _name_others(ax: Axes, names: Sequence[str]) -> None:
+    """Name the paper's conditions that were not asked for, with what it reports of them."""
+    reported = paper.reported(1)
+    told = [f"{name} (paper {number(reported[name])} %)" if name in reported else name for name in names]
+    if told:
+        ax.text(0.01, 0.02, "not among the conditions chosen: " + ", ".join(told), transform=ax.transAxes, fontsize=8,
+                color="0.35")
 
 
 @style.styled

@@ -62,7 +62,7 @@ def power_chart(power: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         draw.paper_key(1),
         draw.line_key(f"the paper's ±{paper.FULL_SCALE_BAND} %", linestyle="--"),
     ]
-    draw.legend(fig, entries, 3)
+    draw.legend(fig, entries, 2)
     return fig
 
 

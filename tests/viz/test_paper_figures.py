@@ -78,7 +78,9 @@ def test_skipped_conditions_are_there_with_their_reason_and_others_as_not_run(st
     assert "C4/pilot/episode/mean" not in artists(fig)
     label = fig.axes[0].get_xticklabels()[4]
     assert label.get_text().startswith("C4") and label.get_color() == style.GREY
-    assert "not run: not among" in texts(paper_figures.figure1(study.changes, study.summary, NONE))
+    others = paper_figures.figure1(study.changes, study.summary, NONE)
+    assert "not among the conditions chosen: C4 (paper −14.5 %)" in texts(others)
+    assert "C4" not in ticks(others.axes[0])
 
 
 def test_all_skipped_but_the_baseline_still_makes_a_figure(study):
@@ -164,7 +166,9 @@ def test_any_choice_is_drawn_and_the_rest_is_said_not_to_be_run(choice, seeds, s
                "bars": paper_figures.scale_bars(results), "area": paper_figures.benefit_against_area(summary, areas)}
     drawn = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/mean")}
     absent = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/absent")}
-    assert drawn == set(auxiliary) and absent == set(CONDITIONS) - set(names)
+    others = texts(figures["1"]).partition("not among the conditions chosen: ")[2]
+    assert drawn == set(auxiliary) and absent == (set() if auxiliary else set(CONDITIONS) - {"A"})
+    assert all(name in others for name in set(CONDITIONS) - set(names)) or not auxiliary
     for fig in figures.values():
         assert seeds > 1 or not any(name.endswith("/interval") for name in artists(fig))
     assert ("not run: no condition" in texts(figures["3"])) == (not auxiliary)
@@ -181,4 +185,4 @@ def test_a_row_added_to_the_conditions_is_a_bar_in_figure_1(study, monkeypatch):
     mean = artists(fig)["H/pilot/episode/mean"]
     assert mean.get_color() in style.OTHER_COLOURS and ticks(fig.axes[0])[-1] == "H"
     assert "sounds of the scene" in texts(fig)
-    assert "H/pilot/absent" in artists(paper_figures.figure1(study.changes, study.summary, NONE))
+    assert ", H" in texts(paper_figures.figure1(study.changes, study.summary, NONE))
