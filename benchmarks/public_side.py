@@ -4,7 +4,6 @@ Written after the package's interface and its recipe. Imports nothing that a pro
 since its start is measured, too; what needs lewm_core is passed in.
 """
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -37,8 +36,6 @@ def libraries() -> None:
     import hydra.utils  # noqa: F401
     import stable_pretraining.backbone.utils  # noqa: F401
     import stable_worldmodel.wm.lewm  # noqa: F401
-
-    logging.disable(logging.INFO)  # it tells of every model that it makes
 
 
 def normalised(pixels: Tensor) -> Tensor:
