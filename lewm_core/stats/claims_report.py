@@ -103,6 +103,18 @@ def primaries_told(table: pd.DataFrame) -> list[str]:
     return lines
 
 
+def answer(table: pd.DataFrame) -> list[str]:
+    """What became of the primary hypotheses, in a sentence for each verdict, as a Markdown list."""
+    found = of_kind(table, "primary")
+    lines = []
+    for verdict in VERDICTS:
+        told = [f"{row.claim} ({row.id}: {row.reason if verdict == UNTESTED else row.ours.partition('; Holm')[0]})"
+                for row in found[found.verdict == verdict].itertuples()]
+        if told:
+            lines.append(f"- *{verdict}*: {'; '.join(told)}.")
+    return lines
+
+
 def _mde(row: tuple) -> str:
     return f"{row.mde:.2g}" if np.isfinite(row.mde) else "–"
 
@@ -177,7 +189,8 @@ def summary(table: pd.DataFrame) -> str:
     open_, closed = (int((claims.verdict == v).sum()) for v in (UNDECIDED, UNTESTED))
     shown = [*rows(decided), ""] if len(decided) else []
     return "\n".join([
-        BEGIN, f"**{heading(table)}.** {ABOUT}", "", *first(table), "",
+        BEGIN, f"**{heading(table)}.** {ABOUT} Of the hypotheses named beforehand, by {OUTCOME_IN_WORDS}:", "",
+        *answer(table), "", *first(table), "",
         f"**The {len(claims)} claims**: {counts(table)}.", "", *shown,
         f"The other {open_ + closed} ({open_} {UNDECIDED}, {closed} {UNTESTED}), each with its interval or the "
         f"reason, facts and suggestions of the paper, and the rules of the verdicts: "

@@ -104,7 +104,8 @@ def test_a_run_leaves_the_clone_clean_until_it_is_published(clone):
     assert unknown.returncode == 2 and "one of laptop, quick" in unknown.stderr
     assert git(clone, "status", "--porcelain") == "", "refused as a whole"
 
-    write_claims = "\n# %%\nclaims = Path('figures/claims.csv').read_text().replace('quick', 'laptop')\n"
+    shown = claims_report.read(clone / "figures/claims.csv").profile.iloc[0]
+    write_claims = f"\n# %%\nclaims = Path('figures/claims.csv').read_text().replace({shown!r}, 'another')\n"
     write_claims += "(Path(figures) / 'claims.csv').write_text(claims)\n"
     (clone / "notebooks/01_stub.py").write_text(STUB + write_claims)
     assert python(clone, "-m", "lewm_core.runner.cli", "--profile", "laptop").returncode == 0
