@@ -1,25 +1,26 @@
 """Training steps of the public LeWM and of ours, in turns, from the same weights on the same frames."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 
-from benchmarks.public_side import Public
+from benchmarks.public_side import Public, Work
 from lewm_core.checkpoints import config_json
 from lewm_core.checkpoints.names import public_state
 from lewm_core.conditions import condition
 from lewm_core.config import MODELS, LeWMConfig, Recipe
-from lewm_core.dataset import WINDOW, Split, windows
+from lewm_core.dataset import WINDOW
 from lewm_core.dataset.frames import Frames
 from lewm_core.heads import build_heads
-from lewm_core.losses import depth_loss
+from lewm_core.losses import normalise_depth
 from lewm_core.model import LeWM
 from lewm_core.signals.geometry import SUPERVISION_SIZE
-from lewm_core.train import _Run, default_device, learning_rate
+from lewm_core.steps import Steps
+from lewm_core.train import default_device, learning_rate
 
 FRAMES, SEED, WARM = 160, 0, 2  # frames in memory; steps of each side that are not measured
 
@@ -48,14 +49,14 @@ class Setting:
                 "threads": self.threads if device == "cpu" else None}
 
 
-def random_frames(config: LeWMConfig, name: str, count: int = FRAMES) -> Frames:
+def random_frames(config: LeWMConfig, name: str, count: int) -> Frames:
     """Frames, actions and, for B, depth of the model's sizes, all noise: no step depends on what is in them."""
     rng, side = np.random.default_rng(SEED), config.image_size
     pixels = torch.from_numpy(rng.integers(0, 256, (count, 3, side, side), np.uint8))
     actions = torch.from_numpy(rng.normal(size=(count, config.action_dim)).astype(np.float32))
     depth = torch.from_numpy(rng.uniform(0.5, 2, (count, SUPERVISION_SIZE, SUPERVISION_SIZE)).astype(np.float32))
     device = default_device()
-    targets = {"depth": {"target": depth.to(device)}} if name == "B" else {}
+    targets = {"depth": {"target": normalise_depth(depth).to(device)}} if name == "B" else {}
     return Frames(pixels.to(device), actions.to(device), targets)
 
 
@@ -76,7 +77,7 @@ def heads_of(config: LeWMConfig, name: str) -> torch.nn.ModuleDict:
 def autocast_to(bf16: bool) -> Iterator[None]:
     """lewm_core decides by the device whether to use bf16; in here this does."""
     known = torch.autocast
-    torch.autocast = lambda device, dtype, enabled: known(device, dtype, enabled=bf16)
+    torch.autocast = lambda device, dtype, **options: known(device, dtype, **{**options, "enabled": bf16})
     try:
         yield
     finally:
@@ -84,40 +85,60 @@ def autocast_to(bf16: bool) -> Iterator[None]:
 
 
 class Ours:
-    """Our side: the step of `lewm_core.train`, whole, at a precision that it would not choose on this device."""
+    """Our side: the steps that `lewm_core.train` takes, at a precision that it would not choose on this device.
 
-    def __init__(self, model: LeWM, heads: torch.nn.ModuleDict, name: str, frames: Frames, recipe: Recipe,
-                 precision: str):
-        split = Split(np.arange(len(frames.pixels) - WINDOW + 1), {})
-        self.run = _Run(model, heads, condition(name), frames, split, recipe, SEED, None)
-        self.run.train_mode()
-        self.bf16 = precision == "bf16"
+    step(i) is one training step, loss(i) then the loss before it.
+    """
 
-    def step(self, step: int, rows: np.ndarray) -> float:
+    def __init__(self, model: LeWM, heads: torch.nn.ModuleDict, name: str, work: Work):
+        generator = torch.Generator(work.batches.device).manual_seed(SEED)
+        model.train()
+        heads.train()
+        self.steps = Steps(model, heads, condition(name), work.frames, work.batches, work.rates, work.recipe, generator)
+        self.bf16 = work.precision == "bf16"
+
+    def step(self, i: int) -> None:
         with autocast_to(self.bf16):
-            return self.run.step(step, rows)["total"]
+            self.steps.take(i)
+
+    def loss(self, i: int) -> float:
+        return self.steps.losses(i)["total"]
 
 
-def public_side(config: LeWMConfig, name: str, frames: Frames, recipe: Recipe, precision: str,
-                model: LeWM | None = None) -> Public:
+def our_side(config: LeWMConfig, name: str, work: Work, model: LeWM | None = None) -> Ours:
+    """Our side with the weights of `model` (None: as it is initialised)."""
+    return Ours(model or LeWM(config, SEED).to(default_device()), heads_of(config, name), name, work)
+
+
+def public_side(config: LeWMConfig, name: str, work: Work, model: LeWM | None = None) -> Public:
     """The public side with the weights of `model` (None: as it initialises them); of B with our head and our loss."""
-    heads = heads_of(config, name)
-    target = frames.targets["depth"]["target"] if "depth" in heads else None
-    return Public(config_json.public(config), frames, recipe, precision, public_state(model) if model else None,
-                  heads["depth"] if "depth" in heads else None, lambda output, at: depth_loss(output, target[at]))
+    tree, state = config_json.public(config), public_state(model) if model else None
+    if name == "A":
+        return Public(tree, work, state)
+    (term,) = condition(name).terms
+    head, targets = heads_of(config, name)[term.head], work.frames.targets[term.head]
+
+    def head_loss(output: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        return term.compare(output, {name: value[at] for name, value in targets.items()})
+
+    return Public(tree, work, state, head, head_loss)
 
 
-def sides(config: LeWMConfig, name: str, precision: str, steps: int) -> dict[str, Callable[[int], float]]:
-    """Both sides by name: functions that take step i of `steps` and return the loss before it."""
-    frames, recipe, model = random_frames(config, name), Recipe(steps=steps), start(config)
-    public = public_side(config, name, frames, recipe, precision, model)
-    ours = Ours(model, heads_of(config, name), name, frames, recipe, precision)
-    size = FRAMES - WINDOW + 1
-    rows = np.random.default_rng(SEED).integers(0, size, (steps, recipe.batch_size))
-    index = torch.from_numpy(windows(np.arange(size))[rows]).to(frames.pixels.device)
+def some_work(config: LeWMConfig, name: str, precision: str, steps: int, frames: int = FRAMES) -> Work:
+    """So many steps on random windows of random frames, with the learning rates of a run of that length."""
+    recipe = Recipe(steps=steps)
+    starts = np.random.default_rng(SEED).integers(0, frames - WINDOW + 1, (steps, recipe.batch_size))
+    batches = torch.from_numpy(starts[..., None] + np.arange(WINDOW)).to(default_device())
+    rates = torch.tensor([learning_rate(step, steps, recipe) for step in range(steps)]).to(default_device())
+    return Work(random_frames(config, name, frames), batches, rates, recipe, precision)
+
+
+def sides(config: LeWMConfig, name: str, precision: str, steps: int) -> dict[str, Public | Ours]:
+    """Both sides by name, with the same weights and the same work."""
+    work, model = some_work(config, name, precision, steps), start(config)
+    both = {"public": public_side(config, name, work, model), "ours": our_side(config, name, work, model)}
     torch.manual_seed(SEED)  # from here the public SIGReg draws its directions; ours draw from a generator of this seed
-    return {"public": lambda i: public.step(learning_rate(i, steps, recipe), index[i]),
-            "ours": lambda i: ours.step(i, rows[i])}
+    return both
 
 
 def clock() -> np.ndarray:
@@ -127,14 +148,15 @@ def clock() -> np.ndarray:
     return 1e3 * np.array([time.perf_counter(), time.process_time()])
 
 
-def in_turns(step: dict[str, Callable[[int], float]], steps: int) -> tuple[dict, dict]:
+def in_turns(both: dict[str, Public | Ours], steps: int) -> tuple[dict, dict]:
     """Take all steps, each by both sides. By side: (steps, 2) milliseconds of wall and CPU, and (steps,) losses."""
-    times, losses = {name: [] for name in step}, {name: [] for name in step}
+    times, losses = {name: [] for name in both}, {name: [] for name in both}
     for i in range(steps):
-        for name in list(step)[:: 1 if i % 2 else -1]:
+        for name in list(both)[:: 1 if i % 2 else -1]:
             begun = clock()
-            losses[name].append(step[name](i))
+            both[name].step(i)
             times[name].append(clock() - begun)
+            losses[name].append(both[name].loss(i))
     return {n: np.array(t) for n, t in times.items()}, {n: np.array(v) for n, v in losses.items()}
 
 

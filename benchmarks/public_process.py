@@ -26,55 +26,47 @@ def memory(name: str) -> float:
     return int(re.search(rf"{name}:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 
-def noise(config) -> SimpleNamespace:
-    """Frames and actions of the model's sizes, made by torch alone."""
+def plain_work(config, recipe, precision: str, steps: int):
+    """Steps of public_pairs.some_work's sizes, made by torch alone."""
     import torch
+
+    from benchmarks.public_side import Work
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size, generator = config.image_size, torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (FRAMES, 3, size, size), dtype=torch.uint8, generator=generator)
     actions = torch.randn(FRAMES, config.action_dim, generator=generator)
-    return SimpleNamespace(pixels=pixels.to(device), actions=actions.to(device))
+    starts = torch.randint(FRAMES - 3, (steps, recipe.batch_size, 1), generator=generator)
+    frames = SimpleNamespace(pixels=pixels.to(device), actions=actions.to(device))
+    return Work(frames, (starts + torch.arange(4)).to(device), torch.full((steps,), recipe.lr), recipe, precision)
 
 
-def public_step(wanted: dict, home: str) -> tuple[float, Callable[[], float]]:
+def public_step(wanted: dict, home: str) -> tuple[float, Callable[[int], None]]:
     """MB after the imports, and the public side's step; of A without any torch code of ours, drawn by the package."""
     from benchmarks import public_side
 
     public_side.prepare(home)
     public_side.libraries()
-    name, precision = wanted["condition"], wanted["precision"]
-    if name != "A":
-        from benchmarks import public_pairs  # our head and loss
-    imported = memory("VmRSS")
-    import torch
-
     from lewm_core.config import LeWMConfig, Recipe
 
-    config, recipe = LeWMConfig(**wanted["config"]), Recipe()
+    config, name, how = LeWMConfig(**wanted["config"]), wanted["condition"], (wanted["precision"], wanted["steps"])
     if name == "A":
-        frames = noise(config)
-        side = public_side.Public(wanted["tree"], frames, recipe, precision)
-    else:
-        frames = public_pairs.random_frames(config, name, FRAMES)
-        side = public_pairs.public_side(config, name, frames, recipe, precision)
-    index = (torch.arange(recipe.batch_size)[:, None] + torch.arange(4)).to(frames.pixels.device)
-    return imported, lambda: side.step(recipe.lr, index)
-
-
-def our_step(wanted: dict) -> tuple[float, Callable[[], float]]:
-    """MB after the imports, and our side's step."""
-    import numpy as np
-
-    from benchmarks.public_pairs import LeWM, Ours, Recipe, default_device, heads_of, random_frames
-    from lewm_core.config import LeWMConfig
+        imported = memory("VmRSS")
+        return imported, public_side.Public(wanted["tree"], plain_work(config, Recipe(), *how)).step
+    from benchmarks import public_pairs  # our head and loss
 
     imported = memory("VmRSS")
-    config, name, recipe = LeWMConfig(**wanted["config"]), wanted["condition"], Recipe(steps=1000)
-    frames = random_frames(config, name, FRAMES)
-    side = Ours(LeWM(config).to(default_device()), heads_of(config, name), name, frames, recipe, wanted["precision"])
-    rows = np.arange(recipe.batch_size)
-    return imported, lambda: side.step(0, rows)
+    return imported, public_pairs.public_side(config, name, public_pairs.some_work(config, name, *how, FRAMES)).step
+
+
+def our_step(wanted: dict) -> tuple[float, Callable[[int], None]]:
+    """MB after the imports, and our side's step."""
+    from benchmarks import public_pairs
+    from lewm_core.config import LeWMConfig
+
+    imported, config, name = memory("VmRSS"), LeWMConfig(**wanted["config"]), wanted["condition"]
+    work = public_pairs.some_work(config, name, wanted["precision"], wanted["steps"], FRAMES)
+    return imported, public_pairs.our_side(config, name, work).step
 
 
 def child(wanted: dict, home: str) -> dict[str, float]:
@@ -83,12 +75,14 @@ def child(wanted: dict, home: str) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(wanted["threads"])
-    step()
-    found = {"first": time.time(), "imported": imported}
-    for _ in range(wanted["steps"] - 1):
-        step()
-    device = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
-    return {**found, "peak": memory("VmHWM"), "device": device}
+    on_gpu = torch.cuda.is_available()
+    found = {"imported": imported}
+    for i in range(wanted["steps"]):
+        step(i)
+        if on_gpu:
+            torch.cuda.synchronize()
+        found.setdefault("first", time.time())
+    return {**found, "peak": memory("VmHWM"), "device": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else 0.0}
 
 
 def spawn(side: str, setting: "Setting", steps: int, home: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ since its start is measured, too; what needs lewm_core is passed in.
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -45,22 +46,37 @@ def normalised(pixels: Tensor) -> Tensor:
     return V.normalize(V.to_dtype(pixels, torch.float32, scale=True), MEAN, STD)
 
 
-class Public:
-    """The public side. step(rate, index) is one training step on the windows `index` (B, T); it returns the loss.
+@dataclass(frozen=True)
+class Work:
+    """What both sides do: S steps, each on a batch of windows.
 
-    tree: the model's configuration (checkpoints.config_json.public). frames: pixels (N, 3, H, W) uint8 and actions
-    (N, A) as attributes. recipe: config.Recipe. state: weights under public names; None: as initialised.
+    frames: pixels (N, 3, H, W) uint8 and actions (N, A) as attributes. batches: (S, B, T) frames of each step's
+    windows. rates: (S,) learning rates. recipe: config.Recipe. precision: fp32 or bf16.
+    """
+
+    frames: Any
+    batches: Tensor
+    rates: Tensor
+    recipe: Any
+    precision: str
+
+
+class Public:
+    """The public side. step(i) is one training step, loss(i) then the loss before it.
+
+    tree: the model's configuration (checkpoints.config_json.public). state: weights under public names; None: as
+    initialised.
     head, head_loss: what is trained beside the model: emb (M, D) to an output, and of that and the frames' numbers (M,)
     the loss.
     """
 
-    def __init__(self, tree: Mapping, frames: Any, recipe: Any, precision: str,
-                 state: Mapping[str, Tensor] | None = None, head: nn.Module | None = None,
-                 head_loss: Callable[[Tensor, Tensor], Tensor] | None = None):
+    def __init__(self, tree: Mapping, work: Work, state: Mapping[str, Tensor] | None = None,
+                 head: nn.Module | None = None, head_loss: Callable[[Tensor, Tensor], Tensor] | None = None):
         from hydra.utils import instantiate
         from stable_worldmodel.wm.loss import SIGReg
 
-        self.frames, self.recipe, self.precision, device = frames, recipe, precision, frames.pixels.device
+        self.work, self.rates, recipe, device = work, work.rates.tolist(), work.recipe, work.batches.device
+        self.losses: list[Tensor] = []
         self.model = instantiate(dict(tree))
         if state is not None:
             self.model.load_state_dict(state)
@@ -70,25 +86,28 @@ class Public:
         self.parameters = [*self.model.parameters(), *(head.parameters() if head else ())]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
 
-    def loss(self, index: Tensor) -> Tensor:
+    def total(self, index: Tensor) -> Tensor:
         """The total loss of the windows `index` (B, T)."""
-        info = {"pixels": normalised(self.frames.pixels[index]), "action": self.frames.actions[index]}
+        info = {"pixels": normalised(self.work.frames.pixels[index]), "action": self.work.frames.actions[index]}
         info = self.model.encode(info)
         emb = info["emb"]
         pred = self.model.predict(emb[:, :-1], info["act_emb"][:, :-1])
-        total = ((pred - emb[:, 1:]) ** 2).mean() + self.recipe.sigreg_weight * self.sigreg(emb.transpose(0, 1))
+        total = ((pred - emb[:, 1:]) ** 2).mean() + self.work.recipe.sigreg_weight * self.sigreg(emb.transpose(0, 1))
         if self.head is not None:
             output = self.head(emb.flatten(0, 1)).float()
-            total = total + self.recipe.head_weight * self.head_loss(output, index.flatten())
+            total = total + self.work.recipe.head_weight * self.head_loss(output, index.flatten())
         return total
 
-    def step(self, rate: float, index: Tensor) -> float:
+    def step(self, i: int) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(index.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            total = self.loss(index)
+            group["lr"] = self.rates[i]
+        with torch.autocast(self.work.batches.device.type, torch.bfloat16, enabled=self.work.precision == "bf16"):
+            total = self.total(self.work.batches[i])
         self.optimizer.zero_grad()
         total.backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        nn.utils.clip_grad_norm_(self.parameters, self.work.recipe.clip)
         self.optimizer.step()
-        return total.item()
+        self.losses.append(total.detach())
+
+    def loss(self, i: int) -> float:
+        return self.losses[i].item()
