@@ -86,7 +86,7 @@ tell(*findings.growth(scales))
 # %%
 baseline = results[results.condition == "A"]
 about = study.about("full", results)
-study.show(paper_figures.scale_bars(results), "baseline_mse",
+study.show(level_panels.scale_bars(results), "baseline_mse",
            style.tidy(baseline[baseline.metric == "mse"], "value", "mse"), about)
 
 # %%

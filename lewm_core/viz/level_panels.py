@@ -12,7 +12,7 @@ from lewm_core.stats.levels import REFERENCES, around, levels
 from lewm_core.stats.outcomes import BASE, LR_0, OUTCOME, POSITIVE
 from lewm_core.stats.paired import number
 from lewm_core.viz import draw, style
-from lewm_core.viz.style import colour, rows_where
+from lewm_core.viz.style import SPLIT, colour, rows_where, splits_of
 
 SHOWN = ("mse_over_static", OUTCOME)  # the metrics of the panels, of those that were measured
 MARKERS = {"pilot": "o", "full": "s"}
@@ -149,6 +149,34 @@ def _name_line(ax: Axes, value: float, name: str, left: bool) -> None:
     (y, unit), side = place
     ax.annotate(name if inside else f"{name} {value:.3g}", (0.01 if left else 0.99, y), va=side,
                 ha="left" if left else "right", xycoords=("axes fraction", unit), fontsize=7.5, color="0.35")
+
+
+@style.styled
+def scale_bars(results: pd.DataFrame) -> Figure:
+    """The baseline's absolute MSE at both scales, a panel per split, with the ratio that the paper puts at about 4.
+
+    results: the tidy results table (condition, scale, seed, split, metric, value) with both scales' rows.
+    """
+    rows = rows_where(results, condition=paper.BASELINE, metric="mse")
+    shade = colour(paper.BASELINE)
+    splits = splits_of(rows) or ["episode"]
+    fig, axes = style.new_figure(3.6 * len(splits) + 0.6, 4.2, 1, len(splits), sharey=True)
+    for ax, split in zip(axes[0], splits, strict=True):
+        means = {}
+        for x, scale in enumerate(("pilot", "full")):
+            values = rows_where(rows, scale=scale, split=split)
+            if values.empty:
+                draw.absent(ax, x, paper.BASELINE, scale, None)
+                continue
+            means[scale] = values.value.mean()
+            ax.bar([x], [means[scale]], width=0.6, color=shade, alpha=0.35, gid=f"{scale}/{split}/mean")
+            draw.seed_dots(ax, x, values, shade, f"{scale}/{split}", value="value")
+        ratio = f"pilot / full = {means['pilot'] / means['full']:.2g}" if len(means) == 2 else "one scale only"
+        ax.set_title(f"{SPLIT[split]}\n{ratio} (paper: about {paper.BASELINE_MSE_RATIO:g})", fontsize=9.5)
+        draw.names_axis(ax, ["pilot", "full"])
+        ax.set_xlim(-0.6, 1.6)
+    axes[0, 0].set_ylabel(f"next-latent MSE of {paper.BASELINE} (a point per seed)")
+    return fig
 
 
 def level_table(results: pd.DataFrame, scales: Sequence[str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pytest
 from lewm_core.conditions import CONDITIONS, Condition
 from lewm_core.stats import paired, paper
 from lewm_core.utils.errors import InputError
-from lewm_core.viz import paper_figures, style
+from lewm_core.viz import level_panels, paper_figures, style
 from tests.viz.drawn import artists, texts, ticks
 
 NONE = pd.DataFrame(columns=["condition", "scale", "reason"])  # skipped
@@ -125,7 +125,7 @@ def test_scale_bars_state_the_ratio(study):
     rows = study.results[study.results.condition == "A"].copy()
     rows.loc[rows.scale == "full", "value"] = 0.5
     rows.loc[rows.scale == "pilot", "value"] = 1.25
-    fig = paper_figures.scale_bars(rows)
+    fig = level_panels.scale_bars(rows)
     assert texts(fig).count("pilot / full = 2.5") == 2
     assert artists(fig)["pilot/episode/mean"].get_height() == 1.25
 
@@ -163,7 +163,8 @@ def test_any_choice_is_drawn_and_the_rest_is_said_not_to_be_run(choice, seeds, s
     figures = {"1": paper_figures.figure1(changes, summary, NONE),
                "2": paper_figures.figure2(changes, summary, NONE),
                "3": paper_figures.figure3(changes, summary, NONE, auxiliary),
-               "bars": paper_figures.scale_bars(results), "area": paper_figures.benefit_against_area(summary, areas)}
+               "bars": level_panels.scale_bars(results),
+               "area": paper_figures.benefit_against_area(summary, areas)}
     drawn = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/mean")}
     absent = {name.split("/")[0] for name in artists(figures["1"]) if name.endswith("/absent")}
     others = texts(figures["1"]).partition("not among the conditions chosen: ")[2]
