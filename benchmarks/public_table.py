@@ -26,9 +26,10 @@ PARTS = {  # part -> its heading, and what is compared in it
 Both sides take the same weights, the same windows of frames that lie in memory as uint8 (16 windows of four), the same
 learning rate, and take turns step by step in one process; who is first alternates. A step is: gather the frames and
 normalise them, forward, losses, backward, clipping, AdamW. Public: the package's model and SIGReg, `torch.optim.AdamW`
-as it comes. Ours: the steps that `lewm_core.train` takes (`lewm_core.steps`; on a GPU one recorded graph). B is ours on both sides: the public model has no depth head, so
-it gets our head and our loss on its embedding, that the work be the same. bf16 is autocast around forward and losses,
-as the public trainer has it (its default); on a CPU our own default is fp32."""),
+as it comes. Ours: the steps that `lewm_core.train` takes (`lewm_core.steps`; on a GPU one recorded graph). B is ours
+on both sides: the public model has no depth head, so it gets our head and our loss on its embedding, that the work be
+the same. bf16 is autocast around forward and losses, as the public trainer has it (its default); on a CPU our own
+default is fp32."""),
     "curve": ("Loss curves", """\
 The total loss of both sides over the same steps, without dropout (whose masks are drawn in another order), SIGReg's
 directions from the same seed. Times: public over ours, median and range over the steps. At bf16 the public loss itself
