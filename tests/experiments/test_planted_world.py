@@ -4,8 +4,12 @@ The gripper goes where the actions send it. Each of the picture's colours shows 
 episode's own: green, boldly, how far right the gripper is; blue, faintly, how far down; red a light that jumps. No
 model fails to learn what is bold, and no prediction loss asks for what is faint. So A errs like one who knows all of
 the way right and nothing of the way down. Condition F is told both (the centroid) and must be judged to help; with the
-places of other frames it must not. Condition G is told where the light ends (the shape): its head learns that, all its
-gates are open, and it must not be judged to help.
+places of other frames it must not. Condition G is told where the light ends (the shape): its head learns that and its
+gates are open, but it must not be judged to help.
+
+Measured on eight seeds, of which the test has four, in cm: one blind to the way down errs 4.0, A 3.9 to 6.4, F 1.1 to
+2.4. The mean changes against A: F −69 %, its twin −2, G −7, its twin +6. Where the way down is twice as faint, F does
+not learn it in so few steps; where it is half as faint again, A does in some seeds.
 """
 
 import numpy as np
@@ -19,7 +23,7 @@ from lewm_core.experiments.sweep import plan, sweep
 from lewm_core.signals.extraction import ARRAYS, Signals
 from lewm_core.signals.geometry import SHAPE_COMPONENTS
 from lewm_core.sources.episode import ACTION_DIM, Episode
-from lewm_core.stats import judges, verdicts
+from lewm_core.stats import judges
 from lewm_core.stats.evidence import Evidence
 from lewm_core.stats.gates import GATES, gate_table
 from lewm_core.stats.outcomes import OUTCOME, SPLIT
@@ -29,8 +33,8 @@ from lewm_core.utils.workspace import SCALES
 from tests.helpers import random_base
 
 PIXELS, FRAMES, EPISODES = 32, 16, 60  # a side, an episode, in all
-SIDE = 0.2  # m, of the square that the gripper moves in
-BACKDROP, LIGHT, RIGHT, DOWN = 40, 50, 100, 20  # grey values: of every colour, of red, of green, of blue
+REACH = 0.4, 0.2  # m, that the gripper moves to the right and down
+BACKDROP, LIGHT, RIGHT, DOWN = 40, 50, 100, 18  # grey values: at most, of every colour; of red, of green, of blue
 SIZES = DrawSizes(test=10, full=40, pilot=40, seeds=4)
 RECIPE = Recipe(steps=200, batch_size=24, lr=3e-3, head_weight=2.0, directions=32, val_windows=0)
 PILOT = SCALES[0]
@@ -51,7 +55,7 @@ def planted(i: int) -> tuple[Episode, Signals]:
         frame[:, x:, 1] += RIGHT
         frame[y:, :, 2] += DOWN
     actions = aim[:, np.arange(ACTION_DIM) % 2]
-    gripper = np.c_[SIDE * place, np.full(FRAMES, SIDE)].astype(np.float32)
+    gripper = np.c_[REACH * place, np.ones(FRAMES)].astype(np.float32)
     shape = np.outer(light, np.linspace(1, 2, len(SHAPE_COMPONENTS)))
     everywhere = np.ones(FRAMES, bool)
     arrays = {"centroid": gripper, "centroid_valid": everywhere, "object": gripper,
@@ -77,8 +81,8 @@ def runs(world):
 
 
 def test_one_seed_ranks_signal_and_twin(runs, world):
-    """In cm: A and the twin err about what one errs who knows the way right and of the way down the mean alone; F errs
-    less than half of it."""
+    """In cm: A and the twin err no less, or hardly, than one who knows the way right and of the way down its mean alone;
+    F errs less."""
     down = load_once(world)["gripper"][:, 1]
     blind = 100 * np.abs(down - down.mean()).mean()
     planned = runs(("A", "F", "F-shuf"), [0])
@@ -86,37 +90,38 @@ def test_one_seed_ranks_signal_and_twin(runs, world):
         execute(run, world.parent)  # here, as other processes take longer to start than to train
     results = sweep(planned, world.parent)
     cm = results[(results.split == SPLIT) & (results.metric == OUTCOME)].set_index("condition").value
-    assert cm["F"] < blind / 2
-    assert min(cm["A"], cm["F-shuf"]) > 0.8 * blind
+    assert cm["F"] < 0.8 * blind < min(cm["A"], cm["F-shuf"]), f"{cm.to_dict()}, blind {blind}"
 
 
 @pytest.fixture(scope="module")
 def evidence(runs, world):
-    planned = runs(("base", "lr-0", "A", "F", "F-shuf", "G", "P"), range(SIZES.seeds))
+    planned = runs(("base", "lr-0", "A", "F", "F-shuf", "G", "G-shuf", "P"), range(SIZES.seeds))
     return Evidence(sweep(planned, world.parent))
 
 
 @pytest.mark.slow
-def test_all_gates_are_open_but_the_twins_head(evidence):
-    table = gate_table(evidence.results, conditions=("F", "F-shuf", "G"))
-    assert len(table) == 3 * len(GATES)
-    assert table[~table.open][["condition", "gate"]].values.tolist() == [["F-shuf", "head"]], table.told.tolist()
+def test_all_gates_are_open_but_the_twins_heads(evidence):
+    table = gate_table(evidence.results, conditions=("F", "F-shuf", "G", "G-shuf"))
+    assert len(table) == 4 * len(GATES)
+    shut = table[~table.open][["condition", "gate"]].values.tolist()
+    assert shut == [["F-shuf", "head"], ["G-shuf", "head"]], table.told.tolist()
 
 
 @pytest.mark.slow
 def test_the_signal_that_is_needed_is_supported_and_nothing_else(evidence):
     verdict = primary_table(evidence, (
         Hypothesis("needed", "", "F", ("A", "F-shuf"), PILOT),
-        Hypothesis("twin", "", "F-shuf", ("A",), PILOT),
-        Hypothesis("unrelated", "", "G", ("A",), PILOT))).set_index("id").verdict
-    assert verdict["needed"] == SUPPORTED and verdict["twin"] == UNTESTED
-    assert verdict["unrelated"] not in (SUPPORTED, UNTESTED)
-    assert judges.improves("F", PILOT)(evidence, OUTCOME, SPLIT).verdict == SUPPORTED
+        Hypothesis("learnt, not needed", "", "G", ("A", "G-shuf"), PILOT))).set_index("id").verdict
+    assert verdict["needed"] == SUPPORTED and verdict["learnt, not needed"] not in (SUPPORTED, UNTESTED)
+    twin = primary_table(evidence, (Hypothesis("twin", "", "F-shuf", ("A",), PILOT),)).iloc[0]
+    assert twin.verdict == UNTESTED and twin.reason.endswith(": head")
+    judged = {name: judges.improves(name, PILOT)(evidence, OUTCOME, SPLIT).verdict for name in "FG"}
+    assert judged["F"] == SUPPORTED and judged["G"] not in (SUPPORTED, UNTESTED)
     assert judges.within("F", PILOT)(evidence, OUTCOME, SPLIT).verdict == CONTRADICTED
 
 
 @pytest.mark.slow
-def test_without_its_gate_the_twin_is_not_supported_either(evidence):
-    change = evidence.change("F-shuf", PILOT, OUTCOME, SPLIT)
-    assert verdicts.improves(change).verdict != SUPPORTED
-    assert change.mean() > -20 and evidence.change("F", PILOT, OUTCOME, SPLIT).max() < -50
+def test_the_twin_does_not_help_behind_its_gate_either(evidence):
+    """Per cent, means over seeds: by the trained heads alone the gripper is read no better."""
+    mean = {name: evidence.change(name, PILOT, OUTCOME, SPLIT).mean() for name in ("F", "F-shuf")}
+    assert mean["F"] < -50 and mean["F-shuf"] > -30
