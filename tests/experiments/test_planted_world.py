@@ -8,8 +8,8 @@ places of other frames it must not. Condition G is told where the light ends (th
 gates are open, but it must not be judged to help.
 
 Measured on eight seeds, of which the test has four, in cm: one blind to the way down errs 4.0, A 3.9 to 6.4, F 1.1 to
-2.4. The mean changes against A: F −69 %, its twin −2, G −7, its twin +6. Where the way down is twice as faint, F does
-not learn it in so few steps; where it is half as faint again, A does in some seeds.
+2.4. The mean changes against A: F −69 %, its twin −2, G −7, its twin +6. Four other worlds (another key in `planted`)
+pass alike.
 """
 
 import numpy as np
@@ -81,8 +81,8 @@ def runs(world):
 
 
 def test_one_seed_ranks_signal_and_twin(runs, world):
-    """In cm: A and the twin err no less, or hardly, than one who knows the way right and of the way down its mean alone;
-    F errs less."""
+    """In cm: A and the twin err hardly less than one who knows the way right and of the way down only its mean; F errs
+    less."""
     down = load_once(world)["gripper"][:, 1]
     blind = 100 * np.abs(down - down.mean()).mean()
     planned = runs(("A", "F", "F-shuf"), [0])
