@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lewm_core.config import Recipe
+from lewm_core.config import BATCH_NORM, Recipe
 from lewm_core.stats.gates import GATES
-from lewm_core.stats.outcomes import OUTCOME, SPLIT, over_persistence
+from lewm_core.stats.levels import REFERENCES
+from lewm_core.stats.outcomes import OUTCOME, POSITIVE, SHUFFLED, SPLIT, over_persistence
 from lewm_core.stats.paired import interval
 from lewm_core.stats.values import Values
 from lewm_core.study import Study
@@ -29,10 +30,10 @@ from lewm_core.utils.workspace import SCALES
 ROOT = Path(__file__).parents[1]
 TABLE, PAGE = ROOT / "docs" / "regime.csv", ROOT / "docs" / "regime.md"
 SIMULATOR, CANDIDATES, SEEDS = 1, 300, 3  # the study's simulator has seed 0
-REFERENCES, CONTROL = ("base", "lr-0", "A"), ("P", "P-shuf")
+CONTROL = (POSITIVE, POSITIVE + SHUFFLED)
 METRICS = (OUTCOME, over_persistence(OUTCOME), "mse_over_static", "mse")
 COLUMNS = ["looks", "batch_norm", "lr", "steps", "condition", "scale", "seed", "split", "metric", "value"]
-BATCH_NORMS, RATES, LOOKS = ("paper", "frozen", "recalibrated"), (2e-4, 5e-4, 1e-3), (1, 2, None)
+RATES, LOOKS = (2e-4, 5e-4, 1e-3), (1, 2, None)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     by = options.output, options.jobs
 
-    norms = {name: of_a(measure(Cell(batch_norm=name), ("A",), *by)) for name in BATCH_NORMS}
+    norms = {name: of_a(measure(Cell(batch_norm=name), ("A",), *by)) for name in BATCH_NORM}
     cell = Cell(batch_norm=min(norms, key=norms.get))
     rates = {rate: of_a(measure(replace(cell, lr=rate), ("A",), *by)) for rate in RATES}
     cell = replace(cell, lr=min(rates, key=rates.get))

@@ -9,7 +9,8 @@ from lewm_core.config import MODELS
 from lewm_core.heads import build_heads
 from lewm_core.model import LeWM
 from lewm_core.stats import paired, paper
-from lewm_core.stats.outcomes import BASE, LR_0, POSITIVE
+from lewm_core.stats.levels import REFERENCES
+from lewm_core.stats.outcomes import POSITIVE
 from lewm_core.stats.patch_routes import CLS, Route
 from lewm_core.stats.targets import Variants
 
@@ -22,7 +23,7 @@ def baselines() -> dict[str, str]:
 def effects(results: pd.DataFrame, metric: str | Sequence[str] = "mse") -> tuple[pd.DataFrame, pd.DataFrame]:
     """`paired.compare` of everything with A but the references. Holm corrects over the signals alone: their controls
     and the positive control are no claims of the paper."""
-    names = [name for name in dict.fromkeys(results.condition) if name not in (BASE, LR_0, paper.BASELINE)]
+    names = [name for name in dict.fromkeys(results.condition) if name not in REFERENCES]
     controls = [name for name in names if name == POSITIVE or (name in ALL and ALL[name].control_of)]
     signals = [name for name in names if name not in controls]
     parts = [paired.compare(results[results.condition.isin([paper.BASELINE, *part])], metric)

@@ -33,6 +33,7 @@ from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.pool import PRESETS, Sizes
 from lewm_core.experiments.run import load_once, result
 from lewm_core.experiments.sets import Sets
+from lewm_core.stats.outcomes import UNTAUGHT
 from lewm_core.stats.paired import paired_change
 from lewm_core.train import check, split_of
 from lewm_core.utils.errors import pick
@@ -41,9 +42,9 @@ from lewm_core.utils.workspace import SCALES, Workspace
 MASKED = ("A", "B", "C1", "C2", "C3", "C4", *(c.name for c in CONTROLS.values() if c.family == "mask"))
 PATCHED = ("A", "B", "D", *(c.name for c in CONTROLS.values() if c.variant in (PATCH_HEAD, PATCH_PREDICTOR)))
 SINGLE = ("A", "B", "D")  # E is B and D together
-TWINNED = ("A", "B", "B-shuf", "P", "base", "lr-0")
-ANSWERED = ("A", "B", "B-shuf", "D", "D-shuf", "P", "base", "lr-0")  # what notebook 05 has run
-NORMED = ("A", "base", "lr-0")
+TWINNED = ("A", "B", "B-shuf", "P", *UNTAUGHT)
+ANSWERED = ("A", "B", "B-shuf", "D", "D-shuf", "P", *UNTAUGHT)  # what notebook 05 has run
+NORMED = ("A", *UNTAUGHT)
 BLOCKS = 0.3  # share of the training episodes of which half is held out in one block
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.conditions import CONTROLS, TAUGHT
+from lewm_core.stats.outcomes import BASE, POSITIVE, UNTAUGHT
 from lewm_core.utils.errors import InputError, pick
 
 
@@ -23,7 +24,7 @@ class Sizes:
     blocks: tuple[str, ...] = ("A", "B", "B-shuf")  # conditions of the study of that name
     targets: tuple[str, ...] = tuple(c.name for c in CONTROLS.values() if c.variant in TAUGHT)  # of `targets`, likewise
     norms: int = 3  # seeds of the study batch_norm
-    references: tuple[str, ...] = ("base",)  # of every arm; base takes no training, lr-0 and P a run a seed and arm
+    references: tuple[str, ...] = (BASE,)  # of every arm; base takes no training, lr-0 and P a run a seed and arm
 
     def __post_init__(self):
         sizes = list(self.episodes)
@@ -41,7 +42,7 @@ PRESETS = {
     # two hours and a quarter on two cores
     "laptop": Sizes((13, 60), (4, 4), test=40, weights=(0.1, 1.0), n_evals=5, grad_probes=5,
                     targets=("B-25", "B-50", "B-other", "B-noise", "B-net", "B-detached", "D-raw", "P-detached")),
-    "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50, references=("base", "lr-0", "P")),
+    "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50, references=(*UNTAUGHT, POSITIVE)),
 }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper
-from lewm_core.stats.outcomes import BASE, LR_0, OUTCOME, POSITIVE, SMALLEST, SPLIT, over_persistence
+from lewm_core.stats.outcomes import OUTCOME, POSITIVE, SMALLEST, SPLIT, UNTAUGHT, over_persistence
 from lewm_core.stats.paired import bounds, interval, number
 from lewm_core.stats.values import Values
 from lewm_core.utils.workspace import SCALES
@@ -84,7 +84,7 @@ def _change(values: Values, condition: str, against: str, *by: str) -> tuple[flo
 
 
 def _training(values: Values, condition: str, *by: str) -> tuple[bool, str]:
-    found = [_change(values, paper.BASELINE, reference, *by) for reference in (BASE, LR_0)]
+    found = [_change(values, paper.BASELINE, reference, *by) for reference in UNTAUGHT]
     return all(high < 0 for _, high, _ in found), "; ".join(told for *_, told in found)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper
-from lewm_core.stats.outcomes import BASE, LR_0, POSITIVE, SHUFFLED
+from lewm_core.stats.outcomes import POSITIVE, SHUFFLED, UNTAUGHT
 from lewm_core.stats.paired import SPLITS, bounds, interval, judged, number, paired_change, summarise
 
-REFERENCES = (BASE, LR_0, paper.BASELINE)  # the model before, with nothing learnt, and with no signal
+REFERENCES = (*UNTAUGHT, paper.BASELINE)  # the model before, with nothing learnt, and with no signal
 COLUMNS = ["condition", "scale", "split", "metric", "n", "mean", "low", "high"]
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lewm_core.conditions import ALL, in_order
 from lewm_core.stats import paper
 from lewm_core.stats.levels import REFERENCES, around, levels
-from lewm_core.stats.outcomes import BASE, LR_0, OUTCOME, POSITIVE
+from lewm_core.stats.outcomes import OUTCOME, POSITIVE, UNTAUGHT
 from lewm_core.stats.paired import number
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import SPLIT, colour, rows_where, splits_of
@@ -122,7 +122,7 @@ def level_axis(ax: Axes, results: pd.DataFrame, metric: str, scales: Sequence[st
 
 def _limits(table: pd.DataFrame, lines: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
     """Of the y axis: round the baseline, the signals, the positive control and persistence."""
-    near = table[~table.condition.isin([BASE, LR_0])]
+    near = table[~table.condition.isin(UNTAUGHT)]
     near = table if near.empty else near
     values = [*near["mean"], *near.low.dropna(), *near.high.dropna()]
     values += [found["persistence"] for found in lines.values() if "persistence" in found]
