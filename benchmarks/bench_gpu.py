@@ -11,17 +11,15 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.public_pairs import heads_of, some_work
+from benchmarks.public_side import Work
 from lewm_core import steps
 from lewm_core.conditions import condition
-from lewm_core.config import MODELS, Recipe
-from lewm_core.dataset.frames import Frames
-from lewm_core.heads import build_heads
-from lewm_core.losses import normalise_depth
+from lewm_core.config import MODELS
 from lewm_core.model import LeWM, seeded
 from lewm_core.objective import loss_terms
 from lewm_core.steps import Steps
@@ -29,29 +27,20 @@ from lewm_core.utils.files import write_csv
 
 TABLE = Path(__file__).parents[1] / "docs" / "gpu.csv"
 NAMES = ["device", "torch", "model", "condition", "variant", "runs"]
-FRAMES, SIDE, EQUAL = 2920, 56, 20  # frames of the paper's full set; steps whose losses are compared
+FRAMES, EQUAL = 2920, 20  # frames of the paper's full set; steps whose losses are compared
 
 
-def steps_of(model: str, name: str, count: int, seed: int = 0, compiled: bool = False) -> Steps:
-    """A run of `count` steps on noise."""
-    config, recipe, row = MODELS[model], Recipe(), condition(name)
-    generator = torch.Generator("cuda").manual_seed(0)
-    size = (FRAMES, 3, config.image_size, config.image_size)
-    pixels = torch.randint(0, 256, size, dtype=torch.uint8, device="cuda", generator=generator)
-    actions = torch.randn(FRAMES, config.action_dim, device="cuda", generator=generator)
-    targets = {}
-    if name == "B":
-        depth = torch.rand(FRAMES, SIDE, SIDE, device="cuda", generator=generator)
-        targets["depth"] = {"target": normalise_depth(depth)}
-    net = LeWM(config, seed).cuda().train()
-    grid = config.image_size // config.patch_size
-    heads = build_heads([term.head for term in row.terms], config.dim, seed, grid, config.width).cuda().train()
+def noise(model: str, name: str, count: int) -> Work:
+    """So many steps on random windows of noise."""
+    return some_work(MODELS[model], name, "bf16", count, FRAMES)
+
+
+def steps_of(model: str, name: str, work: Work, seed: int = 0, compiled: bool = False) -> Steps:
+    """A run of the steps of `work`."""
     steps.loss_terms = torch.compile(loss_terms, dynamic=False) if compiled else loss_terms
-    starts = np.random.default_rng(seed).integers(0, FRAMES - 4, (count, recipe.batch_size))
-    batches = torch.from_numpy(starts[..., None] + np.arange(4)).cuda()
-    rates = torch.full((count,), recipe.lr, device="cuda")
-    return Steps(net, heads, row, Frames(pixels, actions, targets), batches, rates, recipe,
-                 torch.Generator("cuda").manual_seed(seed))
+    config, device = MODELS[model], work.batches.device
+    return Steps(LeWM(config, seed).to(device).train(), heads_of(config, name).train(), condition(name), work.frames,
+                 work.batches, work.rates, work.recipe, torch.Generator(device).manual_seed(seed))
 
 
 def timed(runs: list[Steps], count: int) -> float:
@@ -73,18 +62,18 @@ def timed(runs: list[Steps], count: int) -> float:
 
 def flops(model: str, name: str) -> float:
     """Of one step's matrix products, forward and backward."""
-    run = steps_of(model, name, 1)
+    run = steps_of(model, name, noise(model, name, 1))
     with FlopCounterMode(display=False) as counter:
-        run._step()
+        run.take(0, lambda terms: None)  # looked at, so that it is not recorded
     return counter.get_total_flops()
 
 
 def losses_differ(model: str, name: str) -> float:
     """The largest relative difference of the total loss over EQUAL steps, recorded against step by step."""
-    found = []
+    found, work = [], noise(model, name, EQUAL)
     for graphed in (False, True):
         with seeded(0):
-            run = steps_of(model, name, EQUAL)
+            run = steps_of(model, name, work)
             run.graphed = graphed
             for step in range(EQUAL):
                 run.take(step)
@@ -124,8 +113,9 @@ def measure(model: str, name: str, variant: str, packed: int, steps: int, work: 
     """Of one variant, over about so many steps in all."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    count, began = max(20, steps // packed), time.perf_counter()
-    runs = [steps_of(model, name, count + 3, seed, variant.startswith("compiled")) for seed in range(packed)]
+    count = max(20, steps // packed)
+    work, began = noise(model, name, count + 3), time.perf_counter()
+    runs = [steps_of(model, name, work, seed, variant.startswith("compiled")) for seed in range(packed)]
     for run in runs:
         run.graphed = variant != "single steps"
     seconds = timed(runs, count)

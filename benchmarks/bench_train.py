@@ -15,16 +15,17 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.public_pairs import random_frames
+from benchmarks.public_side import normalised
 from lewm_core.conditions import condition
 from lewm_core.config import MODELS, Recipe
-from lewm_core.dataset.frames import Frames
-from lewm_core.encoder import IMAGE_MEAN, IMAGE_STD, normalise
+from lewm_core.encoder import normalise
 from lewm_core.model import LeWM
 from lewm_core.objective import loss_terms
 from lewm_core.sigreg import draw_directions
 from lewm_core.train import default_device
 
-FRAMES, EPISODE = 640, 32
+FRAMES = 640
 
 
 def timed(function, steps: int) -> float:
@@ -48,10 +49,8 @@ def main() -> None:
     torch.set_num_threads(1)
     device, recipe = default_device(), Recipe()
     config = replace(MODELS[args.model], image_size=args.size or MODELS[args.model].image_size)
-    rng = np.random.default_rng(0)
-    pixels = torch.from_numpy(rng.integers(0, 256, (FRAMES, 3, config.image_size, config.image_size), np.uint8))
-    actions = torch.from_numpy(rng.normal(size=(FRAMES, config.action_dim)).astype(np.float32))
-    frames = Frames(pixels.to(device), actions.to(device), {})
+    rng, frames = np.random.default_rng(0), random_frames(config, "A", FRAMES)
+    pixels = frames.pixels.cpu()
     model = LeWM(config).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     generator = torch.Generator(device).manual_seed(0)
@@ -92,15 +91,13 @@ def main() -> None:
     print(f"{achieved:.0f} GFLOP/s of {limit:.0f} that a matrix product reaches here ({100 * achieved / limit:.0f} %)")
 
     from torch.utils.data import DataLoader, Dataset
-    from torchvision.transforms.v2 import functional as V
 
     class Windows(Dataset):
         def __len__(self):
             return FRAMES - 4
 
         def __getitem__(self, i):
-            return torch.stack([V.normalize(V.to_dtype(pixels[j], torch.float32, scale=True), IMAGE_MEAN, IMAGE_STD)
-                                for j in range(i, i + 4)])
+            return torch.stack([normalised(pixels[j]) for j in range(i, i + 4)])
 
     loader = iter(DataLoader(Windows(), recipe.batch_size, shuffle=True))
     peer = timed(lambda: next(loader), args.steps)

@@ -18,6 +18,7 @@ from lewm_core.encoder import normalise
 from lewm_core.signals.backends import Backends
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.train import batches
 from lewm_core.utils.errors import InputError
 
 EPISODES, BATCH = 10, Recipe().batch_size
@@ -50,7 +51,7 @@ def public(reader: type, path: Path) -> Epoch:
     return lambda: sum(len(batch["pixels"]) for batch in loader)
 
 
-def batches(path: Path) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[Tensor, Tensor]]]:
+def opened(path: Path) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[Tensor, Tensor]]]:
     """Read our file; its windows' frames (n, 4), and what makes a batch of rows of these."""
     data = dataset.load(path)
     scale = ActionScale.fit(data["action"])
@@ -61,19 +62,14 @@ def batches(path: Path) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[Tensor
 
 def ours(path: Path) -> Epoch:
     """Read our file; what makes an epoch's batches of it."""
-    index, batch = batches(path)
-
-    def epoch() -> int:
-        order = np.random.default_rng(0).permutation(len(index))[: len(index) // BATCH * BATCH].reshape(-1, BATCH)
-        return sum(len(batch(rows)[0]) for rows in order)
-
-    return epoch
+    index, batch = opened(path)
+    return lambda: sum(len(batch(rows)[0]) for rows in batches(len(index), len(index) // BATCH, BATCH, seed=0)[1])
 
 
 def check(folder: Path, reader: type) -> None:
     """InputError unless both sides give the same windows of the same episodes."""
     data = reader(path=folder / "public.h5", num_steps=WINDOW, keys_to_load=["pixels", "action"], transform=prepared)
-    index, batch = batches(folder / "ours.h5")
+    index, batch = opened(folder / "ours.h5")
     rows = np.array([0, len(index) // 2, len(index) - 1])
     theirs = torch.stack([data[i]["pixels"] for i in rows])
     if len(data) != len(index) or not torch.allclose(theirs, batch(rows)[0], atol=1e-5):
