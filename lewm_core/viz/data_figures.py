@@ -110,7 +110,8 @@ def on_object_counts(counts: pd.DataFrame) -> Figure:
         if len(rows):
             jitter = (np.arange(len(rows)) * 0.618034 % 1 - 0.5) * 0.36
             label = f"{layout}: mean {rows.mean():.1f}, median {np.median(rows):g} over {len(rows)} frames"
-            ax.scatter(x + jitter, rows, s=7, color=PAIR[i], alpha=0.25, linewidth=0, gid=f"{layout}/frames")
+            ax.scatter(x + jitter, rows, s=7, color=PAIR[i], alpha=0.25, linewidth=0, gid=f"{layout}/frames",
+                       rasterized=True)  # as shapes, thousands of frames make a file of megabytes
             ax.hlines([rows.mean()], x - 0.24, x + 0.24, color=PAIR[i], linewidth=2.5, gid=f"{layout}/mean",
                       label=label)
         draw.paper_star(ax, i + 0.3, reported, layout, layout)
