@@ -119,7 +119,7 @@ OTHER_CLAIMS = (
 
 CLAIMS: tuple[Claim, ...] = (*PILOT_CLAIMS, *SCALE_CLAIMS, *TRACK_CLAIMS, *OTHER_CLAIMS)
 KINDS = {"claim": CLAIMS, "suggestion": SUGGESTIONS, "fact": FACTS}
-NUMBERS = ("mde", "mean", "low", "high")
+NUMBERS = ("mde", "p_holm", "p_against_holm", "mean", "low", "high")
 
 
 def _claim_row(kind: str, claim: Claim, evidence: Evidence) -> dict[str, object]:
@@ -146,13 +146,10 @@ def _gate_rows(evidence: Evidence) -> list[dict[str, object]]:
 
 
 def _primary_rows(evidence: Evidence) -> list[dict[str, object]]:
-    rows = []
-    for row in primary_table(evidence).itertuples():
-        tested = f"; Holm's p {row.p_holm:.2g} for it, {row.p_against_holm:.2g} against it" if row.n > 1 else ""
-        rows.append({"kind": "primary", "id": row.id, "claim": row.says, "ours": row.ours + tested, "n": row.n,
-                     "mde": row.mde, "verdict": row.verdict, "reason": row.reason, "rule": RULES["primary"],
-                     "metric": row.metric, "split": SPLIT})
-    return rows
+    return [{"kind": "primary", "id": row.id, "claim": row.says, "ours": row.ours, "n": row.n, "mde": row.mde,
+             "p_holm": row.p_holm, "p_against_holm": row.p_against_holm, "verdict": row.verdict, "reason": row.reason,
+             "rule": RULES["primary"], "metric": row.metric, "split": SPLIT}
+            for row in primary_table(evidence).itertuples()]
 
 
 def claims_table(evidence: Evidence, provenance: Mapping[str, object]) -> pd.DataFrame:
@@ -161,14 +158,14 @@ def claims_table(evidence: Evidence, provenance: Mapping[str, object]) -> pd.Dat
     Returns columns kind: gate (`gates.gate_table`; id: the gate, section: the scale, claim: the condition, verdict:
     open or shut), primary (`primary.primary_table`), then those of KINDS. id, section, claim, paper (its number); by
     the primary outcome (OUTCOME) ours (number and interval), n (seeds; the fewest of several parts), mde (smallest
-    change detected at 80 %), verdict, reason, rule, mean, low, high, metric, split (empty where they do not matter); by
-    the paper's metric mse_ours, mse_verdict, mse_reason (empty where the metric does not matter); from `provenance`
-    data and profile.
+    change detected at 80 %), p_holm and p_against_holm (of a primary hypothesis), verdict, reason, rule, mean, low,
+    high, metric, split (empty where they do not matter); by the paper's metric mse_ours, mse_verdict, mse_reason (empty
+    where the metric does not matter); from `provenance` data and profile.
     """
     rows = [*_gate_rows(evidence), *_primary_rows(evidence)]
     rows += [_claim_row(kind, claim, evidence) for kind, claims in KINDS.items() for claim in claims]
-    columns = ["kind", "id", "section", "claim", "paper", "ours", "n", "mde", "verdict", "reason", "rule", "mean",
-               "low", "high", "metric", "split", "mse_ours", "mse_verdict", "mse_reason"]
+    columns = ["kind", "id", "section", "claim", "paper", "ours", "n", "mde", "p_holm", "p_against_holm", "verdict",
+               "reason", "rule", "mean", "low", "high", "metric", "split", "mse_ours", "mse_verdict", "mse_reason"]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table = table.fillna(dict.fromkeys(WORDS, "")).astype(dict.fromkeys(NUMBERS, float))
     return table.assign(data=source(provenance), profile=provenance.get("profile", ""))

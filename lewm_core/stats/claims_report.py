@@ -99,7 +99,8 @@ def primaries_told(table: pd.DataFrame) -> list[str]:
     lines = ["| | primary hypothesis | ours [95 %] | n | detectable | verdict |", "|---|---|---|---|---|---|"]
     for row in of_kind(table, "primary").itertuples():
         verdict = row.verdict + (f": {row.reason}" if row.reason else "")
-        lines.append(f"| {row.id} | {row.claim} | {row.ours} | {row.n or '–'} | {_mde(row)} | {verdict} |")
+        tested = f"; Holm's p {row.p_holm:.2g} for it, {row.p_against_holm:.2g} against it" if row.n > 1 else ""
+        lines.append(f"| {row.id} | {row.claim} | {row.ours}{tested} | {row.n or '–'} | {_mde(row)} | {verdict} |")
     return lines
 
 
@@ -108,7 +109,7 @@ def answer(table: pd.DataFrame) -> list[str]:
     found = of_kind(table, "primary")
     lines = []
     for verdict in VERDICTS:
-        told = [f"{row.claim} ({row.id}: {row.reason if verdict == UNTESTED else row.ours.partition('; Holm')[0]})"
+        told = [f"{row.claim} ({row.id}: {row.reason if verdict == UNTESTED else row.ours})"
                 for row in found[found.verdict == verdict].itertuples()]
         if told:
             lines.append(f"- *{verdict}*: {'; '.join(told)}.")
