@@ -190,7 +190,8 @@ def test_the_first_losses_are_the_baselines_and_then_the_gate_opens(data):
         outcome = run(data, name, on_step=lambda step, steps, terms, seen=seen: seen.append(terms))
         first[name] = seen[0], seen[-1], outcome
     for plain, aware in (("A", "A-pp"), ("B-patch", "B-pp")):
-        assert first[plain][0] == pytest.approx(first[aware][0], rel=1e-5)  # same start, split, batch and dropout
+        rounding = 1e-5 if plain == "A" else 0  # A's last block is for the CLS token alone
+        assert first[plain][0] == pytest.approx(first[aware][0], rel=rounding, abs=0)  # same start, split, batch
         assert first[plain][1]["pred"] != first[aware][1]["pred"]
         assert first[aware][2].model.reader.gate.abs().max() > 0
     assert condition("B-pp").baseline == condition("D-pp").baseline == "A-pp"
