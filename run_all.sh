@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ./run_all.sh [OPTION ...]       run the notebooks, figures go to figures/PROFILE/ (--help lists the options)
-# ./run_all.sh test [ARGUMENT ..] run the test suite (arguments go to pytest)
+# ./run_all.sh test [ARGUMENT ..] run the test suite, a process a core (arguments go to pytest; -n 0: one process)
 # ./run_all.sh lab [ARGUMENT ...] open the notebooks in JupyterLab
 # ./run_all.sh bench NAME [..]    run benchmarks/NAME.py
 # ./run_all.sh publish [NAME]     make a finished run the one whose figures and claims the repository shows
@@ -92,7 +92,7 @@ test)
     shift
     choose_environment dev
     cd "$root"
-    exec "$python" -m pytest "$@"
+    exec "$python" -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile "$@"
     ;;
 lab)
     shift
