@@ -186,7 +186,7 @@ class Study:
         """All that the claims are judged by, checked to be of the data in hand. with_controls: also notebook 08's."""
         for scale in (*SCALES, *(["controls"] if with_controls else [])):
             self.results(scale)
-        return gather(self.workspace, with_controls, design.baselines(), parameters=design.parameters(),
+        return gather(self.workspace, with_controls, design.baselines(), **design.counted(),
                       coverage=audit.coverages({scale: self.data(scale) for scale in SCALES}))
 
     # What is kept and shown

@@ -1,11 +1,12 @@
 """What the judges in `stats` must be told of the model and of the table of conditions, which they do not import."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from lewm_core.conditions import ALL, CONTROLS, FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, in_order
-from lewm_core.config import MODELS
+from lewm_core.config import MODELS, Recipe
 from lewm_core.heads import build_heads
 from lewm_core.model import LeWM
 from lewm_core.stats import paired, paper
@@ -41,6 +42,24 @@ def parameters() -> dict[str, int]:
               "encoder": sum(p.numel() for p in model.encoder.parameters())}
     heads = build_heads(tuple(paper.HEAD_PARAMETERS), size.dim, seed=0)
     return counts | {name: sum(p.numel() for p in head.parameters()) for name, head in heads.items()}
+
+
+def paper_steps() -> pd.DataFrame:
+    """The optimizer steps of the paper's pilot and full runs by its recipe (section 3.4), as `Evidence.facts`: columns
+    scale, fact, value. Its epochs are the same at both scales, so the steps grow with the windows. An epoch's last
+    batch is a smaller one: so counted, the pilot's are the `paper.PILOT_STEPS` of which it tells."""
+    recipe, span = Recipe(), MODELS["paper"].history + 1  # frames of a window
+    rows = []
+    for scale, frames in paper.FRAMES.items():
+        windows = frames - paper.EPISODES[scale] * (span - 1)
+        batches = math.ceil(windows * (1 - recipe.val_windows) / recipe.batch_size)
+        rows.append((scale, "optimizer steps", recipe.epochs * batches))
+    return pd.DataFrame(rows, columns=["scale", "fact", "value"])
+
+
+def counted() -> dict[str, object]:
+    """The fields of `Evidence` that need no run."""
+    return {"parameters": parameters(), "paper_steps": paper_steps()}
 
 
 def routes() -> dict[str, Route]:

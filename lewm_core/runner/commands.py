@@ -101,7 +101,7 @@ def _base(add: Add) -> None:
 
 
 def _publish(add: Add) -> None:
-    p = add("publish", "make a finished run the one that the repository shows: figures/ and the README's claims")
+    p = add("publish", "make a finished run the one that the repository shows: figures/ and the README's answer")
     p.add_argument("run", nargs="?", default="quick", help="its folder's name under runs/ (default: quick)")
 
 

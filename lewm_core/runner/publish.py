@@ -1,11 +1,11 @@
-"""Make a finished run the one that the repository shows: its figures and claims, and the README's summary of them."""
+"""Make a finished run the one that the repository shows: its figures and claims, and the README's answer."""
 
 import json
 import shutil
 from pathlib import Path
 
 from lewm_core.runner import notebook, stamps
-from lewm_core.stats import claims_report
+from lewm_core.stats import answer
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import replacing
 from lewm_core.utils.workspace import CONTROLS, FIGURES, ROOT, Workspace, relative
@@ -14,7 +14,7 @@ SUFFIXES = (".png", ".svg", ".csv", ".json", ".gif", ".md")  # of what a run lea
 
 
 def publish(run: str = "quick") -> dict[str, object]:
-    """Copy the figures and claims of runs/`run` over figures/ and rewrite the README's block of claims.
+    """Copy the figures and claims of runs/`run` over figures/ and rewrite the README's answer.
 
     Returns what was done. Raises InputError unless every notebook of that run is finished and its figures untouched.
     """
@@ -22,10 +22,10 @@ def publish(run: str = "quick") -> dict[str, object]:
     place = Workspace.of_run(known(there, run, "publish") if there else run)
     names = [path.stem for path in notebook.paths() if path.stem != CONTROLS or with_controls(place)]
     new = finished(place, names)
-    claims_report.update_readme(folder=place.figures)  # first, since it may refuse
+    answer.update_readme(folder=place.figures)  # first, since it may refuse
     removed = replace_figures(new, FIGURES)
     return {"published": relative(place.figures), "figures": len(new), "removed": removed,
-            "rewritten": "README.md, block of claims"}
+            "rewritten": "README.md, the answer and what was tested"}
 
 
 def with_controls(place: Workspace) -> bool:

@@ -1,4 +1,4 @@
-"""How the claims table is shown: `claims.csv` and `claims.md` beside the figures, and the README's summary of them."""
+"""How the claims table is shown: `claims.csv` and `claims.md` beside the figures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,20 +9,14 @@ import pandas as pd
 from lewm_core.stats.gates import GATES
 from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS, SMALLEST
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, VERDICTS
-from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.provenance import SIMULATED
-from lewm_core.utils.workspace import FIGURES, ROOT
 
-README = ROOT / "README.md"
-BEGIN, END = "<!-- claims: written by ./run_all.sh publish -->", "<!-- end of claims -->"
 OPEN, SHUT = "open", "shut"  # of a gate
 WORDS = ("reason", "rule", "paper", "section", "metric", "split", "mse_ours", "mse_verdict", "mse_reason")
 HEADER = "| § | claim | paper | ours [95 %] | n | detectable | verdict | by the paper's MSE |"
-ASIDES = {  # what stands apart from the claims: its heading
-    "suggestion": "What the paper suggests, and no claim of it:",
-    "fact": "Facts of the paper's design or of ours, counted, and no claims on what a signal does:",
-}
+SUGGESTED = "What the paper suggests, and no claim of it:"
+COUNTED = "Facts of the paper's design or of ours, counted, and no claims on what a signal does:"
 
 
 def source(provenance: Mapping[str, object]) -> str:
@@ -75,15 +69,27 @@ def gates_told(table: pd.DataFrame) -> list[str]:
         state = [_state(rows_, column) for column in ("verdict", "mse_verdict")]
         told = "; ".join(dict.fromkeys(rows_.ours))
         lines.append(f"| {scale} | {GATES[gate][0]} | {state[0]} | {told} | {state[1]} |")
-    lines.append("")
-    for scale, rows_ in found.groupby("section", sort=False):
+    return [*lines, "", *judged_at(table)]
+
+
+def judged_at(table: pd.DataFrame) -> list[str]:
+    """Of which conditions effects can be judged, a line a scale, and which gates are shut for the others."""
+    lines = []
+    for scale, rows_ in of_kind(table, "gate").groupby("section", sort=False):
         opened = rows_.groupby("claim", sort=False).verdict.agg(lambda states: (states == OPEN).all())
         if opened.any():
-            lines.append(f"- {scale}: effects of {', '.join(opened.index[opened])} can be judged.")
+            lines.append(f"- {scale}: effects of {', '.join(opened.index[opened])} can be judged.{_shut(rows_)}")
         else:
             lines.append(f"- {scale}: **machinery only**. No condition has all gates open, so no verdict on an effect "
-                         "is passed.")
+                         f"is passed.{_shut(rows_)}")
     return lines
+
+
+def _shut(rows_: pd.DataFrame) -> str:
+    """Which gates of one scale are shut, and for which conditions."""
+    shut = rows_[rows_.verdict == SHUT].groupby("id", sort=False).claim
+    told = [f"{GATES[gate][0]} ({', '.join(names)})" for gate, names in shut]
+    return f" Shut: {'; '.join(told)}." if told else ""
 
 
 def _state(rows_: pd.DataFrame, column: str) -> str:
@@ -104,15 +110,19 @@ def primaries_told(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def answer(table: pd.DataFrame) -> list[str]:
-    """What became of the primary hypotheses, in a sentence for each verdict, as a Markdown list."""
-    found = of_kind(table, "primary")
-    lines = []
-    for verdict in VERDICTS:
-        told = [f"{row.claim} ({row.id}: {row.reason if verdict == UNTESTED else row.ours})"
-                for row in found[found.verdict == verdict].itertuples()]
-        if told:
-            lines.append(f"- *{verdict}*: {'; '.join(told)}.")
+def primaries_short(table: pd.DataFrame) -> list[str]:
+    """`primaries_told` without the p-values and the reasons."""
+    lines = ["| | hypothesis named beforehand | ours [95 %] | n | detectable | verdict |", "|---|---|---|---|---|---|"]
+    return lines + [f"| {row.id} | {row.claim} | {row.ours} | {row.n or '–'} | {_mde(row)} | {row.verdict} |"
+                    for row in of_kind(table, "primary").itertuples()]
+
+
+def facts_told(facts: pd.DataFrame) -> list[str]:
+    """A Markdown table of facts: the paper's number and the one counted here."""
+    lines = ["| § | fact | paper | here |", "|---|---|---|---|"]
+    for row in facts.itertuples():
+        cells = (row.section, row.claim, row.paper, row.ours if row.verdict != UNTESTED else row.reason)
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return lines
 
 
@@ -136,9 +146,9 @@ def markdown(table: pd.DataFrame) -> str:
     rules = [f"- *{rule}* ({', '.join(group.id)})"
              for rule, group in table[table.rule != ""].groupby("rule", sort=False)]
     apart = []
-    for kind, title in ASIDES.items():
+    for kind, title, told in (("suggestion", SUGGESTED, rows), ("fact", COUNTED, facts_told)):
         if len(of_kind(table, kind)):
-            apart += [title, "", *rows(of_kind(table, kind)), ""]
+            apart += [title, "", *told(of_kind(table, kind)), ""]
     return "\n".join([f"**{heading(table)}.** {counts(table)}. {ABOUT} {OVER_SEEDS}", "",
                       *rows(of_kind(table, "claim")), "",
                       f"Judged by {OUTCOME}, and beside it by the paper's metric. n: seeds; of several parts, the "
@@ -181,34 +191,3 @@ def read(path: Path) -> pd.DataFrame:
     """A claims table as `save` wrote it."""
     table = pd.read_csv(path, dtype={"section": str})
     return table.assign(**{c: table[c].fillna("") for c in WORDS})
-
-
-def summary(table: pd.DataFrame) -> str:
-    """The README's block: could an effect be seen, the primary hypotheses, and the claims that were decided."""
-    claims = of_kind(table, "claim")
-    decided = claims[claims.verdict.isin([SUPPORTED, CONTRADICTED])]
-    open_, closed = (int((claims.verdict == v).sum()) for v in (UNDECIDED, UNTESTED))
-    shown = [*rows(decided), ""] if len(decided) else []
-    return "\n".join([
-        BEGIN, f"**{heading(table)}.** {ABOUT} Of the hypotheses named beforehand, by {OUTCOME_IN_WORDS}:", "",
-        *answer(table), "", *first(table), "",
-        f"**The {len(claims)} claims**: {counts(table)}.", "", *shown,
-        f"The other {open_ + closed} ({open_} {UNDECIDED}, {closed} {UNTESTED}), each with its interval or the "
-        f"reason, facts and suggestions of the paper, and the rules of the verdicts: "
-        f"[`figures/claims.md`](figures/claims.md).", END])
-
-
-def update_readme(readme: Path = README, folder: Path = FIGURES) -> str:
-    """Rewrite the block between the markers in `readme` from `folder`/claims.csv, and return the new text.
-
-    InputError where the markers are not there exactly once and in order.
-    """
-    text = readme.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in before + after:
-        raise InputError(readme.name, "no single block between the markers", f"{BEGIN} … {END}")
-    text = before + summary(read(folder / "claims.csv")) + after
-    with replacing(readme) as temporary:
-        temporary.write_text(text)
-    return text

@@ -18,7 +18,8 @@ WHERE = {  # what is measured: who measures it
     "facts": "notebook 05 counts them", "instability": "notebook 04 measures it",
     "on_object": "notebook 02 counts them", "leak": "notebooks 03 and 05 measure it",
     "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it", "floors": "notebook 06 measures them",
-    "parameters": "`diagnostics.design` counts them", "coverage": "`diagnostics.audit` counts it",
+    "parameters": "`diagnostics.design` counts them", "paper_steps": "`diagnostics.design` counts them",
+    "coverage": "`diagnostics.audit` counts it",
 }
 FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
 CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
@@ -50,6 +51,7 @@ class Evidence:
     instability: condition, episode, value (frame-to-frame change of the normalisation, in an episode).
     coverage: scale, value: mean share of the frame that the object's mask covers.
     parameters: name -> number of parameters at the paper's size, of the model and of each head.
+    paper_steps: as facts, of the paper's own runs: their optimizer steps (`design.paper_steps`).
     """
 
     results: pd.DataFrame
@@ -67,6 +69,7 @@ class Evidence:
     floors: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
     parameters: Mapping[str, int] | None = None
+    paper_steps: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.results)

@@ -149,7 +149,7 @@ def coverage(table: pd.DataFrame, *_: str) -> Finding:
         raise Absent("no mask at full scale")
     share, (least, most) = float(rows.value.iloc[0]), paper.MASK_COVERAGE
     verdict = verdicts.SUPPORTED if least <= share <= most else verdicts.CONTRADICTED
-    return Finding(verdict, f"{share:.1%} of the frame", share, n=1)
+    return Finding(verdict, f"{100 * share:.1f} % of the frame", share, n=1)
 
 
 def parameters(name: str, expected: float) -> Judge:

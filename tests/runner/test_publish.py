@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lewm_core.runner import publish, stamps
-from lewm_core.stats import claims_report
+from lewm_core.stats import answer, claims_report
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import FIGURES, ROOT, Workspace
 
@@ -114,4 +114,5 @@ def test_a_run_leaves_the_clone_clean_until_it_is_published(clone):
     changed = {line[3:] for line in git(clone, "status", "--porcelain").splitlines()}
     assert changed >= {"figures/claims.csv", "figures/figure1.csv", "README.md"}
     table = claims_report.read(clone / "figures/claims.csv")
-    assert claims_report.summary(table) in (clone / "README.md").read_text()
+    text = (clone / "README.md").read_text()
+    assert "profile another" in answer.answer(table) and all(told(table) in text for told in answer.BLOCKS.values())

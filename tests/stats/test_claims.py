@@ -228,25 +228,11 @@ def test_every_number_of_the_paper_stands_beside_a_claim():
     assert (outcomes.OUTCOME, outcomes.PAPERS, outcomes.SPLIT) == ("gripper_5", "mse", "episode")
 
 
-def test_the_files_hold_the_table_and_the_readme_shows_what_was_decided(tmp_path):
+def test_the_files_hold_the_table(tmp_path):
     table = claims_table(Evidence(study(THE_PAPERS)), {"data": "tabletop", "profile": "quick"})
     claims_report.save(table, tmp_path)
     assert (tmp_path / "claims.md").read_text().startswith("# The paper's claims on simulated data (tabletop)")
     again = claims_report.read(tmp_path / "claims.csv")
     assert markdown(again) == markdown(table), "the CSV holds all that is shown"
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{claims_report.BEGIN}\nold\n{claims_report.END}\nafter\n")
-    text = claims_report.update_readme(readme, tmp_path)
-    assert text == readme.read_text() == f"before\n{claims_report.summary(table)}\nafter\n"
-    decided = table[table.kind == "claim"].verdict.isin([SUPPORTED, CONTRADICTED])
     first = "\n".join(claims_report.first(table))
-    assert first in text and first in (tmp_path / "claims.md").read_text()
-    assert text.replace(first, "").count("\n| ") == decided.sum() + 1 and f"The other {(~decided).sum()} " in text
-    readme.write_text(text + claims_report.BEGIN)
-    with pytest.raises(InputError, match="no single block"):
-        claims_report.update_readme(readme, tmp_path)
-
-
-def test_the_readme_shows_the_committed_claims():
-    table = claims_report.read(claims_report.FIGURES / "claims.csv")
-    assert claims_report.summary(table) in claims_report.README.read_text(), "only ./run_all.sh publish changes both"
+    assert first in (tmp_path / "claims.md").read_text()
