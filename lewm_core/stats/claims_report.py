@@ -8,7 +8,7 @@ import pandas as pd
 
 from lewm_core.stats.gates import GATES
 from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS, SMALLEST
-from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, VERDICTS
+from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNTESTED, VERDICTS
 from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.provenance import SIMULATED
 
