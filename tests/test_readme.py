@@ -1,6 +1,7 @@
-"""The README's commands, as they stand: run_all.sh is planned, python -m lewm_core runs on small stand-ins.
+"""The commands of the README and of docs/how-to, as they stand: run_all.sh is planned, python -m lewm_core runs on small
+stand-ins.
 
-Names in the README stand for: my.h5, a dataset; DIR, a folder that the download fills; RUN, a finished run; NEW, a
+Names in them stand for: my.h5, a dataset; DIR, a folder that the download fills; RUN, a finished run; NEW, a
 path that is free; quentinll/lewm-cube, a small LeWM on a hub that is a server on this machine.
 """
 
@@ -24,16 +25,17 @@ from tests.checkpoints.test_hub import Hub, whole_lewm
 from tests.helpers import write_squares
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = dict.fromkeys(re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+BLOCKS = dict.fromkeys(re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL))
 LINES = [line.partition("  #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
-PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+PROSE = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
 SPANS = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE)]
 COMMANDS = list(dict.fromkeys(line for line in (*LINES, *SPANS) if line))
 RUN_ALL = [c.removeprefix("./run_all.sh").strip() for c in COMMANDS if c.startswith("./run_all.sh")]
 PYTHON = [c.removeprefix("python -m lewm_core").strip() for c in COMMANDS if c.startswith("python -m lewm_core ")]
 OPTIONS = [c for c in COMMANDS if re.match(r"--(set|study|base|profile)\b", c) and not re.search("…|name=value", c)]
-WORDS = ("test", "lab", "publish", "bench")
+WORDS = ("test", "lab", "publish", "bench", "site")
 SLOW = ("base",)  # remakes the base, in 40 minutes: its own tests do it with a smaller one
 SELECTION = "episode,task,length,full,pilot\ntabletop-000001,push,20,yes,yes\n"
 
@@ -108,7 +110,7 @@ def test_run_all_would_do_it(reader, command):
 
 
 def test_the_commands_work_one_after_another(reader, monkeypatch, capsys):
-    """In the order of the README, since a later one reads what an earlier one wrote."""
+    """In the order of the pages, since a later one reads what an earlier one wrote."""
     for command in PYTHON:
         monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # the download's question
         arguments = shlex.split(command.replace("RUN", "out/A"))
@@ -120,7 +122,9 @@ def test_the_commands_work_one_after_another(reader, monkeypatch, capsys):
     assert (reader / "NEW/config.json").is_file()
 
 
-def test_files_that_are_named_exist():
-    named = re.findall(r"`((?:lewm_core|tests|notebooks|figures)/[\w./-]+\.\w+)`", README)
-    links = re.findall(r"\]\(([\w./-]+)\)", README)
-    assert [name for name in (*named, *links) if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    text = page.read_text()
+    named = [ROOT / name for name in re.findall(r"`((?:lewm_core|tests|notebooks|figures)/[\w./-]+\.\w+)`", text)]
+    links = [page.parent / name for name in re.findall(r"\]\(([\w./-]+)\)", text)]
+    assert [str(path) for path in (*named, *links) if not path.exists()] == []
