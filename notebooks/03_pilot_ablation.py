@@ -120,16 +120,18 @@ display(levels.reference_table(results, outcomes).style.format(precision=3, na_r
 # %% [markdown]
 # ## Figure 1
 #
-# Above is the paper's metric. A twin (-shuf, lighter) has the same head and the targets of other frames. What it
-# changes, too, is not due to the signal. P, apart, has the true state as its target: it shows what this study could see
-# at best. Below, all conditions in two other metrics; the bar is the interval of the difference from A.
+# A row is a condition, a panel a metric: our primary outcome first, the MSE over that of persistence, the paper's raw
+# MSE, and what the paper reports, each at its own scale. A twin (-shuf, lighter) has the same head and the targets of
+# other frames. What it changes, too, is not due to the signal. P, apart, has the true state as its target: it shows
+# what this study could see at best. A grey bar is the noise of reruns: where 95 % of means would lie if the condition
+# changed nothing, by its own scatter over seeds.
 
 # %%
 changes, summary = design.effects(results)
 about = study.about("pilot", results)
 table = paper_figures.study_table(changes, summary, 1, skipped)
-study.show(paper_figures.figure1(changes, summary, skipped, results), "figure1",
-           pd.concat([table, level_panels.level_table(results, ["pilot"])]), about)
+table = pd.concat([table, level_panels.level_table(results, ["pilot"]), paper_figures.effect_table(results, ["pilot"])])
+study.show(paper_figures.figure1(results, skipped), "figure1", table, about)
 
 # %% [markdown]
 # ## What we found

@@ -41,8 +41,8 @@ from lewm_core.viz import paper_figures
 # %%
 study = Study(output, figures, profile, data)
 family = list(paper.reported(2).index)  # the conditions of the paper's Figure 2
-results, skipped, pilot = study.results("pilot"), study.skipped("pilot"), study.data("pilot")
-results = results[results.condition.isin(["A", *family])]
+everything, skipped, pilot = study.results("pilot"), study.skipped("pilot"), study.data("pilot")
+results = everything[everything.condition.isin(["A", *family])]
 skipped = skipped[skipped.condition.isin(family)]
 tell(f"Runs at hand: {', '.join(results.condition.unique())}.", *findings.not_run(skipped))
 
@@ -63,13 +63,14 @@ pd.DataFrame({
 # %% [markdown]
 # ## Figure 2
 #
-# The columns of the table are those of notebook 03.
+# Rows, panels and grey bars are those of Figure 1 in notebook 03, and so are the columns of the table.
 
 # %%
 changes, summary = paired.compare(results)
 about = study.about("pilot", results)
 table = paper_figures.study_table(changes, summary, 2, skipped, areas)
-study.show(paper_figures.figure2(changes, summary, skipped=skipped), "figure2", table, about)
+drawn = pd.concat([table, paper_figures.effect_table(everything, ["pilot"])])
+study.show(paper_figures.figure2(everything, skipped), "figure2", drawn, about)
 
 # %%
 able = power.power_table(changes)

@@ -71,10 +71,10 @@ tell(f"{full['run'].nunique()} runs at full scale, {full_seeds} for each conditi
 # The paper has 13 episodes with 334 frames, and 100 with 2,920.
 
 # %%
-scales = pd.DataFrame({scale: study.sizes(scale, results) for scale in ("pilot", "full")})
-study.keep("facts", findings.facts(scales))
-display(scales.T.convert_dtypes().round(3))
-tell(*findings.growth(scales))
+sizes = pd.DataFrame({scale: study.sizes(scale, results) for scale in ("pilot", "full")})
+study.keep("facts", findings.facts(sizes))
+display(sizes.T.convert_dtypes().round(3))
+tell(*findings.growth(sizes))
 
 # %% [markdown]
 # ## The baseline's error
@@ -99,15 +99,16 @@ tell(*findings.persistence(results))
 # %% [markdown]
 # ## Figure 3
 #
-# Above is the paper's metric, with lighter twins and P apart, as in Figure 1. Below stand all conditions in two other
-# metrics, the pilot hollow beside the full scale.
+# Rows, metrics and grey bars are those of Figure 1; in each row the pilot is hollow, the full scale a filled square
+# below it. A panel for each metric and split, and what the paper reports.
 
 # %%
 changes, summary = design.effects(results)
 auxiliary = [name for name in full_conditions if name not in levels.REFERENCES]
-table = paper_figures.study_table(changes, summary, 3, skipped)
-study.show(paper_figures.figure3(changes, summary, skipped, auxiliary, results), "figure3",
-           pd.concat([table, level_panels.level_table(results, ["pilot", "full"])]), about)
+scales = ["pilot", "full"]
+table = pd.concat([paper_figures.study_table(changes, summary, 3, skipped), level_panels.level_table(results, scales),
+                   paper_figures.effect_table(results, scales)])
+study.show(paper_figures.figure3(results, skipped, full_conditions), "figure3", table, about)
 
 # %% [markdown]
 # ## What we found

@@ -15,7 +15,6 @@ from lewm_core.experiments.run import execute
 from lewm_core.experiments.sweep import plan, rows
 from lewm_core.heads import build_heads
 from lewm_core.losses import Term
-from lewm_core.stats.paired import compare
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import paper_figures
 from tests.helpers import LENGTHS, TINY, moving_square, random_base, write_squares
@@ -63,7 +62,7 @@ def test_three_rows_are_a_condition_that_trains(three_rows, tmp_path):
     assert of_h["head_colour"] > 0 and np.isfinite(of_h).all()
     mse = results[results.metric == "mse"].set_index(["condition", "split"]).value
     assert mse["H", "episode"] != mse["A", "episode"]  # the head teaches the encoder
-    figure = paper_figures.figure1(*compare(results), skipped)
+    figure = paper_figures.figure1(results, skipped)
     drawn = {artist.get_gid() for artist in figure.findobj() if artist.get_gid()}
     assert any(gid.startswith("H/") and gid.endswith("/mean") for gid in drawn), "its bar in Figure 1"
 

@@ -12,10 +12,11 @@ import pandas as pd
 
 from lewm_core.stats import paper
 from lewm_core.stats.outcomes import POSITIVE, SHUFFLED, UNTAUGHT
-from lewm_core.stats.paired import SPLITS, bounds, interval, judged, number, paired_change, summarise
+from lewm_core.stats.paired import CHANGES, SPLITS, bounds, interval, judged, number, paired_change, summarise
 
 REFERENCES = (*UNTAUGHT, paper.BASELINE)  # the model before, with nothing learnt, and with no signal
 COLUMNS = ["condition", "scale", "split", "metric", "n", "mean", "low", "high"]
+EFFECTS = [*COLUMNS, "level", "scatter"]
 
 
 def levels(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -36,6 +37,27 @@ def levels(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
                 low, high = (mean + end - away.mean() for end in interval(away)) if len(away) else (np.nan, np.nan)
             found.append([name, scale, split, metric, len(own), mean, low, high])
     return pd.DataFrame(found, columns=COLUMNS)
+
+
+def beside_baseline(results: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every condition's change against A on both splits, references included, and its mean in the metric's own unit.
+
+    Returns `paired_change`, and a row per condition, scale, split and metric with the columns of EFFECTS: n, mean, low
+    and high of the change (per cent), level, the mean of the metric, and scatter, its standard deviation over seeds in
+    per cent of it. A's own change is 0, without interval. Metrics that the results lack have no rows.
+    """
+    rows = results[results.metric.isin(metrics) & results.split.isin(SPLITS)]
+    present = [metric for metric in metrics if metric in set(rows.metric)]
+    if not present:
+        return pd.DataFrame(columns=CHANGES), pd.DataFrame(columns=EFFECTS)
+    changes = paired_change(rows, present, SPLITS)
+    key = ["condition", "scale", "split", "metric"]
+    values = rows.groupby(key, sort=False).value
+    table = pd.DataFrame({"level": values.mean(), "scatter": 100 * values.std() / values.mean(), "n": values.size()})
+    found = summarise(changes).set_index(key)[["mean", "low", "high"]]
+    table = table.join(found).reset_index()
+    table.loc[table.condition == paper.BASELINE, "mean"] = 0.0
+    return changes, table[EFFECTS]
 
 
 def around(results: pd.DataFrame, metric: str, scale: str) -> dict[str, float]:

@@ -1,73 +1,95 @@
-"""Figures 1–3 of the paper, and two figures that belong to them.
+"""Figures 1–3 of the paper, and a figure that belongs to them.
 
 Functions from tables to Matplotlib figures. Of a study that ran only some conditions, one seed, or one split, they
-show what is there and say what is not. What the paper reports is a star.
+show what is there and say what is not. What the paper reports is a star, in a panel of its own.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lewm_core.conditions import CONDITIONS, in_order
+from lewm_core.conditions import ALL, CONDITIONS, in_order
 from lewm_core.stats import paper
-from lewm_core.stats.levels import REFERENCES
+from lewm_core.stats.levels import REFERENCES, beside_baseline
+from lewm_core.stats.outcomes import OUTCOME, PAPERS
 from lewm_core.stats.paired import number
-from lewm_core.viz import draw, style
-from lewm_core.viz.level_panels import arranged, figure_with_levels, level_axis, measured, set_apart
+from lewm_core.viz import draw, effect_panels, style
+from lewm_core.viz.effect_panels import Lane
+from lewm_core.viz.level_panels import arranged
 from lewm_core.viz.style import SPLIT, colour, rows_where, splits_of
 
 STATISTICS = ("n", "mean", "low", "high", "p", "p_holm")  # of paired.summarise
+SHOWN = (OUTCOME, "mse_over_static", PAPERS)  # the metrics of the panels, of those that were measured
+ORDER = ("Rows: the references, then the signals in the paper's order A to G, each before its controls (-shuf: the "
+         "same head with the targets of other frames), then the positive control P.")
+BEFORE = ("pilot", "full")
 
 
 @style.styled
-def figure1(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame,
-            results: pd.DataFrame | None = None) -> Figure:
-    """Figure 1: change in next-latent MSE against A for every condition on the pilot, each signal before its controls,
-    the positive control last; below, where all of them stand in other metrics (`level_panels`).
+def figure1(results: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
+    """Figure 1: change against A of every condition on the pilot, by the primary outcome, by the MSE over that of
+    persistence and by the paper's MSE; beside them what the paper reports, at its own scale.
 
     Args:
-        changes, summary: as from paired.paired_change and paired.summarise, of one metric; rows of other scales are
-            left out. With both splits, the episode split is filled and the window split hollow beside it.
-        skipped: columns condition, scale, reason; these conditions are on the axis, grey, with their reason. Those that
-            were not asked for are named, with what the paper reports.
-        results: the tidy results, references included; None for no panels below.
+        results: the tidy results, references and controls included; rows of other scales are left out. With both
+            splits, the episode split is filled and the window split hollow below it.
+        skipped: columns condition, scale, reason; these conditions have a row, and their reason stands below. Those
+            that were not asked for are named there, with what the paper reports.
     """
-    asked = {*changes[changes.scale == "pilot"].condition, *skipped.condition}
-    names = [name for name in arranged([*CONDITIONS, *asked]) if name not in REFERENCES]
-    names = [name for name in names if name in asked] or names
-    metrics = [] if results is None else measured(results)
-    fig, top, below = figure_with_levels(max(11, 0.8 * len(names) + 1), 1, metrics)
-    _changes_axis(top[0], changes, summary, names, 1, skipped)
-    top[0].set_title(f"Change in {style.one_metric(summary)} against A, pilot")
-    _name_others(top[0], [name for name in CONDITIONS if name not in (*REFERENCES, *names)])
-    for ax, metric in zip(below, metrics, strict=True):
-        level_axis(ax, results, metric, ["pilot"])
-    _legend(fig, summary[summary.scale == "pilot"], 1)
-    return fig
-
-
-def _name_others(ax: Axes, names: Sequence[str]) -> None:
-    """Name the paper's conditions that were not asked for, with what it reports of them."""
-    reported = paper.reported(1)
-    told = [f"{name} (paper {number(reported[name])} %)" if name in reported else name for name in names]
-    if told:
-        ax.text(0.01, 0.02, "not among the conditions chosen: " + ", ".join(told), transform=ax.transAxes, fontsize=8,
-                color="0.35")
+    asked = {*rows_where(results, scale="pilot").condition, *rows_where(skipped, scale="pilot").condition}
+    names = arranged(asked if asked - {*REFERENCES} else {*asked, *CONDITIONS})
+    return _pilot(results, skipped, names, 1, [name for name in CONDITIONS if name not in names])
 
 
 @style.styled
-def figure2(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
-    """Figure 2: the same for depth by region: full frame (B, C4) and inside the mask (C1, C2, C3). Args: as figure1."""
-    fig, axes = style.new_figure(8, 5.2)
-    names = [name for name, condition in CONDITIONS.items() if condition.family in ("depth", "mask")]
-    _changes_axis(axes[0, 0], changes, summary, names, 2, skipped)
-    axes[0, 0].set_title(f"Where depth is supervised: change in {style.one_metric(summary)} against A, pilot")
-    _legend(fig, summary[summary.scale == "pilot"], 2)
+def figure2(results: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
+    """Figure 2: the same for depth by region: full frame (B, C4) and inside the mask (C1, C2, C3), with the references
+    and those controls of them that were run. Args: as figure1."""
+    family = [name for name, condition in CONDITIONS.items() if condition.family in ("depth", "mask")]
+    ran = set(rows_where(results, scale="pilot").condition)
+    beside = [name for name in ran if name in REFERENCES or (name in ALL and ALL[name].control_of in family)]
+    return _pilot(results, skipped, arranged([*family, *beside]), 2, [])
+
+
+def _pilot(results, skipped, names: Sequence[str], figure: int, others: Sequence[str]) -> Figure:
+    """The panels of one scale: a row per name, in it both splits. others: conditions without a row, to be named."""
+    own = rows_where(results, scale="pilot")
+    changes, table = beside_baseline(own[own.condition.isin([*names, paper.BASELINE])], SHOWN)
+    lanes = effect_panels.splits(table, "pilot") or [Lane("pilot", "episode", SPLIT["episode"])]
+    notes = [ORDER, *_not_run(rows_where(skipped, scale="pilot"), names, table), *_others(others, figure)]
+    metrics = [metric for metric in SHOWN if metric in set(table.metric)] or [PAPERS]
+    return _panels(changes, table, names, [(lanes, metric) for metric in metrics], figure, notes, lanes)
+
+
+def _panels(changes, table, names: Sequence[str], shown: Sequence[tuple[Sequence[Lane], str]], figure: int,
+            notes: Sequence[str], lanes: Sequence[Lane]) -> Figure:
+    """A panel for each of `shown`, lanes and metric, then the paper's. lanes: of the legend."""
+    rows = (len(shown) + 2) // 2
+    fig, axes = effect_panels.panel_grid(rows, names, max(len(own) for own, _ in shown), notes)
+    for ax, (own, metric) in zip(axes.flat, shown, strict=False):
+        effect_panels.effect_panel(ax, changes, table, names, own, metric)
+    effect_panels.paper_panel(axes.flat[len(shown)], names, figure, lanes)
+    style.hide_unused(axes, len(shown) + 1)
+    draw.legend(fig, effect_panels.keys(table, lanes), 2, columnspacing=1.4, handletextpad=0.5)
     return fig
+
+
+def _not_run(skipped: pd.DataFrame, names: Sequence[str], table: pd.DataFrame) -> list[str]:
+    """Why rows are empty, conditions of one reason together."""
+    lines = [f"Not run: {', '.join(dict.fromkeys(rows.condition))}. {reason}"
+             for reason, rows in skipped[skipped.condition.isin(names)].groupby("reason", sort=False)]
+    known = {*skipped.condition, *table.condition}
+    rest = [name for name in names if name not in known]
+    return [*lines, f"Not among the conditions chosen: {', '.join(rest)}."] if rest else lines
+
+
+def _others(names: Sequence[str], figure: int) -> list[str]:
+    """The paper's conditions that have no row, with what it reports of them."""
+    reported = paper.reported(figure)
+    told = [f"{name} (paper {number(reported[name])} %)" if name in reported else name for name in names]
+    return ["Not among the conditions chosen: " + ", ".join(told) + "."] if told else []
 
 
 @style.styled
@@ -97,116 +119,35 @@ def benefit_against_area(summary: pd.DataFrame, areas: Mapping[str, float]) -> F
     draw.share_axis(ax)
     ax.set_ylabel(f"change in {style.one_metric(summary)} (%)")
     ax.set_title(f"Benefit against supervised area, pilot, {SPLIT[split]}")
-    _legend(fig, rows, 2, seeds=False)
+    entries = [*draw.split_keys(rows.n, splits_of(rows)), draw.paper_key(2), draw.line_key("A, the baseline")]
+    draw.legend(fig, entries, 3, columnspacing=1.4, handletextpad=0.4)
     return fig
 
 
 @style.styled
-def figure3(changes: pd.DataFrame, summary: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[str],
-            results: pd.DataFrame | None = None) -> Figure:
-    """Figure 3: pilot beside full scale, a panel per split, the pilot's mean joined to the full scale's. A is 0.
+def figure3(results: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[str]) -> Figure:
+    """Figure 3: pilot beside full scale, a panel per metric and split, and what the paper reports.
 
-    Args: as figure1; `conditions` are those shown above."""
-    conditions = [name for name in arranged(conditions) if name not in REFERENCES]
-    if not conditions:
+    Args: as figure1; `conditions` are those shown."""
+    names = arranged([name for name in dict.fromkeys([*conditions, paper.BASELINE])])
+    if not [name for name in names if name not in REFERENCES]:
         return style.empty_figure("no condition but the baseline")
-    splits = splits_of(summary) or ["episode"]
-    metrics = [] if results is None else measured(results)
-    fig, top, below = figure_with_levels(max(4.6, 1.15 * len(conditions)) * len(splits) + 1.2, len(splits), metrics)
-    for ax, split in zip(top, splits, strict=True):
-        rows, means = (rows_where(table[table.condition.isin(conditions)], split=split) for table in (changes, summary))
-        _both_scales(ax, rows, means, split, skipped, conditions)
-        set_apart(ax, conditions, rows, means, paper.REPORTED[paper.REPORTED.figure == 3].change)
-        ax.set_title(f"Pilot and full scale, {SPLIT[split]}")
-    top[0].set_ylabel(f"change in {style.one_metric(summary)} against A (%)")
-    for ax, metric in zip(below, metrics, strict=True):
-        level_axis(ax, results, metric, ["pilot", "full"])
-    _legend(fig, summary[summary.condition.isin(conditions)], 3, scales=True)
-    return fig
+    own = results[results.condition.isin(names) & results.scale.isin(BEFORE)]
+    changes, table = beside_baseline(own, SHOWN)
+    shown = [(_scales(split), metric) for metric in SHOWN for split in splits_of(table)
+             if len(rows_where(table, metric=metric, split=split))] or [(_scales("episode"), PAPERS)]
+    told = [line for scale in BEFORE for line in _at(scale, _not_run(rows_where(skipped, scale=scale), names,
+                                                                       rows_where(table, scale=scale)))]
+    return _panels(changes, table, names, shown, 3, [ORDER, *told], shown[0][0])
 
 
-def _both_scales(ax: Axes, changes, summary, split: str, skipped, conditions: Sequence[str]) -> None:
-    """Two columns a condition, pilot (dot) and full scale (square), of one split."""
-    draw.zero_line(ax)
-    offsets = {"pilot": -0.2, "full": 0.2}
-    for i, name in enumerate(conditions):
-        means = {}
-        for scale, offset in offsets.items():
-            x = i + offset
-            gid = f"{name}/{scale}/{split}"
-            rows = rows_where(summary, condition=name, scale=scale)
-            for row in rows.itertuples():
-                draw.seed_dots(ax, x - 0.08, rows_where(changes, condition=name, scale=scale), colour(name), gid)
-                draw.effect(ax, x, row, colour(name), gid, marker="s" if scale == "full" else "o")
-                means[x] = row.mean
-            if rows.empty:
-                draw.absent(ax, x, name, scale, skipped)
-            draw.paper_star(ax, x + 0.1, paper.reported(3, scale), name, f"{name}/{scale}")
-        if len(means) == 2:
-            ax.plot(list(means), list(means.values()), color=colour(name), linewidth=1, alpha=0.5, zorder=1)
-        ax.annotate(textwrap.fill(style.name_and_title(name), 15), (i, 0), xycoords=("data", "axes fraction"),
-                    xytext=(0, -26), va="top", textcoords="offset points", ha="center", fontsize=8.5,
-                    color=colour(name), fontweight="bold", annotation_clip=False)
-    places = [i + offset for i in range(len(conditions)) for offset in offsets.values()]
-    ax.set_xticks(places, list(offsets) * len(conditions))
-    ax.set_xlim(-0.5, len(conditions) - 0.5)
-    ax.grid(axis="x", visible=False)
-    ax.set_xlabel(" \n" * 4)  # room for the names
+def _scales(split: str) -> list[Lane]:
+    """A lane per scale: the pilot's dot hollow, the full scale's square filled."""
+    return [Lane("pilot", split, "pilot", hollow=True), Lane("full", split, "full scale", marker="s")]
 
 
-def _changes_axis(ax: Axes, changes, summary, names: Sequence[str], figure: int, skipped) -> None:
-    """One column per condition on the pilot: episode split filled at its centre, window split hollow beside it."""
-    changes = rows_where(changes, scale="pilot")
-    summary = rows_where(summary, scale="pilot")
-    reported = paper.reported(figure)
-    splits = splits_of(summary)
-    offsets = {"episode": -0.13, "window": 0.13} if len(splits) > 1 else dict.fromkeys(splits, -0.05)
-    draw.zero_line(ax)
-    here = {}
-    for i, name in enumerate(names):
-        for row in rows_where(summary, condition=name).itertuples():
-            hollow = row.split != splits[0]
-            x = i + offsets[row.split]
-            gid = f"{name}/pilot/{row.split}"
-            seeds = rows_where(changes, condition=name, split=row.split)
-            draw.seed_dots(ax, x - 0.09, seeds, colour(name), gid, hollow=hollow)
-            draw.effect(ax, x, row, colour(name), gid, hollow=hollow)
-            if not hollow:
-                here[name] = row.mean
-        if name not in set(summary.condition):
-            draw.absent(ax, i, name, "pilot", skipped)
-        draw.paper_star(ax, i + 0.33, reported, name, f"{name}/pilot")
-    draw.names_axis(ax, _tick_labels(names, here, reported))
-    for tick, name in zip(ax.get_xticklabels(), names, strict=True):
-        tick.set_color("black" if name in set(summary.condition) else style.GREY)
-    ax.set_xlim(-0.5, len(names) - 0.5)
-    set_apart(ax, names, changes, summary, reported)
-    ax.set_ylabel("change against A (%), lower is better")
-
-
-def _tick_labels(names: Sequence[str], here: Mapping[str, float], reported: pd.Series) -> list[str]:
-    """Under each condition its title, our mean and the paper's value, in lines of equal height."""
-    words = {name: textwrap.wrap(style.title(name), 14) for name in names}
-    height = max(map(len, words.values()))
-    labels = []
-    for name in names:
-        ours, theirs = (number(told[name]) if name in told else "–" for told in (here, reported))
-        padding = [""] * (height - len(words[name]))
-        labels.append("\n".join([name, *words[name], *padding, f"here {ours}", f"paper {theirs}"]))
-    return labels
-
-
-def _legend(fig: Figure, summary: pd.DataFrame, figure: int, seeds: bool = True, scales: bool = False) -> None:
-    """The key above the axes. scales: dots are the pilot and squares the full scale."""
-    entries = [draw.seed_key()] if seeds else []
-    if scales:
-        entries += [draw.mean_key(summary.n, of="pilot"),
-                    draw.key("full scale", linestyle="-", marker="s", markersize=6)]
-    else:
-        entries += draw.split_keys(summary.n, splits_of(summary))
-    entries += [draw.paper_key(figure), draw.line_key(f"{paper.BASELINE}, the baseline")]
-    columns = len(entries) if fig.get_figwidth() > 9 else 3
-    draw.legend(fig, entries, columns, columnspacing=1.4, handletextpad=0.4)
+def _at(scale: str, lines: Sequence[str]) -> list[str]:
+    return [f"{scale}: {line}" for line in lines]
 
 
 def study_table(changes: pd.DataFrame, summary: pd.DataFrame, figure: int, skipped: pd.DataFrame | None = None,
@@ -232,3 +173,18 @@ def study_table(changes: pd.DataFrame, summary: pd.DataFrame, figure: int, skipp
     columns = [*style.COLUMNS, "statistic", "note"]
     parts = [part.reindex(columns=columns).astype(object) for part in parts]
     return pd.concat(parts, ignore_index=True).astype({"value": float, "seed": "Int64"})
+
+
+def effect_table(results: pd.DataFrame, scales: Sequence[str]) -> pd.DataFrame:
+    """What figures 1 to 3 draw beyond `study_table`: the other metrics, the references, and where each stands.
+
+    Columns as there; `statistic` is seed, n, mean, low, high (of the change), level (mean in the metric's own unit) or
+    scatter (standard deviation over seeds, per cent of the level).
+    """
+    changes, table = beside_baseline(results[results.scale.isin(list(scales))], SHOWN)
+    changes, others = (rows[(rows.metric != PAPERS) | rows.condition.isin(REFERENCES)] for rows in (changes, table))
+    parts = [changes.assign(statistic="seed", value=changes.change)]
+    parts += [others.assign(statistic=name, value=others[name]) for name in ("n", "mean", "low", "high")]
+    parts = [part.assign(metric=part.metric.astype(object) + " change %") for part in parts]
+    parts += [table.assign(statistic=name, value=table[name]) for name in ("level", "scatter")]
+    return pd.concat([part.reindex(columns=[*style.COLUMNS, "statistic"]).astype(object) for part in parts])

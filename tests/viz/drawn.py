@@ -1,9 +1,15 @@
 """What a figure shows, for the tests of figures."""
 
+from itertools import combinations
+
+import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from lewm_core.viz import style
 
 
 def artists(fig: Figure) -> dict[str, Artist]:
@@ -19,3 +25,32 @@ def texts(fig: Figure) -> str:
 def ticks(ax: Axes) -> list[str]:
     """The first line of every label of the x axis."""
     return [t.get_text().split("\n")[0] for t in ax.get_xticklabels()]
+
+
+def misplaced(fig: Figure, slack: float = 1.0) -> list[str]:
+    """Words that overlap other words, or leave the figure, by more than `slack` pixels at 100 dpi."""
+    with mpl.rc_context(style.STYLE):
+        fig.set_dpi(100)
+        FigureCanvasAgg(fig).draw()
+        found = [t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip() and _shown(t)]
+        boxes = [(t.get_text(), t.get_window_extent()) for t in found]
+    wrong = [f"{text!r} leaves the figure" for text, box in boxes
+             if box.x0 < -slack or box.y0 < -slack or box.x1 > fig.bbox.x1 + slack or box.y1 > fig.bbox.y1 + slack]
+    for (one, a), (two, b) in combinations(boxes, 2):
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > slack and min(a.y1, b.y1) - max(a.y0, b.y0) > slack:
+            wrong.append(f"{one!r} overlaps {two!r}")
+    return wrong
+
+
+def _shown(text: Text) -> bool:
+    """Whether a text's axes are shown, and for a tick's label whether it lies within the axis."""
+    ax = text.axes
+    if ax is None:
+        return True
+    for axis in (ax.xaxis, ax.yaxis):
+        labels = [label for tick in (*axis.majorTicks, *axis.minorTicks) for label in (tick.label1, tick.label2)]
+        if text in labels:
+            low, high = sorted(axis.get_view_interval())
+            place = text.get_position()[0 if axis is ax.xaxis else 1]
+            return ax.get_visible() and ax.axison and low <= place <= high
+    return ax.get_visible()
