@@ -39,7 +39,17 @@ controls = False  # also judge what needs the runs of notebook 08
 from IPython.display import display
 
 from lewm_core.diagnostics import leakage, metrics
-from lewm_core.stats import claims, claims_report, doses, findings, findings_probes, gates, outcomes, primary
+from lewm_core.stats import (
+           claims,
+           claims_report,
+           depth_effect,
+           doses,
+           findings,
+           findings_probes,
+           gates,
+           outcomes,
+           primary,
+)
 from lewm_core.study import Study, say, tell
 from lewm_core.viz import claim_figures, robustness_figures, style
 
@@ -48,6 +58,19 @@ evidence = study.evidence(controls)
 about = study.about("full", evidence.results)
 judged = claims.claims_table(evidence, provenance=about)
 study.keep_claims(judged)
+
+# %% [markdown]
+# ## The answer
+#
+# Does depth, the paper's best signal, make the prediction better? The effect of B on the primary outcome, against A and
+# against its twin with other frames' depth, at both scales. The stars are what the paper reports, in its own metric.
+
+# %%
+judgements = primary.primary_table(evidence)
+contrasts, by_seed = depth_effect.effect_table(evidence, judgements)
+told = [depth_effect.lost(judgements), depth_effect.gates_line(evidence.results)]
+study.show(claim_figures.answer(contrasts, by_seed, told), "answer", claim_figures.answer_numbers(contrasts, by_seed),
+           about)
 
 # %% [markdown]
 # ## Could these runs have shown an effect?
@@ -71,7 +94,7 @@ tell(*findings.persistence(evidence.results), *leakage.describe_leak(evidence.le
 
 # %%
 effects = primary.primary_effects(evidence)
-study.show(claim_figures.primary_forest(effects, primary.primary_table(evidence)), "claims_primary",
+study.show(claim_figures.primary_forest(effects, judgements), "claims_primary",
            style.tidy(effects, "mean", outcomes.OUTCOME, split=outcomes.SPLIT), about)
 say(*claims_report.primaries_told(judged))
 
