@@ -69,8 +69,9 @@ pd.DataFrame({
 changes, summary = paired.compare(results)
 about = study.about("pilot", results)
 table = paper_figures.study_table(changes, summary, 2, skipped, areas)
-drawn = pd.concat([table, paper_figures.effect_table(everything, ["pilot"])])
-study.show(paper_figures.figure2(everything, skipped), "figure2", drawn, about)
+drawn = everything[everything.condition.isin(paper_figures.by_region(everything))]
+study.show(paper_figures.figure2(drawn, skipped), "figure2",
+           pd.concat([table, paper_figures.effect_table(drawn, ["pilot"])]), about)
 
 # %%
 able = power.power_table(changes)

@@ -102,7 +102,7 @@ def answer(table: pd.DataFrame, seeds: pd.DataFrame, lines: Sequence[str]) -> Fi
     """What depth does to the primary outcome, against A and against its twin, at both scales, in a figure that is
     legible at 700 pixels; where nothing could be tested it says so large.
 
-    table, seeds: as from depth_effect.effect_table. lines: what stands below (depth_effect.lost, depth_effect.gates_line).
+    table, seeds: as from depth_effect.effect_table. lines: what stands below, as of depth_effect.lost, gates_line.
     """
     said = headline(table)
     words = [line for told in lines if told for line in textwrap.wrap(told[0].upper() + told[1:], 98)]

@@ -47,10 +47,15 @@ def figure1(results: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
 def figure2(results: pd.DataFrame, skipped: pd.DataFrame) -> Figure:
     """Figure 2: the same for depth by region: full frame (B, C4) and inside the mask (C1, C2, C3), with the references
     and those controls of them that were run. Args: as figure1."""
+    return _pilot(results, skipped, by_region(results), 2, [])
+
+
+def by_region(results: pd.DataFrame) -> list[str]:
+    """The rows of figure 2."""
     family = [name for name, condition in CONDITIONS.items() if condition.family in ("depth", "mask")]
     ran = set(rows_where(results, scale="pilot").condition)
     beside = [name for name in ran if name in REFERENCES or (name in ALL and ALL[name].control_of in family)]
-    return _pilot(results, skipped, arranged([*family, *beside]), 2, [])
+    return arranged([*family, paper.BASELINE, *beside])
 
 
 def _pilot(results, skipped, names: Sequence[str], figure: int, others: Sequence[str]) -> Figure:

@@ -105,3 +105,16 @@ def test_steadiness_of_regions():
     assert "scale's change from frame to frame falls as the region grows (C1 0.500, C3 0.200, B 0.100)" in scale
     assert "shift's change from frame to frame does not fall steadily" in shift
     assert findings.steadiness(table[:1]) == ["Fewer than two regions: nothing to compare."]
+
+
+def test_the_headline_follows_the_intervals():
+    rows = pd.DataFrame([("B", -3.0, -5.0, -1.0), ("D", 0.2, -1.0, 1.4), ("E", 2.0, 1.0, 3.0), ("F", 0.25, 0.1, 0.4)],
+                        columns=["condition", "mean", "low", "high"])
+    assert findings.headline(rows) == ("better than A: B −3.0 %; worse than A: E +2.0 %, F +0.25 %; "
+                                       "no change seen: D +0.20 %")
+    assert findings.headline(rows[:1]) == "B −3.0 % [−5.0, −1.0]: better than A"
+    assert findings.headline(rows[1:2]) == "D +0.2 % [−1.0, +1.4]: no change seen"
+    alone = rows.assign(low=np.nan, high=np.nan)
+    assert findings.headline(alone[:1]) == "B −3.0 %: one seed, no interval"
+    assert "better" not in findings.headline(alone)
+    assert findings.headline(rows[:0]) == "no condition beside the baseline"
