@@ -53,7 +53,7 @@ from lewm_core.config import Recipe
 from lewm_core.diagnostics import design, leakage
 from lewm_core.stats import doses, findings, levels, paired, paper, power
 from lewm_core.study import Study, say, tell
-from lewm_core.viz import diagnostic_figures, level_panels, paper_figures, robustness_figures, style
+from lewm_core.viz import level_panels, paper_figures, robustness_figures, style, training_figures
 
 # %%
 study = Study(output, figures, profile, data)
@@ -217,13 +217,13 @@ tell(*findings.over_metrics(episode, errors))
 # %% [markdown]
 # ## Training curves
 #
-# The prediction term of the loss on training batches, of four of the conditions. Held-out data are evaluated only once,
-# at the end.
+# Of four of the conditions: the prediction's part of the loss and each head's own loss, on training batches. At the end
+# stands the same on held-out episodes, and across a head's panel its floor: the best constant, which looks at no frame.
 
 # %%
-losses = study.curves(results)
-diagnostic_figures.learning_curves(losses.assign(value=losses.pred), "next-latent MSE on training batches",
-                                   ["A", "B", "D", "E"])
+losses, shown = study.curves(results), ["A", "B", "D", "E"]
+study.show(training_figures.learning_curves(losses, results, shown), "learning_curves",
+           training_figures.learning_table(losses, results, shown), about)
 
 # %% [markdown]
 # ## Did the treatment arrive?
@@ -234,8 +234,8 @@ diagnostic_figures.learning_curves(losses.assign(value=losses.pred), "next-laten
 
 # %%
 arrived = doses.dose_table(results, conditions=in_order(results.condition))
-shown = arrived.pivot(index="what", columns="condition", values="mean")
-display(shown.reindex(columns=in_order(shown.columns)).style.format(precision=3, na_rep=""))
+wide = arrived.pivot(index="what", columns="condition", values="mean")
+display(wide.reindex(columns=in_order(wide.columns)).style.format(precision=3, na_rep=""))
 
 # %% [markdown]
 # ## Where the paper leaves room

@@ -42,7 +42,7 @@ from lewm_core.diagnostics import capacity, probe_study
 from lewm_core.diagnostics.probes import held_out, token_features
 from lewm_core.stats import findings_probes
 from lewm_core.study import Study, tell
-from lewm_core.viz import diagnostic_figures, style
+from lewm_core.viz import probe_figures, style
 
 # %%
 study = Study(output, figures, profile, data)
@@ -98,7 +98,7 @@ compared = probes[probes.tokens.isin(["CLS", "patch"]) & probes.r2.notna()]
 table = style.tidy(compared, "r2", "r2", scale=probe_scale, split="episode")
 titled = compared.assign(probe=compared.condition + ", " + compared.probe)
 a = compared.condition == "A"
-study.show(diagnostic_figures.probe_bars(titled[a]), "cls_probes", table[a], about)
+study.show(probe_figures.probe_bars(titled[a]), "cls_probes", table[a], about)
 tell(*findings_probes.recovered(of_a))
 
 # %% [markdown]
@@ -113,7 +113,7 @@ tell(*findings_probes.bottleneck(of_a))
 
 # %%
 linear = compared.probe == "linear"
-study.show(diagnostic_figures.probe_bars(titled[linear]), "cls_probes_models", table[linear], about)
+study.show(probe_figures.probe_bars(titled[linear]), "cls_probes_models", table[linear], about)
 
 # %% [markdown]
 # ## Is it the token, or the target?
@@ -141,7 +141,7 @@ points = probe_study.points_at_once(features, data_of, held, point_counts)
 study.keep("capacity", points)
 errors = style.tidy(points.assign(condition="A"), "error", "track error (px at 224)", scale=probe_scale,
                     split="episode")
-study.show(diagnostic_figures.capacity_curves(points), "control_capacity", errors, about)
+study.show(probe_figures.capacity_curves(points), "control_capacity", errors, about)
 tell(*capacity.describe_curve(points))
 
 # %% [markdown]

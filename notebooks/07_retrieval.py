@@ -77,14 +77,14 @@ tell(*rollouts.told())
 
 # %% [markdown]
 # Each distance is divided by the spread of the model's own corpus: the root mean square distance of its latents from
-# their mean. The line of persistence is the average over the models' latent spaces.
+# their mean. A panel is a model's latent space, with persistence in the same. On the right, for each step, the model's
+# mean distance divided by that of persistence, a ratio of means over episodes with its 95 % t interval.
 
 # %%
 about = study.about(rollout_scale, results[results.seed == rollout_seed], conditions=names, steps=rollouts.steps,
                     history=rollouts.history, held_out=[rollouts.ids[e] for e in rollouts.held])
 table = rollouts.table
-study.show(rollout_figures.distance(rollouts), "rollout_distance",
-           rollout_figures.numbers(rollouts, table, ["relative"]), about)
+study.show(rollout_figures.distance(rollouts), "rollout_distance", rollout_figures.distance_numbers(rollouts), about)
 
 # %% [markdown]
 # The mean distance divided by that of persistence in the same space, with a 95 % t interval over *episodes*. Below 1 is

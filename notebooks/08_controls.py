@@ -54,7 +54,7 @@ from lewm_core.viz import (
     control_figures,
     control_tables,
     curve_figures,
-    diagnostic_figures,
+    probe_figures,
     robustness_figures,
     style,
     target_figures,
@@ -303,8 +303,9 @@ say(*explanations.pull(gradients))
 
 # %%
 weight = Arms.of(results, "weight")
-summary = explanations.by_weight(weight, weight.summary)
-study.show(curve_figures.weight_curve(summary.assign(scale=summary["size"]), used=recipe.head_weight),
+summary, by_seed = (explanations.by_weight(weight, table) for table in (weight.summary, weight.changes))
+sized = (rows.assign(scale=rows["size"]) for rows in (summary, by_seed))
+study.show(curve_figures.weight_curve(*sized, used=recipe.head_weight),
            "control_weights", control_tables.arm_table(weight), study.about("pool", weight.rows))
 say(*explanations.told(explanations.a_prior(weight), weight.changes))
 
@@ -360,7 +361,7 @@ tell(*findings.over_metrics(paired.judged(by_metric), metrics.ERRORS))
 curve = ceiling(full_results, study.runs, study.everything, point_counts, probe_seeds)
 study.keep("capacity", curve)
 first = curve[curve.seed == curve.seed.min()]
-study.show(diagnostic_figures.capacity_curves(first), "control_capacity_ceiling",
+study.show(probe_figures.capacity_curves(first), "control_capacity_ceiling",
            style.tidy(first.assign(condition="A"), "error", "track error (px at 224)", scale="full", split="episode"),
            study.about("full", full_results))
 tell(*capacity.describe_curve(first))

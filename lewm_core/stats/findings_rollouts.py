@@ -52,6 +52,18 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def by_step(table: pd.DataFrame) -> pd.DataFrame:
+    """`ratios` at each step with its t interval over episodes: columns model, step, n, mean, low, high.
+
+    NaN where nothing moves. table: as in `ratios`.
+    """
+    rows = []
+    for step, part in table.groupby("step"):
+        for name, values in ratios(part).iterrows():
+            rows.append((name, step, len(values), values.mean(), *interval(values.to_numpy(float))))
+    return pd.DataFrame(rows, columns=["model", "step", "n", "mean", "low", "high"])
+
+
 def distances(table: pd.DataFrame) -> list[str]:
     """Each model's mean distance over that of persistence, with a t interval over episodes. table: as in `ratios`."""
     lines, distance = [], _episodes(table)

@@ -53,33 +53,47 @@ def gradient_cosines(table: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def weight_curve(table: pd.DataFrame, used: float) -> Figure:
-    """Effect against the weight of the auxiliary loss, a panel per scale, a line per condition.
+def weight_curve(table: pd.DataFrame, changes: pd.DataFrame, used: float) -> Figure:
+    """Effect against the weight of the auxiliary loss: a row per scale, a panel per condition, with its seeds.
 
-    table: columns condition, scale, weight (above 0), mean, low, high (per cent, as from paired.summarise). used: the
-    weight of all other runs (the paper's), drawn as a vertical line.
+    table: columns condition, scale, weight (above 0), mean, low, high (per cent, as from paired.summarise). changes: of
+    the seeds: condition, scale, weight, seed, change. used: the weight of all other runs (the paper's), drawn as a
+    vertical line.
     """
     if table.empty:
         return style.empty_figure("no condition but the baseline")
     scales = style.scales_of(table)
     names = in_order(table.condition)
-    fig, axes = style.new_figure(4.4 * len(scales) + 0.8, 4.4, 1, len(scales), sharey=True)
-    for ax, scale in zip(axes[0], scales, strict=True):
-        draw.zero_line(ax)
-        ax.axvline(used, color="0.6", linewidth=1, linestyle="--", label=f"weight of the other runs ({used:g})")
-        for i, name in enumerate(names):
-            rows = rows_where(table, condition=name, scale=scale).sort_values("weight")
-            shift = 1.05 ** (i - (len(names) - 1) / 2)
-            ax.plot(rows.weight * shift, rows["mean"], color=colour(name), marker="o", markersize=8, linewidth=1.5,
-                    label=name, gid=f"{name}/{scale}/mean")
-            for row in rows.itertuples():
-                draw.effect(ax, row.weight * shift, row, colour(name), f"{name}/{scale}/{row.weight:g}")
-        draw.sizes_axis(ax, sorted(set(table.weight)))
-        ax.set_xlabel("weight of the auxiliary loss (log scale)")
-        ax.set_title(scale)
-    axes[0, 0].set_ylabel("change in next-latent MSE against A (%)")
-    draw.legend(fig, draw.labelled(*axes[0]), 6)
+    fig, axes = style.new_figure(1.0 + 2.6 * max(2, len(names)), 0.8 + 2.5 * len(scales), len(scales), len(names),
+                                 sharey="row", sharex=True)
+    for line, scale in zip(axes, scales, strict=True):
+        for ax, name in zip(line, names, strict=True):
+            own = {"condition": name, "scale": scale}
+            _weights(ax, rows_where(table, **own), rows_where(changes, **own), f"{name}/{scale}", used)
+            ax.set_title(f"{style.name_and_title(name)}, {scale}", fontsize=9.5)
+            draw.sizes_axis(ax, sorted(set(table.weight)))
+        line[0].set_ylabel("change in next-latent\nMSE against A (%)")
+    for ax in axes[-1]:
+        ax.set_xlabel("weight of the auxiliary loss")
+    entries = [draw.seed_key(), draw.key("mean and 95 % interval", linestyle="-"),
+               draw.line_key(f"weight of the other runs ({used:g})", color="0.6", linestyle="--")]
+    draw.legend(fig, entries, 3)
     return fig
+
+
+def _weights(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame, gid: str, used: float) -> None:
+    """One condition at one scale: means joined over the weights, each with its interval and its seeds beside it."""
+    rows = rows.sort_values("weight")
+    draw.zero_line(ax)
+    ax.axvline(used, color="0.6", linewidth=1, linestyle="--", zorder=0)
+    if rows.empty:
+        return
+    shade = colour(rows.condition.iloc[0])
+    ax.plot(rows.weight, rows["mean"], color=shade, linewidth=1.5, gid=f"{gid}/mean")
+    for row in rows.itertuples():
+        draw.effect(ax, row.weight, row, shade, f"{gid}/{row.weight:g}")
+        draw.seed_dots(ax, 1.22 * row.weight, rows_where(seeds, weight=row.weight), shade, f"{gid}/{row.weight:g}",
+                       spread=0)
 
 
 @style.styled

@@ -1,21 +1,19 @@
-"""Figures of finished models: what probes recover, how far rollouts drift, how planning fares, how training went.
+"""Figures of finished models: how far rollouts drift, how planning fares.
 
 Each function takes a table and returns a Matplotlib figure.
 """
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from lewm_core.conditions import in_order
-from lewm_core.diagnostics.capacity import STATE, STATE_FIRST
-from lewm_core.stats.evidence import FLOORS
 from lewm_core.stats.paper import BASELINE
 from lewm_core.viz import draw, style
-from lewm_core.viz.style import GREY, PAIR, colour, rows_where
+from lewm_core.viz.style import GREY, colour, rows_where
 
 PERSISTENCE = "static"  # in tables, the rollout that repeats the last context frame
 NO_MODEL = {  # what acts without a model, by its name in tables: label, colour, line
@@ -24,119 +22,64 @@ NO_MODEL = {  # what acts without a model, by its name in tables: label, colour,
 KINDS = {  # of planning tasks: label, marker, its place beside the method's
     "all": ("all tasks", "o", -0.2), "reach": ("the object stays", "^", 0), "move": ("the object must move", "s", 0.2),
 }
-TOKENS = {"CLS": "CLS token"}  # the others are "… tokens"
-LOWEST_R2 = -1.0  # bars below it are cut there and labelled with their value
-SERIES = {  # of tokens and floors in the capacity curve: colour, line
-    "CLS": ("#0072B2", "-"), "patch": ("#D55E00", "-"), "both": ("#CC79A7", "-"),
-    STATE: ("0.45", (0, (1, 1.5))), STATE_FIRST: ("0.1", (0, (1, 1.5))),
-    FLOORS[0]: ("0.6", (0, (5, 2))), FLOORS[1]: ("0.6", (0, (2, 3))),
-}
 
 
 @style.styled
-def probe_bars(table: pd.DataFrame) -> Figure:
-    """What a probe recovers from the CLS token and from the patch tokens: R² on held-out episodes.
+def rollout_distance(table: pd.DataFrame, ratios: pd.DataFrame) -> Figure:
+    """Distance over rollout steps: a panel per model, beside persistence in the same latent space; and, last, the one
+    over the other.
 
-    table: columns target (depth, tracks, …), tokens ("CLS" or "patch"), probe (a panel each), r2, and a row per seed.
-    """
-    if table.empty:
-        return style.empty_figure("nothing could be probed")
-    probes = list(dict.fromkeys(table.probe))
-    targets = list(dict.fromkeys(table.target))
-    fig, axes = style.new_figure(1.2 + max(3.5, 1.25 * len(targets)) * len(probes), 4, 1, len(probes), sharey=True)
-    lowest = max(LOWEST_R2, min(0.0, float(table.r2.min())))
-    for ax, probe in zip(axes[0], probes, strict=True):
-        rows = table[table.probe == probe]
-        draw.zero_line(ax)
-        for k, tokens in enumerate(dict.fromkeys(table.tokens)):
-            shift = (k - (table.tokens.nunique() - 1) / 2) * 0.38
-            for i, target in enumerate(targets):
-                values = rows_where(rows, tokens=tokens, target=target).r2.to_numpy(float)
-                if len(values):
-                    bar = _probe_bar(ax, i + shift, values, lowest, PAIR[k % 2], f"{target}/{tokens}/{probe}")
-                    bar.set_label(TOKENS.get(tokens, f"{tokens} tokens"))
-        draw.names_axis(ax, targets)
-        ax.set_title(f"{probe} probe")
-        ax.set_ylim(lowest * 1.08, 1.1)
-    axes[0, 0].set_ylabel("R² on held-out episodes (1 is perfect)")
-    draw.legend(fig, draw.labelled(axes[0, 0]), 2)
-    return fig
-
-
-def _probe_bar(ax: Axes, x: float, values: np.ndarray, lowest: float, shade: str, gid: str):
-    """A bar for the mean of `values` with its number, and a dot per seed where there are several."""
-    mean = values.mean()
-    bar = ax.bar([x], [max(mean, lowest)], 0.34, color=shade, alpha=0.75, gid=gid)
-    if len(values) > 1:
-        ax.scatter(np.full(len(values), x), values, s=12, color="0.2", zorder=3)
-    ax.annotate(f"{mean:.2f}".replace("-", "−"), (x, max(0, np.max(values))), xytext=(0, 4),
-                textcoords="offset points", ha="center", fontsize=8.5)
-    return bar
-
-
-@style.styled
-def capacity_curves(table: pd.DataFrame) -> Figure:
-    """Track error against the number of points regressed at once, a panel per probe, a line per set of tokens.
-
-    table: as from capacity.capacity_curve (series, probe, points, error), with a column seed if there are several runs.
-    The state is dotted (the ceiling of what can be recovered), predictions that look at nothing are dashed.
-    """
-    if table.empty:
-        return style.empty_figure("no tracks to regress")
-    probes = [p for p in dict.fromkeys(table.probe) if p]
-    fig, axes = style.new_figure(max(6.5, 3.8 * len(probes) + 0.8), 4.2, 1, max(1, len(probes)), sharey=True)
-    names = [s for s in SERIES if s in set(table.series)]
-    for ax, probe in zip(axes[0], probes, strict=True):
-        for name in names:
-            rows = table[(table.series == name) & table.probe.isin([probe, ""])]
-            if rows.empty:
-                continue
-            shade, line = SERIES[name]
-            mean = rows.groupby("points").error.mean()
-            floor = name in FLOORS
-            ax.plot(mean.index, mean, color=shade, linestyle=line, linewidth=1.6 if floor else 2,
-                    marker=None if floor else "o", markersize=5, label=name, gid=f"{name}/{probe}/mean")
-            if rows.groupby("points").size().max() > 1 and not floor:
-                ax.scatter(rows.points, rows.error, color=shade, s=10, alpha=0.5, linewidth=0)
-        draw.sizes_axis(ax, sorted(set(table.points)))
-        ax.set_title("MLP probe" if probe == "mlp" else f"{probe} probe")
-        ax.set_xlabel("points regressed at once (log scale)")
-    axes[0, 0].set_ylim(0, 1.08 * table.error.max())
-    axes[0, 0].set_ylabel("error on held-out episodes (px at 224)")
-    draw.legend(fig, draw.labelled(axes[0, 0]), len(names))
-    return fig
-
-
-@style.styled
-def rollout_distance(table: pd.DataFrame) -> Figure:
-    """Distance over rollout steps, a line per model, the persistence baseline dashed.
-
-    table: a row per rollout with columns step (1 …), model (a condition, or "static" for persistence) and relative, the
-        distance over the corpus's spread; the line is their mean and the band holds the middle half.
+    table: a row per rollout with columns space (a condition, whose latent space it is), step (1 …), model (the same, or
+        "static" for persistence) and relative, the distance over the corpus's spread. A line is the mean over rollouts,
+        the band holds their middle half.
+    ratios: as from findings_rollouts.by_step: columns model, step, mean, low, high.
     """
     if table.empty:
         return style.empty_figure("no rollout on held-out episodes")
-    fig, axes = style.new_figure(8, 4.4)
-    ax = axes[0, 0]
-    for name in in_order([*table.model[table.model != PERSISTENCE], *table.model]):
-        look = {"color": colour(name), "label": style.name_and_title(name)}
-        if name == PERSISTENCE:
-            look = {"color": GREY, "linestyle": "--", "label": "persistence: last context frame"}
-        rows = table[table.model == name].groupby("step").relative
+    names = in_order(table.space)
+    fig, axes = style.new_figure(1.0 + 3.1 * (len(names) + 1), 3.9, 1, len(names) + 1)
+    for ax, name in zip(axes[0], names, strict=False):
+        _distance_panel(ax, table[table.space == name], name)
+        ax.sharey(axes[0, 0])
+        ax.set_title(style.name_and_title(name), fontsize=10)
+    axes[0, 0].set_ylabel("distance to the true latent ÷ corpus spread")
+    _ratio_panel(axes[0, -1], ratios, names)
+    n = int(table.groupby(["space", "model", "step"]).size().max())
+    band = (Patch(facecolor="0.5", alpha=0.25), "middle half of the rollouts")
+    entries = [draw.line_key(f"model: mean of {n} rollout{'s' if n > 1 else ''}", color="0.3", linewidth=2),
+               draw.line_key("persistence: last context frame", color=GREY, linewidth=2, linestyle="--")]
+    draw.legend(fig, [*entries, band] if n > 3 else entries, 3)
+    return fig
+
+
+def _distance_panel(ax: Axes, table: pd.DataFrame, name: str) -> None:
+    """A model and persistence in its latent space."""
+    for model, shade, line in ((PERSISTENCE, GREY, "--"), (name, colour(name), "-")):
+        rows = table[table.model == model].groupby("step").relative
         mean = rows.mean()
-        marker = "o" if len(mean) < 16 else None
-        ax.plot(mean.index, mean, linewidth=2, marker=marker, markersize=4, gid=f"{name}/mean", **look)
+        ax.plot(mean.index, mean, linewidth=2, color=shade, linestyle=line, marker="o" if len(mean) < 16 else None,
+                markersize=4, gid=f"{name}/{'mean' if model == name else PERSISTENCE}")
         if rows.size().max() > 3:
-            ax.fill_between(mean.index, rows.quantile(0.25), rows.quantile(0.75), color=look["color"], alpha=0.12,
-                            linewidth=0)
+            ax.fill_between(mean.index, rows.quantile(0.25), rows.quantile(0.75), color=shade, alpha=0.2, linewidth=0)
     ax.set_ylim(bottom=0)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set(xlabel="rollout step", ylabel="distance to the true latent ÷ corpus spread")
-    n = int(table.groupby(["model", "step"]).size().max())
-    band = ", band: middle half" if n > 3 else ""
-    ax.set_title(f"Mean of {n} rollouts{band}" if n > 1 else "One rollout")
-    draw.legend(fig, draw.labelled(ax), 3)
-    return fig
+    ax.set_xlabel("rollout step")
+
+
+def _ratio_panel(ax: Axes, ratios: pd.DataFrame, names: Sequence[str]) -> None:
+    """Each model's mean distance over that of persistence, with its interval over episodes, side by side."""
+    draw.zero_line(ax, at=1)
+    for i, name in enumerate(names):
+        rows = ratios[ratios.model == name]
+        shift = 0.24 * (i - (len(names) - 1) / 2)
+        for row in rows.itertuples():
+            draw.effect(ax, row.step + shift, row, colour(name), f"{name}/ratio {row.step}", hollow=True)
+        ax.plot(rows.step + shift, rows["mean"], color=colour(name), linewidth=1, label=name, zorder=1)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="rollout step", ylabel="ratio of mean distances\n[95 %], below 1 is nearer")
+    ax.set_title("Model ÷ persistence", fontsize=10)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="best", fontsize=8.5)
 
 
 @style.styled
@@ -206,26 +149,3 @@ def _goals_reached(ax: Axes, success: pd.DataFrame, looks: dict[str, tuple], p: 
     ax.set_ylabel("share of goals reached")
     ax.set_title("Goals reached, share and Wilson's 95 % interval")
     ax.legend(loc="upper left")
-
-
-@style.styled
-def learning_curves(table: pd.DataFrame, ylabel: str, conditions: Sequence[str]) -> Figure:
-    """A quantity over optimizer steps: a thin line per seed, a thick one for their mean, a panel per scale.
-
-    table: columns condition, scale, seed, step, value. conditions: those shown, if they are there.
-    """
-    table = table[table.condition.isin(list(conditions))]
-    if table.empty:
-        return style.empty_figure("no run of these conditions")
-    scales = style.scales_of(table)
-    fig, axes = style.new_figure(4.4 * len(scales) + 1, 4.2, 1, len(scales))
-    for ax, scale in zip(axes[0], scales, strict=True):
-        rows = table[table.scale == scale]
-        for name in in_order(rows.condition):
-            curves = rows[rows.condition == name].pivot(index="step", columns="seed", values="value")
-            draw.seeds_and_mean(ax, curves, colour(name), name, f"{name}/mean")
-        ax.set_xlabel("optimizer step")
-        ax.set_title(scale)
-    axes[0, 0].set_ylabel(ylabel)
-    draw.legend(fig, draw.labelled(*axes[0]), 11)
-    return fig

@@ -13,6 +13,7 @@ from lewm_core.diagnostics import retrieval
 from lewm_core.diagnostics.decoder import Decoder, decode
 from lewm_core.diagnostics.planning_study import Planned
 from lewm_core.diagnostics.rollout_study import Rollouts
+from lewm_core.stats import findings_rollouts
 from lewm_core.viz import diagnostic_figures, images
 from lewm_core.viz.images import RolloutColumn
 from lewm_core.viz.style import empty_figure, tidy
@@ -33,9 +34,19 @@ def numbers(rollouts: Rollouts, rows: pd.DataFrame, drawn: list[str]) -> pd.Data
 
 
 def distance(rollouts: Rollouts) -> Figure:
-    """Distance to the true latent over the corpus's spread, by step; persistence is the mean over the latent spaces."""
-    relative = rollouts.table.groupby(["episode", "start", "step", "model"], sort=False).relative.mean().reset_index()
-    return diagnostic_figures.rollout_distance(relative)
+    """Distance to the true latent over the corpus's spread, by step and latent space, and over that of persistence."""
+    return diagnostic_figures.rollout_distance(rollouts.table, findings_rollouts.by_step(rollouts.table))
+
+
+def distance_numbers(rollouts: Rollouts) -> pd.DataFrame:
+    """The table of `distance`: every rollout's distance, then the ratios of mean distances by step."""
+    ratios = findings_rollouts.by_step(rollouts.table)
+    ratios = ratios.melt(["model", "step"], ["n", "mean", "low", "high"], "statistic")
+    drawn = numbers(rollouts, rollouts.table, ["relative"])
+    split = drawn.split.iloc[0] if len(drawn) else ""
+    told = tidy(ratios, "value", "ratio of mean distances", "model", scale=rollouts.scale, split=split,
+                seed=rollouts.seed)
+    return pd.concat([drawn, told])
 
 
 def columns(rollouts: Rollouts, decoders: Mapping[str, Decoder], episode: int, start: int) -> dict[str, RolloutColumn]:

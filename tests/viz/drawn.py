@@ -50,7 +50,6 @@ def _shown(text: Text) -> bool:
     for axis in (ax.xaxis, ax.yaxis):
         labels = [label for tick in (*axis.majorTicks, *axis.minorTicks) for label in (tick.label1, tick.label2)]
         if text in labels:
-            low, high = sorted(axis.get_view_interval())
-            place = text.get_position()[0 if axis is ax.xaxis else 1]
-            return ax.get_visible() and ax.axison and low <= place <= high
+            drawn = [label for tick in axis._update_ticks() for label in (tick.label1, tick.label2)]
+            return ax.get_visible() and ax.axison and text in drawn
     return ax.get_visible()
