@@ -35,11 +35,10 @@ def kind(name: str) -> str:
 
 
 def inspect_dataset(name: str) -> dict:
+    need_file(name)
     from lewm_core.conditions import CONDITIONS, unavailable
     from lewm_core.dataset import contract
 
-    if not Path(name).is_file():
-        raise InputError(name, "no such file", "a dataset")
     if problems := contract.validate(name):
         return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
     outline = contract.outline(name)
@@ -53,6 +52,12 @@ def inspect_dataset(name: str) -> dict:
             "serves conditions": [c for c in CONDITIONS if c not in absent], "cannot serve": absent}
 
 
+def need_file(name: str) -> None:
+    """InputError for a dataset that is not there: said before what takes seconds to import is imported."""
+    if not Path(name).is_file():
+        raise InputError(name, "no such file", "a dataset")
+
+
 def inspect_lerobot(name: str) -> dict:
     from lewm_core.sources.lerobot import LeRobot
 
@@ -64,9 +69,11 @@ def inspect_lerobot(name: str) -> dict:
 
 
 def inspect_checkpoint(name: str) -> dict:
-    from lewm_core.checkpoints import checkpoint, hub
+    from lewm_core.checkpoints import hub
 
     files = hub.find(name)
+    from lewm_core.checkpoints import checkpoint  # with torch: whether weights are whole, only their model can say
+
     model, metadata = checkpoint.load(name)
     known = {k: v for k, v in metadata.items() if k not in ("curve", "action_scale")}
     return {"file": name, "kind": "checkpoint", "usable": True, "name": files.name, "weights": files.weights.name,
@@ -78,11 +85,17 @@ KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "checkpoint": i
 
 
 def train(options: argparse.Namespace) -> tuple[dict, int]:
-    from lewm_core.checkpoints.export import check_target, export
+    from lewm_core.checkpoints import hub
+    from lewm_core.config import MODELS
+
+    output, recipe = Path(options.output), read_recipe(options.settings)
+    hub.check_base(options.base)
+    pick(MODELS, options.model, "model")
+    need_file(options.dataset)
+    from lewm_core.checkpoints.export import check_target, export  # with torch, which takes seconds
     from lewm_core.experiments import base, sweep
     from lewm_core.experiments.run import execute, result
 
-    output, recipe = Path(options.output), read_recipe(options.settings)
     check_target(output, options.overwrite)
     parent = output.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +140,10 @@ def read_recipe(settings: list[str]):
 
 
 def evaluate(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.checkpoints import hub
+
+    need_file(options.dataset)
+    hub.find(options.checkpoint)
     from lewm_core import dataset
     from lewm_core.experiments.evaluate import evaluate_checkpoint
 
@@ -142,6 +159,9 @@ def export(options: argparse.Namespace) -> tuple[dict, int]:
 
 
 def export_checkpoint(options: argparse.Namespace, target: Path) -> str:
+    from lewm_core.checkpoints import hub
+
+    hub.find(options.source)
     from lewm_core.checkpoints.export import export
 
     export(options.source, target, options.overwrite)
@@ -184,6 +204,9 @@ def download(options: argparse.Namespace) -> tuple[dict, int]:
 
 
 def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.config import MODELS
+
+    pick(MODELS, options.model, "model")
     import torch
 
     from lewm_core.diagnostics.base_bars import judge
@@ -191,7 +214,6 @@ def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.train import default_device
     from lewm_core.utils.files import file_digest
 
-    pick(base.PRETRAINING, options.model, "model")
     path = options.output or base.SHIPPED / f"{options.model}.safetensors"
     if default_device() == "cpu":
         torch.set_num_threads(1)  # the order of a sum depends on the number of threads
