@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
+from lewm_core.checkpoints import hub
 from lewm_core.runner.cli import FAILED, OK
 from lewm_core.utils.errors import InputError, pick
 
@@ -69,8 +70,6 @@ def inspect_lerobot(name: str) -> dict:
 
 
 def inspect_checkpoint(name: str) -> dict:
-    from lewm_core.checkpoints import hub
-
     files = hub.find(name)
     from lewm_core.checkpoints import checkpoint  # with torch: whether weights are whole, only their model can say
 
@@ -85,7 +84,6 @@ KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "checkpoint": i
 
 
 def train(options: argparse.Namespace) -> tuple[dict, int]:
-    from lewm_core.checkpoints import hub
     from lewm_core.config import MODELS
 
     output, recipe = Path(options.output), read_recipe(options.settings)
@@ -116,14 +114,14 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
 
 def _with_bar(execute, run, folder: Path):
     """`execute(run, folder)` with a bar of its optimizer steps on stderr."""
-    from tqdm import tqdm
+    from lewm_core.utils.progress import bar
 
-    with tqdm(desc="steps", unit="step", file=sys.stderr, mininterval=1) as bar:
+    with bar(desc="steps", unit="step", delay=0) as shown:
 
         def on_step(step: int, steps: int, terms: Mapping[str, float]) -> None:
-            bar.total = steps
-            bar.set_postfix_str(f"loss {terms['total']:.4f}", refresh=False)
-            bar.update()
+            shown.total = steps
+            shown.set_postfix_str(f"loss {terms['total']:.4f}", refresh=False)
+            shown.update()
 
         return execute(run, folder, on_step)
 
@@ -140,8 +138,6 @@ def read_recipe(settings: list[str]):
 
 
 def evaluate(options: argparse.Namespace) -> tuple[dict, int]:
-    from lewm_core.checkpoints import hub
-
     need_file(options.dataset)
     hub.find(options.checkpoint)
     from lewm_core import dataset
@@ -153,14 +149,19 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, int]:
 
 def export(options: argparse.Namespace) -> tuple[dict, int]:
     source, target = kind(options.source), Path(options.target)
-    if source != "checkpoint" and target.exists():
+    to_rerun = target.suffix == ".rrd"
+    if (to_rerun or source != "checkpoint") and target.exists():
         raise InputError(target, "something there already", "a path that is free")
+    if not to_rerun and (options.episodes or options.episode or options.checkpoint):
+        raise InputError("export", "--episodes, --episode or --checkpoint", "these for a target that ends in .rrd only")
+    if to_rerun:
+        from lewm_core.runner import rerun_export
+
+        return {"written": str(target), "kind": rerun_export.export(options, source, target)}, OK
     return {"written": str(target), "kind": EXPORTS[source](options, target)}, OK
 
 
 def export_checkpoint(options: argparse.Namespace, target: Path) -> str:
-    from lewm_core.checkpoints import hub
-
     hub.find(options.source)
     from lewm_core.checkpoints.export import export
 
@@ -184,8 +185,7 @@ def import_lerobot(options: argparse.Namespace, target: Path) -> str:
 
     if target.suffix not in (".h5", ".hdf5"):
         raise InputError("export", f"the target {target}", "a file ending in .h5, since the source is LeRobot's")
-    camera = int(options.camera) if options.camera.isdecimal() else options.camera
-    lerobot, nothing = LeRobot(options.source, options.image_size, camera), Backends(None, None, None)
+    lerobot, nothing = LeRobot(options.source, options.image_size, options.camera), Backends(None, None, None)
     episodes = (lerobot.load(info.id) for info in lerobot.infos())
     dataset.write(target, ((e, extract(e, nothing)) for e in episodes), source=lerobot.name)
     return "dataset without signals"
