@@ -299,7 +299,7 @@ CurationBrowser(table, found.get, "selection.csv", Criteria(min_length=1, max_le
 
 def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
     nbformat.write(notebook_of(CURATION), tmp_path / "inspectors.ipynb")
-    options = {"viewport": {"width": 1800, "height": 1500}}
+    options = {"viewport": {"width": 1500, "height": 1300}}
     with jupyterlab(tmp_path) as address, browser_page(tmp_path / "curation.png", **options) as page:
         run_all(page, address)
         table = page.locator(".jp-OutputArea-output:has(button:text-is('save'))")
@@ -327,6 +327,9 @@ def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
         lines.first.locator("button").click()
         expect(table.locator("img.widget-image")).to_be_visible(timeout=30_000)
         assert pixels_of(table.locator("img.widget-image")).std() > 20
+        picture, line = table.locator("img.widget-image").bounding_box(), lines.first.bounding_box()
+        assert picture["x"] >= line["x"] + line["width"] and picture["y"] < line["y"] + line["height"]  # beside
+        assert table.evaluate("box => box.scrollWidth <= box.clientWidth")
         lines.first.locator("input").nth(0).click()  # drop the best
         expect(table.get_by_text("dropped 1")).to_be_visible(timeout=30_000)
         lines.last.locator("input").nth(1).click()  # the last into the pilot
