@@ -98,6 +98,8 @@ lab)
     shift
     choose_environment ""
     cd "$root"
+    # The project's settings beside the user's: notebooks/lab. Outputs are kept by the pairs of jupytext.toml.
+    export JUPYTER_CONFIG_PATH="$root/notebooks/lab${JUPYTER_CONFIG_PATH:+:$JUPYTER_CONFIG_PATH}"
     exec "$python" -m jupyterlab "$@"
     ;;
 bench)

@@ -1,8 +1,9 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation: {extension: .py, format_name: percent}
-#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -42,6 +43,7 @@ from lewm_core.diagnostics import capacity, probe_study
 from lewm_core.diagnostics.probes import held_out, token_features
 from lewm_core.stats import findings_probes
 from lewm_core.study import Study, tell
+from lewm_core.utils.progress import bar
 from lewm_core.viz import probe_figures, style
 
 # %%
@@ -84,7 +86,8 @@ def tokens_of(name, seed):
 
 
 models = ["base", *[name for name in ("A", "D") if name in set(results.condition)]]
-features = {(name, seed): tokens_of(name, seed) for name in models for seed in seeds}
+read = [(name, seed) for name in models for seed in seeds]
+features = {(name, seed): tokens_of(name, seed) for name, seed in bar(read, "tokens", "encoder")}
 
 # %%
 probes = probe_study.probe_models(features, data_of, held)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.workspace import BASES
 
 SUFFIXES = (".safetensors", ".pt", ".ckpt")  # in a folder that has several kinds, the first kind is read
 HUB_FILES = ("model.safetensors", "weights.pt")  # in a repository, the first that is there
@@ -33,6 +34,13 @@ class Files:
 def is_id(name: str) -> bool:
     """Whether `name` has the form of a repository's name, OWNER/NAME, and not of a weights file's."""
     return bool(re.fullmatch(r"[a-zA-Z0-9][\w.-]*/[a-zA-Z0-9][\w.-]*", name, re.ASCII)) and not name.endswith(SUFFIXES)
+
+
+def check_base(name: str) -> None:
+    """InputError unless `name` is a base of ours, is there, or has the form of a hub id. Nothing is read."""
+    if name not in BASES and not Path(name).exists() and not is_id(name):
+        raise InputError("base", f"{name!r}, no file or folder", f"one of {', '.join(BASES)}, or a checkpoint: a "
+                         "weights file, a folder with one, or a hub id such as quentinll/lewm-cube")
 
 
 def find(name: str | Path) -> Files:

@@ -24,6 +24,7 @@ from lewm_core.outcomes.ridge import Problem, Target, linear_probe, pose, prepar
 from lewm_core.stats.evidence import CLEAR, FLOORS
 from lewm_core.stats.paired import number
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.progress import bar
 
 ANCHORS = 8  # points whose error is compared while more and more are regressed with them
 STATE, STATE_FIRST = "state", "state + first frame"
@@ -92,7 +93,7 @@ def capacity_curve(features: Mapping[str, np.ndarray], data: Data, test_episodes
     rows = []
     if len(test_episodes):
         bench = _Bench.of(features, data, test_episodes, "attention" in probes, seed)
-        for k in counts:
+        for k in bar(counts, "capacity", "count"):
             rows += bench.errors(k, probes)
     return pd.DataFrame(rows, columns=CURVE)
 
@@ -191,7 +192,8 @@ def head_floors(results: pd.DataFrame, folder: Path, data: Data) -> pd.DataFrame
     all. Returns columns condition, scale, seed, head, no motion, training mean.
     """
     rows = []
-    for run in results[(results.split == "episode") & (results.metric == "head_tracks")].itertuples():
+    runs = results[(results.split == "episode") & (results.metric == "head_tracks")]
+    for run in bar(runs.itertuples(), "floors", "run", len(runs)):
         term, = condition(run.condition).terms
         record = result(folder, run.run)
         own = data_of(record, data)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lewm_core.model import seeded
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.progress import bar
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def train_decoder(emb: Tensor, frames: np.ndarray, recipe: DecoderRecipe, seed: 
     optimizer = torch.optim.AdamW(decoder.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(recipe.steps):
+    for _ in bar(range(recipe.steps), "decoder", "step"):
         rows = torch.randint(len(emb), (min(recipe.batch_size, len(emb)),), generator=generator).to(device)
         loss = F.mse_loss(decoder(emb[rows]), images[rows])
         optimizer.zero_grad()

@@ -22,6 +22,7 @@ from lewm_core.experiments.sweep import load_model
 from lewm_core.model import LeWM
 from lewm_core.outcomes.ridge import Target, linear_probe, pose, prepare
 from lewm_core.train import default_device
+from lewm_core.utils.progress import bar
 
 HORIZONS = (1, 5, 10)  # rollout steps
 ERRORS = ("mse", "mse_over_variance", "mse_over_static", "yardstick",
@@ -50,7 +51,8 @@ def finished(results: pd.DataFrame, folder: Path, data: Data) -> Iterator[Finish
     data: holds the episodes of all runs; each has its own, or all the same. InputError if it does not.
     """
     own: Data | None = None
-    for row in results.drop_duplicates(["run", "scale"]).itertuples():
+    rows = results.drop_duplicates(["run", "scale"])
+    for row in bar(rows.itertuples(), "models", "run", len(rows)):
         record = result(folder, row.run)
         if own is None or own.fingerprint != record["dataset"]:  # the conditions of a seed share theirs
             own = data_of(record, data)

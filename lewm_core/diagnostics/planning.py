@@ -19,6 +19,7 @@ from lewm_core.model import LeWM
 from lewm_core.sources.tabletop.env import World, object_track
 from lewm_core.sources.tabletop.source import Recording, Tabletop, actions_of
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.progress import bar
 
 NEAR = {"gripper": 0.04, "object": 0.03}  # m: a frame's motion of the gripper; half an object's width
 FAR = 2.0  # times NEAR: what must move at least, from a task's start to its goal
@@ -87,7 +88,8 @@ def _task(source: Tabletop, recording: Recording, kind: str, start: int, ahead: 
                 object_track(recording)[goal])
 
 
-def attempt(tasks: Sequence[Task], policy: Policy, budget: int) -> pd.DataFrame:
+def attempt(tasks: Sequence[Task], policy: Policy, budget: int,
+            on_step: Callable[[], object] = lambda: None) -> pd.DataFrame:
     """Let `policy` act for `budget` steps in every task: a row per task and step from 0, before the first action.
 
     Columns task, kind, step, gripper and object: how far (m) each is from where it is at the goal.
@@ -105,6 +107,7 @@ def attempt(tasks: Sequence[Task], policy: Policy, budget: int) -> pd.DataFrame:
         frames = np.concatenate([frames, np.stack([frame for frame, _ in seen])[:, None]], axis=1)
         observations = np.concatenate([observations, np.stack([now for _, now in seen])[:, None]], axis=1)
         rows += _distances(tasks, worlds, step)
+        on_step()
     return pd.DataFrame(rows, columns=["task", "kind", "step", "gripper", "object"])
 
 
@@ -128,8 +131,10 @@ def attempts(tasks: Sequence[Task], planners: Mapping[str, tuple[LeWM, ActionSca
     policies += [("random", at_random(actions, np.random.default_rng([seed, i]))) for i in range(repeats)]
     policies += [(name, planner(*known, tasks, actions, settings, every, seed)) for name, known in planners.items()]
     policies.append(("recorded", recorded(tasks)))
-    tries = [attempt(tasks, policy, 2 * settings.horizon).assign(method=name, repeat=i)
-             for i, (name, policy) in enumerate(policies)]
+    budget, tries = 2 * settings.horizon, []
+    with bar(desc="planning", unit="step", total=len(policies) * budget) as shown:
+        for i, (name, policy) in enumerate(policies):
+            tries.append(attempt(tasks, policy, budget, shown.update).assign(method=name, repeat=i))
     return pd.concat(tries, ignore_index=True)
 
 

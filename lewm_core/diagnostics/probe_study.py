@@ -12,6 +12,7 @@ import pandas as pd
 from lewm_core.dataset import Data
 from lewm_core.diagnostics.capacity import CURVE, capacity_curve, token_sets
 from lewm_core.diagnostics.probes import SIGNALS, TABLE, probe_table, with_first_frame
+from lewm_core.utils.progress import bar
 
 Features = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
 Held = Mapping[int, np.ndarray]
@@ -32,7 +33,7 @@ def probe_models(features: Features, data: Frames, held: Held) -> pd.DataFrame:
     Columns: PROBED. Signals that the dataset lacks have no rows.
     """
     parts = [pd.DataFrame(columns=PROBED)]
-    for (name, seed), tokens in features.items():
+    for (name, seed), tokens in bar(features.items(), "probes", "encoder"):
         tables = [probe_table(tokens, data[seed], held[seed], SIGNALS, "linear", seed)]
         if name == "A":
             compared = {kind: tokens[kind] for kind in COMPARED}
@@ -44,7 +45,7 @@ def probe_models(features: Features, data: Frames, held: Held) -> pd.DataFrame:
 def probe_first_frame(features: Features, data: Frames, held: Held) -> pd.DataFrame:
     """Linear probes of the tracks from A's tokens, alone and beside those of the episode's first frame. As above."""
     parts = [pd.DataFrame(columns=PROBED)]
-    for (name, seed), tokens in features.items():
+    for (name, seed), tokens in bar(features.items(), "probes", "encoder"):
         if name != "A":
             continue
         sets = {}

@@ -16,6 +16,7 @@ from torch import Tensor
 from lewm_core.dataset import Data
 from lewm_core.evaluate import encode_frames
 from lewm_core.model import LeWM
+from lewm_core.utils.progress import bar
 
 STATIC = "static"  # persistence, in tables
 SCOPES = ("global", "episode")  # where a frame is looked up: every frame of the corpus, those of the same episode
@@ -34,11 +35,15 @@ class Corpus:
     frame: np.ndarray
 
     @classmethod
-    def of(cls, model: LeWM, data: Data) -> "Corpus":
-        """Encode every frame of `data`, on the model's device; the latents are kept on the CPU."""
+    def of(cls, model: LeWM, data: Data, desc: str = "") -> "Corpus":
+        """Encode every frame of `data`, on the model's device; the latents are kept on the CPU.
+
+        desc: of the progress bar; without one there is none.
+        """
         pixels = torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2)
         device = next(model.parameters()).device
-        emb = torch.cat([encode_frames(model, part.to(device)).cpu() for part in pixels.split(CHUNK)])
+        parts = bar(pixels.split(CHUNK), desc, "batch", disable=not desc)
+        emb = torch.cat([encode_frames(model, part.to(device)).cpu() for part in parts])
         first = data.first_frames()
         return cls(emb, data.episode_numbers(), np.arange(len(first)) - first)
 

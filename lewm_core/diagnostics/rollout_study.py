@@ -18,6 +18,7 @@ from lewm_core.model import LeWM
 from lewm_core.stats.paper import BASELINE
 from lewm_core.train import default_device
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.progress import bar
 
 BESIDE = ("B", "D")  # what is set beside the baseline: the first of these that was run
 
@@ -89,7 +90,7 @@ def encode(models: Mapping[str, tuple[LeWM, ActionScale]], data: Data) -> dict[s
     worlds = {}
     for name, (model, scale) in models.items():
         model = model.to(default_device())
-        worlds[name] = LatentWorld(model, scale, Corpus.of(model, data))
+        worlds[name] = LatentWorld(model, scale, Corpus.of(model, data, f"frames seen by {name}"))
     return worlds
 
 
@@ -117,7 +118,7 @@ def roll_out(worlds: Mapping[str, LatentWorld], data: Data, scale: str, seed: in
     for scope in retrieval.SCOPES:
         tables[scope] = pd.concat([
             retrieval.rollout_table(worlds, data, episode, start, steps, history, scope)
-            for episode, start in starts], ignore_index=True)
+            for episode, start in bar(starts, f"rollouts, {scope}", "rollout")], ignore_index=True)
     return Rollouts(data, worlds, scale, seed, held, history, steps, starts, tables)
 
 

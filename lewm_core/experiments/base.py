@@ -110,9 +110,7 @@ def resolve(name: str, model: str, cache: Path) -> Base:
 
 def of_checkpoint(name: str) -> Base:
     """The base in a checkpoint of the user's, found (or fetched) and read as a whole."""
-    if not Path(name).exists() and not hub.is_id(name):
-        raise InputError("base", f"{name!r}, no file or folder", f"one of {', '.join(BASES)}, or a checkpoint: a "
-                         "weights file, a folder with one, or a hub id such as quentinll/lewm-cube")
+    hub.check_base(name)
     files = hub.find(name)
     checkpoint.load(files.weights, ACTION_DIM)  # raises whatever is wrong with it now
     parts = [file_digest(path) for path in (files.weights, files.config) if path]

@@ -1,7 +1,6 @@
 """Many runs: conditions × seeds, in parallel processes, each finished run kept and never repeated."""
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from lewm_core.experiments.run import Run, execute, is_done, load_once, result, 
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import usable_cores
 
 OfSeed = Callable[[int], Episodes]  # seed -> what its runs train on and are judged by
@@ -90,21 +90,20 @@ def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0) -> pd.DataFrame:
     runs = list(runs)
     left = {run.key: run for run in runs if not is_done(folder, run.key)}
     jobs = jobs or (1 if default_device() == "cuda" else usable_cores())
-    with tqdm(total=len(runs), initial=len(runs) - len(left), desc="runs", unit="run", file=sys.stderr, smoothing=0.1,
-              mininterval=1) as bar:
+    with bar(desc="runs", unit="run", total=len(runs), initial=len(runs) - len(left), delay=0) as shown:
         if left:
-            _do(list(left.values()), folder, min(jobs, len(left)), bar)
+            _do(list(left.values()), folder, min(jobs, len(left)), shown)
     return pd.DataFrame([row for run in runs for row in rows(run, folder)])
 
 
-def _do(runs: list[Run], folder: Path, jobs: int, bar: tqdm) -> None:
-    """Execute `runs` in processes; `bar` advances as they finish."""
+def _do(runs: list[Run], folder: Path, jobs: int, shown: tqdm) -> None:
+    """Execute `runs` in processes; the bar `shown` advances as they finish."""
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (os.getpid(),))
     try:
         for done in as_completed([pool.submit(execute, run, folder) for run in runs]):
             run = done.result()
-            bar.set_postfix_str(f"{run.condition} seed {run.seed}", refresh=False)
-            bar.update()
+            shown.set_postfix_str(f"{run.condition} seed {run.seed}", refresh=False)
+            shown.update()
     except Exception:
         pool.shutdown(cancel_futures=True)  # waits for the runs under way, which are kept
         raise

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
+from lewm_core.checkpoints import hub
 from lewm_core.runner.cli import FAILED, OK
 from lewm_core.utils.errors import InputError, pick
 
@@ -35,11 +36,10 @@ def kind(name: str) -> str:
 
 
 def inspect_dataset(name: str) -> dict:
+    need_file(name)
     from lewm_core.conditions import CONDITIONS, unavailable
     from lewm_core.dataset import contract
 
-    if not Path(name).is_file():
-        raise InputError(name, "no such file", "a dataset")
     if problems := contract.validate(name):
         return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
     outline = contract.outline(name)
@@ -53,6 +53,12 @@ def inspect_dataset(name: str) -> dict:
             "serves conditions": [c for c in CONDITIONS if c not in absent], "cannot serve": absent}
 
 
+def need_file(name: str) -> None:
+    """InputError for a dataset that is not there: said before what takes seconds to import is imported."""
+    if not Path(name).is_file():
+        raise InputError(name, "no such file", "a dataset")
+
+
 def inspect_lerobot(name: str) -> dict:
     from lewm_core.sources.lerobot import LeRobot
 
@@ -64,9 +70,9 @@ def inspect_lerobot(name: str) -> dict:
 
 
 def inspect_checkpoint(name: str) -> dict:
-    from lewm_core.checkpoints import checkpoint, hub
-
     files = hub.find(name)
+    from lewm_core.checkpoints import checkpoint  # with torch: whether weights are whole, only their model can say
+
     model, metadata = checkpoint.load(name)
     known = {k: v for k, v in metadata.items() if k not in ("curve", "action_scale")}
     return {"file": name, "kind": "checkpoint", "usable": True, "name": files.name, "weights": files.weights.name,
@@ -78,11 +84,16 @@ KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "checkpoint": i
 
 
 def train(options: argparse.Namespace) -> tuple[dict, int]:
-    from lewm_core.checkpoints.export import check_target, export
+    from lewm_core.config import MODELS
+
+    output, recipe = Path(options.output), read_recipe(options.settings)
+    hub.check_base(options.base)
+    pick(MODELS, options.model, "model")
+    need_file(options.dataset)
+    from lewm_core.checkpoints.export import check_target, export  # with torch, which takes seconds
     from lewm_core.experiments import base, sweep
     from lewm_core.experiments.run import execute, result
 
-    output, recipe = Path(options.output), read_recipe(options.settings)
     check_target(output, options.overwrite)
     parent = output.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -103,14 +114,14 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
 
 def _with_bar(execute, run, folder: Path):
     """`execute(run, folder)` with a bar of its optimizer steps on stderr."""
-    from tqdm import tqdm
+    from lewm_core.utils.progress import bar
 
-    with tqdm(desc="steps", unit="step", file=sys.stderr, mininterval=1) as bar:
+    with bar(desc="steps", unit="step", delay=0) as shown:
 
         def on_step(step: int, steps: int, terms: Mapping[str, float]) -> None:
-            bar.total = steps
-            bar.set_postfix_str(f"loss {terms['total']:.4f}", refresh=False)
-            bar.update()
+            shown.total = steps
+            shown.set_postfix_str(f"loss {terms['total']:.4f}", refresh=False)
+            shown.update()
 
         return execute(run, folder, on_step)
 
@@ -127,6 +138,8 @@ def read_recipe(settings: list[str]):
 
 
 def evaluate(options: argparse.Namespace) -> tuple[dict, int]:
+    need_file(options.dataset)
+    hub.find(options.checkpoint)
     from lewm_core import dataset
     from lewm_core.experiments.evaluate import evaluate_checkpoint
 
@@ -136,12 +149,20 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, int]:
 
 def export(options: argparse.Namespace) -> tuple[dict, int]:
     source, target = kind(options.source), Path(options.target)
-    if source != "checkpoint" and target.exists():
+    to_rerun = target.suffix == ".rrd"
+    if (to_rerun or source != "checkpoint") and target.exists():
         raise InputError(target, "something there already", "a path that is free")
+    if not to_rerun and (options.episodes or options.episode or options.checkpoint):
+        raise InputError("export", "--episodes, --episode or --checkpoint", "these for a target that ends in .rrd only")
+    if to_rerun:
+        from lewm_core.runner import rerun_export
+
+        return {"written": str(target), "kind": rerun_export.export(options, source, target)}, OK
     return {"written": str(target), "kind": EXPORTS[source](options, target)}, OK
 
 
 def export_checkpoint(options: argparse.Namespace, target: Path) -> str:
+    hub.find(options.source)
     from lewm_core.checkpoints.export import export
 
     export(options.source, target, options.overwrite)
@@ -164,8 +185,7 @@ def import_lerobot(options: argparse.Namespace, target: Path) -> str:
 
     if target.suffix not in (".h5", ".hdf5"):
         raise InputError("export", f"the target {target}", "a file ending in .h5, since the source is LeRobot's")
-    camera = int(options.camera) if options.camera.isdecimal() else options.camera
-    lerobot, nothing = LeRobot(options.source, options.image_size, camera), Backends(None, None, None)
+    lerobot, nothing = LeRobot(options.source, options.image_size, options.camera), Backends(None, None, None)
     episodes = (lerobot.load(info.id) for info in lerobot.infos())
     dataset.write(target, ((e, extract(e, nothing)) for e in episodes), source=lerobot.name)
     return "dataset without signals"
@@ -184,6 +204,9 @@ def download(options: argparse.Namespace) -> tuple[dict, int]:
 
 
 def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.config import MODELS
+
+    pick(MODELS, options.model, "model")
     import torch
 
     from lewm_core.diagnostics.base_bars import judge
@@ -191,7 +214,6 @@ def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.train import default_device
     from lewm_core.utils.files import file_digest
 
-    pick(base.PRETRAINING, options.model, "model")
     path = options.output or base.SHIPPED / f"{options.model}.safetensors"
     if default_device() == "cpu":
         torch.set_num_threads(1)  # the order of a sum depends on the number of threads

@@ -74,13 +74,21 @@ def _eval(add: Add) -> None:
 
 def _export(add: Add) -> None:
     p = add("export", "write a checkpoint or a dataset for other tools")
-    p.add_argument("source", help="checkpoint, dataset (.h5), or LeRobot folder")
+    p.add_argument("source", help="checkpoint, dataset (.h5), or LeRobot folder; for Rerun also BridgeData, "
+                   "or tabletop")
     p.add_argument("target", help="new folder: a checkpoint for stable-worldmodel, a dataset for LeRobot; new .h5 "
-                   "file: a LeRobot folder for us")
+                   "file: a LeRobot folder for us; new .rrd file: episodes for the Rerun viewer")
     p.add_argument("--format", default="v3.0", help="of LeRobot: v3.0 (default) or v2.1")
-    p.add_argument("--image-size", type=int, default=224, help="px, of frames that come from LeRobot")
-    p.add_argument("--camera", default="0", help="of a LeRobot folder: a key, or a number from 0")
+    p.add_argument("--image-size", type=int, default=224, help="px, of frames that come from no .h5 file")
+    p.add_argument("--camera", type=_camera, default=0, help="of a folder: a number from 0, or LeRobot's key")
+    p.add_argument("--episodes", type=int, metavar="N", help="for Rerun: only the first N episodes")
+    p.add_argument("--episode", action="append", default=[], metavar="ID", help="for Rerun: only this; may be repeated")
+    p.add_argument("--checkpoint", metavar="RUN", help="for Rerun: also what this checkpoint predicts")
     p.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+
+
+def _camera(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _download(add: Add) -> None:

@@ -1,6 +1,8 @@
 """A notebook's source, and what its parameters cell declares."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,20 @@ class Notebook:
 
     path: Path
     source: str
-    node: Any = field(repr=False)  # nbformat notebook
     declared: dict[str, Any]
 
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @cached_property
+    def node(self) -> Any:
+        """The notebook as nbformat has it."""
+        import jupytext  # takes over a second; a wrong option is to be answered before
+
+        node = jupytext.reads(self.source, fmt="py:percent")
+        node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        return node
 
 
 def paths(folder: Path = FOLDER) -> list[Path]:
@@ -32,13 +42,15 @@ def paths(folder: Path = FOLDER) -> list[Path]:
 
 def read_notebook(path: Path) -> Notebook:
     """InputError if it is no percent script, or its parameters are more than plain values."""
-    import jupytext
-
     try:
         source = path.read_text()
-        node = jupytext.reads(source, fmt="py:percent")
-        declared = parameters.declared(node.cells, path.name)
+        declared = parameters.declared(tagged(source, "parameters"), path.name)
     except (OSError, UnicodeDecodeError, SyntaxError) as error:
         raise InputError(path, str(error), "a notebook as a jupytext percent script") from None
-    node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return Notebook(path, source, node, declared)
+    return Notebook(path, source, declared)
+
+
+def tagged(source: str, tag: str) -> str:
+    """The code in the cells of a percent script that carry this tag."""
+    cells = [cell.partition("\n") for cell in re.split(r"^# %%", source, flags=re.MULTILINE)[1:]]
+    return "".join(code for head, _, code in cells if re.search(rf"tags=\[.*\"{tag}\".*\]", head))

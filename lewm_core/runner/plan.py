@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lewm_core.checkpoints import hub
 from lewm_core.runner import choices, notebook
 from lewm_core.runner.notebook import Notebook
 from lewm_core.sources.registry import SOURCES
@@ -75,6 +76,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--data-path", options.data_path, "a folder that exists")
     if options.weights and not Path(options.weights).is_dir():
         raise InputError("--weights", options.weights, "a folder that exists")
+    if options.base:
+        hub.check_base(options.base)
     if options.jobs is not None and options.jobs < 1:
         raise InputError("--jobs", str(options.jobs), "a number of at least 1")
     if options.output and Path(options.output).exists() and not Path(options.output).is_dir():

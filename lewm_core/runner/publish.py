@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 from lewm_core.runner import notebook, stamps
-from lewm_core.stats import answer
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import replacing
 from lewm_core.utils.workspace import CONTROLS, FIGURES, ROOT, Workspace, relative
@@ -22,6 +21,8 @@ def publish(run: str = "quick") -> dict[str, object]:
     place = Workspace.of_run(known(there, run, "publish") if there else run)
     names = [path.stem for path in notebook.paths() if path.stem != CONTROLS or with_controls(place)]
     new = finished(place, names)
+    from lewm_core.stats import answer  # with scipy, which takes a second
+
     answer.update_readme(folder=place.figures)  # first, since it may refuse
     removed = replace_figures(new, FIGURES)
     return {"published": relative(place.figures), "figures": len(new), "removed": removed,

@@ -6,7 +6,6 @@ was opened and extracted once is read from the cache folder, by whoever asks for
 
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import get_args
 
 import cv2
-from tqdm import tqdm
 
 from lewm_core.signals.backends import PAPER, SIMULATOR, Backends, check, choose, on_gpu
 from lewm_core.signals.extraction import Packet, cached, extract_once
@@ -28,6 +26,7 @@ from lewm_core.sources.registry import SOURCES, open_source
 from lewm_core.sources.tabletop.scene import kitchens_of
 from lewm_core.utils.errors import InputError, OnError, pick
 from lewm_core.utils.files import write_json
+from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import SIMULATED, usable_cores
 from lewm_core.utils.workspace import ROOT, relative
 
@@ -158,12 +157,12 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path, jobs: int = 0,
     tasks = ((spec, id, cache, fingerprint) for id in ids)
     results = _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks)
     frames = 0
-    with tqdm(total=len(ids), desc=desc, unit="episode", file=sys.stderr, mininterval=1) as bar:
+    with bar(desc=desc, unit="episode", total=len(ids), delay=0) as shown:
         for id, result in zip(ids, results, strict=True):
-            bar.update()
+            shown.update()
             if not isinstance(result, InputError):
                 frames += len(result[0].frames)
-                bar.set_postfix_str(f"{frames / bar.format_dict['elapsed']:.0f} frames/s", refresh=False)
+                shown.set_postfix_str(f"{frames / shown.format_dict['elapsed']:.0f} frames/s", refresh=False)
                 yield result
             elif on_error is None:
                 raise result

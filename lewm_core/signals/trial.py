@@ -12,6 +12,7 @@ from lewm_core.signals.backends import CLASSICAL, SIMULATOR, Backends, with_weig
 from lewm_core.signals.extraction import Signals, extract_once
 from lewm_core.signals.weights import Settings
 from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.utils.progress import bar
 
 CANDIDATES = 10  # simulated episodes for each that is asked for: in some, no object is moved
 
@@ -46,7 +47,7 @@ def run(n: int, size: int, seed: int, settings: Settings, cache: Path) -> Trial:
     good = [info.id for i, info in enumerate(source.infos()) if source.draw(i)[1].outcome == "good"][:n]
     candidates = [CLASSICAL, *with_weights(settings)]
     numbers, points = [], []
-    for id in good:
+    for id in bar(good, "backends", "episode"):
         episode = source.load(id)
         truth = extract_once(episode, SIMULATOR, cache, source.fingerprint)
         for backends in candidates:

@@ -20,9 +20,8 @@ KINDS = {
 }
 
 
-def declared(cells: list[Any], where: object) -> dict[str, Any]:
-    """Names and defaults in the cell tagged `parameters`: plain assignments of literals, in order."""
-    source = "\n".join(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+def declared(source: str, where: object) -> dict[str, Any]:
+    """Names and defaults in the code of a parameters cell: plain assignments of literals, in order."""
     found: dict[str, Any] = {}
     for node in ast.parse(source).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)

@@ -31,8 +31,23 @@ def sliders(criteria: Criteria, without: Collection[str]) -> dict[str, widgets.W
         part = name.removeprefix("weight_")
         found[name] = _kind(fields, low)(
             value=_value(values), min=min(low, *values), max=max(high, *values), step=step, style=STYLE, layout=LAYOUT,
-            description=part, tooltip=", ".join(fields), disabled=name.startswith("weight_") and part in without)
+            description=part, tooltip=", ".join(fields), readout_format=_format(step),
+            disabled=name.startswith("weight_") and part in without)
     return found
+
+
+def _format(step: float) -> str:
+    """As many digits as a step has: 1, 0.1, 0.05."""
+    return "d" if isinstance(step, int) else f".{len(f'{step:g}'.partition('.')[2])}f"
+
+
+def panel(controls: Mapping[str, widgets.Widget], *more: widgets.Widget) -> widgets.Widget:
+    """The controls of `sliders` and `choices` in columns: weights, limits, how the sets are chosen and `more`."""
+    found = list(controls.values())
+    weights, limits, sets = found[:len(PARTS)], found[len(PARTS):len(SLIDERS)], found[len(SLIDERS):]
+    columns = (("weights", weights), ("limits", limits), ("sets", [*sets, *more]))
+    boxes = [widgets.VBox([widgets.HTML(f"<b>{name}</b>"), *column]) for name, column in columns]
+    return widgets.HBox(boxes, layout={"flex_flow": "row wrap"})
 
 
 def _kind(fields: Sequence[str], low: float) -> type[widgets.Widget]:

@@ -16,12 +16,13 @@ import ipywidgets as widgets
 import pandas as pd
 
 from lewm_core.curation import score, selection
-from lewm_core.curation.score import PARTS, Criteria
+from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import FLAGS, Choice
 from lewm_core.signals.extraction import Packet
 from lewm_core.utils.errors import InputError
-from lewm_core.viz import criteria_sliders, images, tiles
+from lewm_core.viz import criteria_sliders, tiles
 from lewm_core.viz.curation_table import Pager, Row, cells, heads, static_table
+from lewm_core.viz.pixels import png
 from lewm_core.viz.widgets import WithStandIn
 
 PAGE = 12  # rows of the table at a time
@@ -81,17 +82,18 @@ class CurationBrowser(WithStandIn):
         return ""
 
     def _build(self) -> None:
-        """All widgets: the controls at the left, the table beside them, the episode that is shown below."""
+        """All widgets: the controls above, below them the table and beside it the episode that is shown."""
         panel = self._panel()
         self.rows = [Row(self._mine, self.keep, self.tick, self.show) for _ in range(PAGE)]
         self.pager = Pager(PAGE, self._show_page)
         self.counts = widgets.HTML()
         self.status = widgets.HTML()
         lines = [heads(), *(row.box for row in self.rows), self.pager.box, self.counts, self.status]
-        table = widgets.VBox(lines, layout={"flex": "1 1 900px"})
-        layout = {"max_width": "100%", "align_self": "flex-start", "display": "none"}
-        self.image = widgets.Image(format="png", layout=layout)
-        super().__init__([widgets.HBox([panel, table], layout={"flex_flow": "row wrap"}), self.image])
+        table = widgets.VBox(lines, layout={"flex": "1 1 720px", "overflow": "auto"})
+        self.image = widgets.Image(format="png", layout={"max_width": "100%", "display": "none"})
+        self.caption = widgets.HTML("Click an episode to see it with its signals.")
+        episode = widgets.VBox([self.caption, self.image], layout={"flex": "0 1 300px", "padding": "0 0 0 10px"})
+        super().__init__([panel, widgets.HBox([table, episode], layout={"flex_flow": "row wrap"})])
 
     def _panel(self) -> widgets.Widget:
         """The controls: weights, limits, how the sets are chosen, reset and save."""
@@ -105,11 +107,7 @@ class CurationBrowser(WithStandIn):
         self.save_button = widgets.Button(description="save", button_style="primary", tooltip=f"write {self.path.name}")
         self.reset_button.on_click(lambda _: self.reset())
         self.save_button.on_click(lambda _: self.save())
-        weights = list(sliders.values())[:len(PARTS)]
-        limits = list(sliders.values())[len(PARTS):]
-        return widgets.VBox([widgets.HTML("<b>weights</b>"), *weights, widgets.HTML("<b>limits</b>"), *limits,
-                             widgets.HTML("<b>sets</b>"), *choices.values(),
-                             widgets.HBox([self.reset_button, self.save_button])])
+        return criteria_sliders.panel(self.controls, widgets.HBox([self.reset_button, self.save_button]))
 
     @property
     def criteria(self) -> Criteria:
@@ -140,10 +138,11 @@ class CurationBrowser(WithStandIn):
         """The packet view of an episode: its frames, depth, tracks, mask."""
         with self._mine:
             try:
-                figure = images.packet_view(*self.load(episode))
+                data, signals = self.load(episode)
             except InputError as error:
                 return self._say(str(error), wrong=True)
-            self.image.value = figure._repr_png_()
+            self.image.value = png(tiles.packet_tile(data, signals))
+            self.caption.value = html.escape(f"{episode}: {data.task or '(no text)'} ({len(data.frames)} frames)")
             self.image.layout.display = None
 
     def reset(self) -> None:

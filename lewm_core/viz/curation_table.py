@@ -13,8 +13,10 @@ from ipywidgets import Layout
 from lewm_core.curation.score import PARTS
 from lewm_core.viz.pixels import jpeg
 
-COLUMNS = {"rank": 50, "set": 44, "score": 84, **dict.fromkeys(PARTS, 70), "frames": 58}  # px; the task takes the rest
-WIDTH = {"keep": 48, "pilot": 48, "episode": 150}  # px of what can be clicked
+NARROW = {"verb": 42, "length": 46, "motion": 50, "coverage": 60, "stability": 56}  # px; other parts as any
+COLUMNS = {"rank": 34, "set": 30, "score": 60, **{part: NARROW.get(part, 50) for part in PARTS}, "frames": 48}
+WIDTH = {"keep": 30, "pilot": 30, "episode": 138}  # px of what can be clicked
+TASK = 90  # px, the least; it takes what the others leave
 BLUE = "#0072B2"
 GREEN = "#35A98B"
 GREY = "rgba(128,128,128,.18)"
@@ -23,22 +25,25 @@ GREY = "rgba(128,128,128,.18)"
 def cells(data: pd.Series, rank: int, sets: str) -> dict[str, str]:
     """The cells of one episode's line as HTML, by column. data: a row of `curation.score`'s table."""
     parts = {part: _bar(data[f"part_{part}"], GREEN, 2) for part in PARTS}
-    return {"rank": str(rank), "set": f'<b style="color:{BLUE}">{sets}</b>', "score": _bar(data["score"], BLUE, 3),
+    task = html.escape(data["task"] or "(no text)")
+    return {"rank": str(rank), "set": f'<b style="color:{BLUE}">{sets}</b>', "score": _bar(data["score"], BLUE, 4),
             **parts, "frames": str(data["length"]), "episode": html.escape(data["episode"]),
-            "task": html.escape(data["task"] or "(no text)")}
+            "task": f'<span title="{task}">{task}</span>'}
 
 
 def _bar(value: float, colour: str, digits: int) -> str:
-    """A number from 0 to 1 on a bar as long; a dash for one that is not there."""
+    """A number from 0 to 1 on a bar as long; a whole one without digits, so that it is told from one that is nearly;
+    a dash for one that is not there."""
     if np.isnan(value):
         return "–"
+    text = f"{value:g}" if value in (0, 1) else f"{value:.{digits}f}"
     ground = f"background:linear-gradient(90deg,{colour}66 {100 * value:.0f}%,{GREY} {100 * value:.0f}%)"
-    return f'<span style="display:block;padding:0 4px;{ground}">{value:.{digits}f}</span>'
+    return f'<span style="display:block;padding:0 4px;{ground}">{text}</span>'
 
 
 def _line(texts: dict[str, str], faint: bool = False) -> str:
     """One line of cells of the columns' widths."""
-    cell = "overflow:hidden;white-space:nowrap;text-overflow:ellipsis;padding-right:6px;box-sizing:border-box;"
+    cell = "overflow:hidden;white-space:nowrap;text-overflow:ellipsis;padding-right:4px;box-sizing:border-box;"
     spans = [f'<span style="{cell}flex:0 0 {width}px">{texts[name]}</span>' for name, width in COLUMNS.items()]
     spans.append(f'<span style="{cell}flex:1 1 0">{texts["task"]}</span>')
     return f'<div style="display:flex;line-height:26px;opacity:{0.4 if faint else 1}">{"".join(spans)}</div>'
@@ -49,13 +54,16 @@ def _fixed(name: str) -> Layout:
 
 
 def _room() -> Layout:
-    return Layout(flex="1 1 auto", min_width="850px")
+    return Layout(flex="1 1 auto", min_width=f"{sum(COLUMNS.values()) + TASK}px")
 
 
 def heads() -> widgets.Widget:
     """The line of column names."""
-    names = [widgets.HTML(f"<b>{name}</b>", layout=_fixed(name)) for name in WIDTH]
-    return widgets.HBox([*names, widgets.HTML(_line({name: f"<b>{name}</b>" for name in (*COLUMNS, "task")}),
+    def head(name: str) -> str:
+        return f'<b style="font-size:11px" title="{name}">{name}</b>'
+
+    names = [widgets.HTML(head(name), layout=_fixed(name)) for name in WIDTH]
+    return widgets.HBox([*names, widgets.HTML(_line({name: head(name) for name in (*COLUMNS, "task")}),
                                               layout=_room())])
 
 
@@ -75,6 +83,7 @@ class Row:
         self.keep, self.pilot = (widgets.Checkbox(indent=False, layout=_fixed(name), tooltip=name)
                                  for name in ("keep", "pilot"))
         self.button = widgets.Button(layout=_fixed("episode"), tooltip="show the episode with its signals")
+        self.button.layout.padding = "0"
         self.cells = widgets.HTML(layout=_room())
         self.box = widgets.HBox([self.keep, self.pilot, self.button, self.cells])
         self.keep.observe(lambda change: self._changed(keep, change.new), "value")

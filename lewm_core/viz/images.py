@@ -59,8 +59,8 @@ def _wrapped(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One row of the packet view. draw: time step -> image. missing: why there is none."""
+class Row:
+    """One signal in pictures. draw: time step -> image. missing: why there is none."""
 
     label: str
     draw: Callable[[int], np.ndarray]
@@ -75,7 +75,7 @@ def packet_view(episode: Episode, signals: Signals) -> Figure:
     """
     length = len(episode.frames)
     times = np.unique(np.linspace(0, length - 1, min(TIMES, length)).round().astype(int))
-    rows = _packet_rows(episode, signals)
+    rows = packet_rows(episode, signals)
     fig, axes = new_figure(1.35 * len(times) + 0.7, 1.4 * len(rows) + 0.6, len(rows), len(times))
     for axes_row, row in zip(axes, rows, strict=True):
         first = axes_row[0]
@@ -97,8 +97,8 @@ def packet_view(episode: Episode, signals: Signals) -> Figure:
     return fig
 
 
-def _packet_rows(episode: Episode, signals: Signals) -> list[_Row]:
-    """The rows of the packet view, from above."""
+def packet_rows(episode: Episode, signals: Signals) -> list[Row]:
+    """What is shown of an episode and its signals, in order."""
     zoom = max(1, round(REFERENCE_SIZE / episode.frames.shape[1]))
     why = {name: _why(signals, name) for name in SHOWN}
     tracks = signals.tracks
@@ -118,12 +118,12 @@ def _packet_rows(episode: Episode, signals: Signals) -> list[_Row]:
         return pixels.draw_depth(signals.depth[t], near, far, inside)
 
     return [
-        _Row("RGB", lambda t: episode.frames[t]),
-        _Row("depth", lambda t: pixels.draw_depth(signals.depth[t], near, far), why["depth"]),
-        _Row(label, lambda t: pixels.draw_tracks(episode.frames[t], tracks, visible, t, TRAIL, zoom=zoom),
+        Row("RGB", lambda t: episode.frames[t]),
+        Row("depth", lambda t: pixels.draw_depth(signals.depth[t], near, far), why["depth"]),
+        Row(label, lambda t: pixels.draw_tracks(episode.frames[t], tracks, visible, t, TRAIL, zoom=zoom),
              why["tracks"]),
-        _Row("mask", lambda t: pixels.draw_mask(episode.frames[t] // 2, signals.mask[t], 0.6), why["mask"]),
-        _Row("masked\ndepth", masked_depth, " ".join(filter(None, (why["depth"], why["mask"])))),
+        Row("mask", lambda t: pixels.draw_mask(episode.frames[t] // 2, signals.mask[t], 0.6), why["mask"]),
+        Row("masked\ndepth", masked_depth, " ".join(filter(None, (why["depth"], why["mask"])))),
     ]
 
 

@@ -11,11 +11,13 @@ from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE
 from lewm_core.signals.quality import MOVING
 from lewm_core.sources.episode import Episode, Source
+from lewm_core.sources.pictures import resize
 from lewm_core.utils.errors import InputError
-from lewm_core.viz.images import DARK
+from lewm_core.viz.images import DARK, packet_rows
 from lewm_core.viz.pixels import draw_mask, draw_tracks, enlarge
 
 GAP = 3  # px between pictures
+HEAD = 19  # px of the line above each row of `packet_tile`
 
 
 def camera_tile(sources: Sequence[Source], id: str, size: int) -> tuple[np.ndarray, list[str]]:
@@ -79,3 +81,23 @@ def signals_tile(episode: Episode, signals: Signals) -> np.ndarray:
     if not moved.any():
         return enlarge(picture, zoom)
     return draw_tracks(picture, tracks[:, moved], visible[:, moved], t, t, zoom=zoom)
+
+
+def packet_tile(episode: Episode, signals: Signals, times: int = 4, size: int = 96) -> np.ndarray:
+    """The packet view as one small picture (uint8 RGB), drawn in milliseconds: `times` frames of `size` px a signal, a
+    row each under its name; a row without a signal says why."""
+    shown = np.unique(np.linspace(0, len(episode.frames) - 1, times).round().astype(int))
+    rows = packet_rows(episode, signals)
+    width, height = times * (size + GAP) - GAP, size + HEAD + GAP
+    sheet = Image.new("RGB", (width, len(rows) * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for i, row in enumerate(rows):
+        name = row.label.replace("-\n", "-").replace("\n", " ")
+        if row.missing:
+            draw.multiline_text((0, i * height), textwrap.fill(f"{name}: {row.missing}", width // 8), "#555555", font)
+            continue
+        times_shown = f", t = {', '.join(map(str, shown))}" if i == 0 else ""
+        draw.text((0, i * height), name + times_shown, "#222222", font)
+        for k, t in enumerate(shown):
+            sheet.paste(Image.fromarray(resize(row.draw(t), size)), (k * (size + GAP), i * height + HEAD))
+    return np.asarray(sheet)

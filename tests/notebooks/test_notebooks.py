@@ -6,16 +6,23 @@ from pathlib import Path
 import jupytext
 import pytest
 
+from lewm_core.runner.notebook import read_notebook, tagged
 from lewm_core.utils import parameters
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 NODES = {path.stem: jupytext.read(path) for path in NOTEBOOKS}
-DECLARED = {name: parameters.declared(node.cells, name) for name, node in NODES.items()}
+DECLARED = {path.stem: read_notebook(path).declared for path in NOTEBOOKS}
 
 
 def test_there_are_nine_in_order():
     assert [path.stem[:2] for path in NOTEBOOKS] == [f"{n:02}" for n in range(1, 10)]
+
+
+def test_parameters_are_read_as_jupytext_reads_them():
+    """The runner reads them by itself, since jupytext takes a second to import."""
+    for path in NOTEBOOKS:
+        assert tagged(path.read_text(), "parameters").strip() == NODES[path.stem].cells[1].source
 
 
 def test_a_parameter_of_several_notebooks_has_one_default():

@@ -195,11 +195,9 @@ def test_bad_profile(study, capsys, text, message):
 
 
 def test_parameters_cell_must_hold_literals():
-    node = nbformat.v4.new_code_cell("n = 3\nm = n + 1", metadata={"tags": ["parameters"]})
     with pytest.raises(InputError, match="m = n \\+ 1"):
-        parameters.declared([node], "01_one.py")
-    node.source = "n: int = -3  # frames\nm = None"
-    assert parameters.declared([node], "01_one.py") == {"n": -3, "m": None}
+        parameters.declared("n = 3\nm = n + 1", "01_one.py")
+    assert parameters.declared("n: int = -3  # frames\nm = None", "01_one.py") == {"n": -3, "m": None}
 
 
 def test_only_and_from(study, without_kernel):
@@ -214,6 +212,16 @@ def test_help_needs_only_the_standard_library(tmp_path):
     assert done.returncode == 0, done.stderr
     for option in "--profile --only --from --data --data-path --base --set --jobs --output --force".split():
         assert option in done.stdout
+
+
+@pytest.mark.parametrize("options", [["--profile", "huge"], ["--set", "nn=3"], ["--data", "bridge"],
+                                     ["--base", "/no/such"]])
+def test_a_wrong_option_imports_nothing_slow(options):
+    """Each of these takes a second or more; what is imported is counted, since the time depends on the machine."""
+    code = "import sys; from lewm_core.runner import cli; cli.main(sys.argv[1:]); "
+    code += "print([m for m in ('torch', 'jupytext', 'scipy', 'pandas', 'sklearn', 'mujoco') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code, *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.startswith("error: ") and done.stdout.strip() == "[]", done.stderr
 
 
 def test_reuse(study, without_kernel, capsys):

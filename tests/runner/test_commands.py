@@ -195,3 +195,17 @@ def test_help_answers_without_torch():
         with pytest.raises(SystemExit) as leave:
             commands.main([command, "--help"])
         assert leave.value.code == 0
+
+
+@pytest.mark.parametrize("arguments", [
+    ["inspect", "/no/such.h5"], ["inspect", "/no/such"], ["eval", "/no/such", str(ROOT / "README.md")],
+    ["train", "/no/such.h5", "--output", "/no/x"], ["train", str(ROOT / "README.md"), "--output", "/no/x",
+                                                    "--base", "/no/such"],
+    ["train", str(ROOT / "README.md"), "--output", "/no/x", "--set", "speed=3"], ["export", "/no/such", "/no/x"],
+    ["base", "huge"], ["publish", "no-such-run"],
+])
+def test_a_wrong_path_answers_before_torch_is_imported(arguments):
+    code = "import sys; from lewm_core.runner import commands; code = commands.main(sys.argv[1:]); "
+    code += "print(code, [m for m in ('torch', 'scipy', 'pandas', 'mujoco') if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr.splitlines()[-1] in ("1 []", "2 []"), done.stderr

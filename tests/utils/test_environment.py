@@ -74,7 +74,9 @@ def test_lower_bounds_allow_the_pins():
         for name, bound in bounds.items():
             assert str(bound).startswith(">=") and bound.contains(expected[name])
     assert "torch>=2.11" in PROJECT["dependencies"]
-    assert optional.keys() == {"lerobot", "extract", "dev", "swm", "compare"}
+    assert optional.keys() == {"lerobot", "extract", "rerun", "dev", "swm", "compare"}
+    (rerun,) = map(Requirement, optional["rerun"])
+    assert rerun.name not in DIRECT and rerun.specifier.contains(LOCK[rerun.name]), "heavy: locked, but not installed"
     swm = {canonicalize_name(r.name): r.specifier for r in map(Requirement, optional["swm"])}
     assert "imageio" in swm, "which the wheel of stable-worldmodel forgets"
     assert all(bound.contains(DIRECT[name]) for name, bound in swm.items() if name in DIRECT), "the rest is not pinned"

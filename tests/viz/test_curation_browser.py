@@ -13,7 +13,7 @@ from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import Choice, select
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import edited, note_written
-from lewm_core.viz import images
+from lewm_core.viz import pixels, tiles
 from lewm_core.viz.curation_browser import PAGE, CurationBrowser
 from tests.helpers import four_points as packet
 
@@ -109,7 +109,8 @@ def test_a_line_shows_the_score_its_parts_and_what_the_episode_is_chosen_for(pat
     best = browser.chosen.iloc[0]
     row = row_of(browser, best.episode)
     assert (row.keep.value, row.pilot.value, row.button.description) == (True, True, best.episode)
-    for text in (f"{best.score:.3f}", f"{best.part_motion:.2f}", f"{best.part_depth:.2f}", "full"):
+    parts = [">1<" if part == 1 else f">{part:.2f}<" for part in (best.part_motion, best.part_depth)]
+    for text in (f">{best.score:.4f}<", *parts, "full"):
         assert text in row.cells.value
     assert "<b>the</b>" not in row.cells.value  # a task is a text
     ninth = row_of(browser, browser.chosen.episode[8])
@@ -221,7 +222,7 @@ def test_a_click_shows_the_packet_view_and_reads_only_that_episode(path):
     row.button.click()
     assert asked == [row.episode] and browser.image.layout.display is None
     drawn = cv2.imdecode(np.frombuffer(browser.image.value, np.uint8), cv2.IMREAD_COLOR)
-    expected = images.packet_view(*load(row.episode))._repr_png_()
+    expected = pixels.png(tiles.packet_tile(*load(row.episode)))
     assert np.array_equal(drawn, cv2.imdecode(np.frombuffer(expected, np.uint8), cv2.IMREAD_COLOR)) and drawn.std() > 20
 
     def broken(id):

@@ -112,26 +112,34 @@ def browser_page(picture: Path, **options) -> Iterator:
 
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
-    """The address of a JupyterLab that serves `folder`. It and its kernels end with the context."""
+    """The address of a notebook `inspectors.ipynb` in `folder`, in a JupyterLab that serves it."""
     settings = folder / "settings"
     news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    command = [sys.executable, "-m", "jupyterlab", f"--LabApp.user_settings_dir={settings}", "--LabApp.news_url=",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with served(command, folder, folder / "server.log") as (address, token):
+        yield f"{address}/lab/tree/inspectors.ipynb?reset&token={token}"
+
+
+@contextmanager
+def served(command: list[str], folder: Path, log_file: Path, **env: str) -> Iterator[tuple[str, str]]:
+    """Address and token of the JupyterLab that `command` starts in `folder`. It and its kernels end with the context.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", f"--LabApp.user_settings_dir={settings}",
-               "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-               "--LabApp.extension_manager=readonly"]
+    options = ["--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
+               f"--ServerApp.root_dir={folder}", "--LabApp.extension_manager=readonly"]
     token = base64.b16encode(os.urandom(16)).decode()
-    with open(folder / "server.log", "w") as log:
-        server = subprocess.Popen(command, cwd=folder, env={**os.environ, "JUPYTER_TOKEN": token}, stdout=log,
-                                  stderr=subprocess.STDOUT)
+    with open(log_file, "w") as log:
+        server = subprocess.Popen([*command, *options], cwd=folder, stdout=log, stderr=subprocess.STDOUT,
+                                  env={**os.environ, **env, "JUPYTER_TOKEN": token})
     local = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def answers() -> bool:
-        assert server.poll() is None, (folder / "server.log").read_text()
+        assert server.poll() is None, log_file.read_text()
         try:
             return local.open(f"http://127.0.0.1:{port}/api", timeout=2).status == 200
         except OSError:
@@ -139,7 +147,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 
     try:
         until(answers, 60)
-        yield f"http://127.0.0.1:{port}/lab/tree/inspectors.ipynb?reset&token={token}"
+        yield f"http://127.0.0.1:{port}", token
     finally:
         if server.poll() is None:
             family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
@@ -291,7 +299,7 @@ CurationBrowser(table, found.get, "selection.csv", Criteria(min_length=1, max_le
 
 def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
     nbformat.write(notebook_of(CURATION), tmp_path / "inspectors.ipynb")
-    options = {"viewport": {"width": 1800, "height": 1500}}
+    options = {"viewport": {"width": 1500, "height": 1300}}
     with jupyterlab(tmp_path) as address, browser_page(tmp_path / "curation.png", **options) as page:
         run_all(page, address)
         table = page.locator(".jp-OutputArea-output:has(button:text-is('save'))")
@@ -319,6 +327,9 @@ def test_the_curation_browser_ranks_ticks_and_saves_in_jupyterlab(tmp_path):
         lines.first.locator("button").click()
         expect(table.locator("img.widget-image")).to_be_visible(timeout=30_000)
         assert pixels_of(table.locator("img.widget-image")).std() > 20
+        picture, line = table.locator("img.widget-image").bounding_box(), lines.first.bounding_box()
+        assert picture["x"] >= line["x"] + line["width"] and picture["y"] < line["y"] + line["height"]  # beside
+        assert table.evaluate("box => box.scrollWidth <= box.clientWidth")
         lines.first.locator("input").nth(0).click()  # drop the best
         expect(table.get_by_text("dropped 1")).to_be_visible(timeout=30_000)
         lines.last.locator("input").nth(1).click()  # the last into the pilot
