@@ -47,7 +47,7 @@ study = Study(output, figures, profile, data)
 evidence = study.evidence(controls)
 about = study.about("full", evidence.results)
 judged = claims.claims_table(evidence, provenance=about)
-study.keep_claims(judged)
+study.keep_claims(judged, evidence)
 
 # %% [markdown]
 # ## Could these runs have shown an effect?
