@@ -25,6 +25,7 @@ from lewm_core.utils.workspace import ROOT, Workspace, relative
 DOCS = ROOT / "docs"
 CONFIGURATION = DOCS / "site"
 MENTION = re.compile(r"`[^`]*`|\b[Nn]otebooks? (\d\d)\b")  # a notebook that a text speaks of, not within code
+TABLE = re.compile(r"\]\(((?:\.\./)*)(\w+)\.csv\)")  # a link to a table of docs/
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
 
@@ -76,7 +77,7 @@ def write_pages(place: Workspace, source: Path, names: Sequence[str], found: Seq
     for path in docs:
         copied = source / path.relative_to(DOCS)
         copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copied)
+        copied.write_text(TABLE.sub(r"](\1tables/\2.md)", path.read_text()))
     pages = {f"tables/{path.stem}.md": site_pages.csv_page(path) for path in sorted(DOCS.glob("*.csv"))}
     pages |= {f"api/{room}.md": site_pages.reference(room, modules) for room, modules in rooms.items()}
     pages["api/index.md"] = site_pages.contents("API reference", list(rooms))
@@ -106,8 +107,11 @@ def claim_pages(place: Workspace, source: Path, shown: Mapping[str, Any]) -> dic
         shutil.copyfile(path, source / "files" / path.name)
     where = {name: section for path in copied.values() for name in [path.name]
              if (section := made_in(path, shown))}
-    linked = site_pages.linked(claims)
-    return {"answer": site_pages.answer(linked), "claims.md": site_pages.claims_page(linked),
+    linked, picture = site_pages.linked(claims), place.figures / "answer.png"
+    if picture.is_file():
+        shutil.copyfile(picture, source / "files" / picture.name)
+    drawn = f"files/{picture.name}" if picture.is_file() else ""
+    return {"answer": site_pages.answer(linked, drawn), "claims.md": site_pages.claims_page(linked),
             "evidence.md": site_pages.evidence_page(claims, evidence, where, made_in(table, shown))}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lewm_core.stats import answer as readme
 from lewm_core.stats import claims_report, evidence_rows
 from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS
 from lewm_core.stats.paired import bounds, digits, number
@@ -20,6 +21,8 @@ MAKERS = {  # the code that makes a table, by the table's name
     "results_pilot": r'study\.run\([^)]*"pilot"', "results_full": r'study\.run\([^)]*"full"',
     "results_controls": r"study\.run_controls\(", "on_object_tracks": r'"on_object_tracks"',
 }
+FIGURE = re.compile(r"!\[([^]]*)\]\(figures/answer\.png\)")
+README_LINK = re.compile(r"\[`?figures/claims\.md`?\]\(figures/claims\.md\)")
 Place = tuple[str, str]  # a notebook and a heading in it
 
 
@@ -79,7 +82,9 @@ def index(text: str, run: str, answer: str, names: Sequence[str], found: Sequenc
     """
     missing = [name for name in names if name not in found]
     told = f"\nNot run in this run: {', '.join(f'`{name}`' for name in missing)}.\n" if missing else ""
-    notebooks = toctree([f"notebooks/{name}" for name in found], ":caption: Notebooks", ":maxdepth: 1") + told
+    listed = "\n".join(f"- [](notebooks/{name}.ipynb)" for name in found)
+    tree = toctree([f"notebooks/{name}" for name in found], ":caption: Notebooks", ":hidden:")
+    notebooks = f"{listed}\n{told}\n{tree}"
     claims = [p.removesuffix(".md") for p in pages if p in ("claims.md", "evidence.md")]
     more = {"Claims": [*claims, "preregistration", "regime", "tables/index"], "Use it": ["how-to/index", "api/index"]}
     trees = [toctree(entries, f":caption: {caption}", ":hidden:", ":maxdepth: 2") for caption, entries in more.items()]
@@ -94,11 +99,13 @@ def linked(claims: pd.DataFrame) -> pd.DataFrame:
     return claims.assign(claim=links)
 
 
-def answer(claims: pd.DataFrame) -> str:
-    """What the README has of the claims."""
-    text = claims_report.summary(claims)
-    text = text.removeprefix(claims_report.BEGIN).removesuffix(claims_report.END).strip()
-    return re.sub(r"\[`?figures/claims\.md`?\]\(figures/claims\.md\)", "[Claims](claims.md)", text)
+def answer(claims: pd.DataFrame, picture: str) -> str:
+    """What the README has of the claims, which are `linked`. picture: the figure's place; empty where there is none."""
+    rows = claims[claims.kind == "primary"]
+    links = ", ".join(f"[{row.id}](site:evidence.html#{row.id})" for row in rows.itertuples())
+    first = FIGURE.sub(rf"![\1]({picture})" if picture else "", readme.answer(claims))
+    more = README_LINK.sub("[Claims](claims.md)", readme.tested(claims))
+    return f"{first.strip()}\n\nThe evidence: {links}.\n\n## How sure is that?\n\n{more}"
 
 
 def claims_page(claims: pd.DataFrame) -> str:
