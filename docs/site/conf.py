@@ -47,6 +47,8 @@ html_theme_options = {
     "navbar_persistent": [],  # the search is in the side bar
     "show_toc_level": 2,
 }
+if "/OWNER/" not in described["urls"]["Repository"]:
+    html_theme_options |= {"repository_url": described["urls"]["Repository"], "use_repository_button": True}
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 
