@@ -4,6 +4,7 @@
 # ./run_all.sh lab [ARGUMENT ...] open the notebooks in JupyterLab
 # ./run_all.sh bench NAME [..]    run benchmarks/NAME.py
 # ./run_all.sh publish [NAME]     make a finished run the one whose figures and claims the repository shows
+# ./run_all.sh site [NAME]        build a static site of a finished run in runs/NAME/site
 # Uses the active virtual or conda environment if it has what is needed; otherwise makes .venv and installs the pins.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -112,6 +113,10 @@ bench)
     ;;
 publish)
     choose_environment ""
+    exec "$python" -m lewm_core "$@"
+    ;;
+site)
+    choose_environment site
     exec "$python" -m lewm_core "$@"
     ;;
 -h | --help)

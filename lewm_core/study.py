@@ -31,15 +31,13 @@ from lewm_core.experiments.run import load_once, result
 from lewm_core.experiments.sets import Sets
 from lewm_core.model import LeWM
 from lewm_core.signals.pipeline import SourceSpec
-from lewm_core.stats import claims_report, paper
+from lewm_core.stats import claims_report, evidence_rows, paper
 from lewm_core.stats.evidence import Evidence, gather
 from lewm_core.utils import provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_csv
-from lewm_core.utils.workspace import CONTROLS, MEASURED, SCALES, Workspace, relative
+from lewm_core.utils.workspace import MEASURED, RAN, SCALES, Workspace, relative
 from lewm_core.viz import style
-
-MADE_BY = {"pilot": "03_pilot_ablation", "full": "05_full_scale", "controls": CONTROLS}  # whose runs these are
 
 
 class Study:
@@ -149,14 +147,14 @@ class Study:
 
     def results(self, scale: str) -> pd.DataFrame:
         """The metrics of runs that are done. InputError if they were trained on other episodes than those in hand."""
-        results = pd.read_csv(self.workspace.need(self.workspace.results(scale), MADE_BY[scale]))
+        results = pd.read_csv(self.workspace.need(self.workspace.results(scale), RAN[scale]))
         own = None if scale == "controls" else partial(self.sets.of_run, scale)
-        sweep.check_fresh(results, self.runs, self.everything, MADE_BY[scale], own)
+        sweep.check_fresh(results, self.runs, self.everything, RAN[scale], own)
         return results
 
     def skipped(self, scale: str) -> pd.DataFrame:
         """Conditions that could not be run: condition, scale, reason."""
-        return pd.read_csv(self.workspace.need(self.workspace.skipped(scale), MADE_BY[scale]))
+        return pd.read_csv(self.workspace.need(self.workspace.skipped(scale), RAN[scale]))
 
     def record(self, run: str) -> dict[str, object]:
         """What a finished run says of itself."""
@@ -222,9 +220,10 @@ class Study:
         """Keep a table that the claims are judged by (`workspace.MEASURED`)."""
         write_csv(self.workspace.measured(name), table)
 
-    def keep_claims(self, judged: pd.DataFrame) -> None:
-        """Keep the table of claims beside the figures, as CSV and Markdown."""
+    def keep_claims(self, judged: pd.DataFrame, evidence: Evidence) -> None:
+        """Keep the table of claims beside the figures, as CSV and Markdown, and what each of their numbers is."""
         claims_report.save(judged, self.workspace.figures)
+        evidence_rows.save(evidence_rows.evidence_table(evidence, self.workspace), self.workspace.figures)
 
     def measured(self, name: str) -> pd.DataFrame:
         """A table that `keep` kept."""

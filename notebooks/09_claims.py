@@ -58,7 +58,7 @@ study = Study(output, figures, profile, data)
 evidence = study.evidence(controls)
 about = study.about("full", evidence.results)
 judged = claims.claims_table(evidence, provenance=about)
-study.keep_claims(judged)
+study.keep_claims(judged, evidence)
 
 # %% [markdown]
 # ## The answer

@@ -245,5 +245,11 @@ def publish(options: argparse.Namespace) -> tuple[dict, int]:
     return publish(options.run), OK
 
 
+def site(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner.site import site
+
+    return site(options.run), OK
+
+
 COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "export": export, "download": download,
-            "base": remake_base, "publish": publish}
+            "base": remake_base, "publish": publish, "site": site}

@@ -18,6 +18,8 @@ other commands:
   ./run_all.sh bench NAME [OPTION ...]     run benchmarks/NAME.py (its options: --help)
   ./run_all.sh publish [NAME]              show that finished run in the repository (default: quick): copy its figures
                                            and claims over those in figures/, and rewrite the README's answer
+  ./run_all.sh site [NAME]                 build a static site of that finished run (default: quick), to be read without
+                                           a network: runs/NAME/site/index.html
   python -m lewm_core --help               checkpoints and datasets without notebooks
 
 Executed notebooks (.ipynb, .html) and results go to runs/NAME, figures to figures/NAME, where NAME is the profile

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON value instead of text")
         return command
 
-    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish):
+    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site):
         add_command(add)
     return p
 
@@ -110,6 +110,11 @@ def _base(add: Add) -> None:
 
 def _publish(add: Add) -> None:
     p = add("publish", "make a finished run the one that the repository shows: figures/ and the README's answer")
+    p.add_argument("run", nargs="?", default="quick", help="its folder's name under runs/ (default: quick)")
+
+
+def _site(add: Add) -> None:
+    p = add("site", "build a static site of a finished run: its notebooks, claims, evidence, and the code's reference")
     p.add_argument("run", nargs="?", default="quick", help="its folder's name under runs/ (default: quick)")
 
 

@@ -5,9 +5,7 @@ A notebook is executed again only if something that decides its outcome changed 
 
 import json
 import os
-import re
 import time
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +95,8 @@ def _run(plan: Plan, notebook: Notebook, progress: Progress) -> str | None:
     """Execute and export one notebook. Returns None, or what to tell the user of the failure."""
     import jupytext
 
+    from lewm_core.runner.pages import to_html
+
     place, name = plan.place, notebook.name
     final, page = _exports(place, name)
     failed, running = place.notebooks / f"{name}.failed.ipynb", place.notebooks / f".{name}.running.ipynb"
@@ -151,14 +151,3 @@ def _papermill(path: Path, values: dict[str, Any], progress: Progress, cells: in
     except DeadKernelError:
         reason = "the Python process of the notebook died (often for lack of memory)"
         return None, f"cell number {current}:\n  {reason}"
-
-
-def to_html(node: Any, title: str) -> str:
-    """One self-contained page. Text, pictures and the widgets' static stand-ins need no network; formulas do."""
-    from nbconvert import HTMLExporter
-
-    from lewm_core.viz.widgets import without_widget_state
-
-    page, _ = HTMLExporter().from_notebook_node(without_widget_state(deepcopy(node)), {"metadata": {"name": title}})
-    # Scripts from a CDN must not hold up the page where there is no network.
-    return re.sub(r'<script src="(?=https:)', '<script defer src="', page)

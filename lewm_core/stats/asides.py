@@ -21,7 +21,8 @@ FACTS = (
           table_judges.coverage, "coverage"),
     Claim("on-object", "3.3", "foreground-biased queries put more visible tracks on the object",
           " → ".join(f"about {v}" for v in paper.ON_OBJECT_TRACKS.values()), "grows", table_judges.on_object,
-          "on_object"),
+          "on_object", how="of each episode the difference of the mean number per frame; then the mean over episodes "
+          "with its t interval"),
     Claim("size-model", "3.2", f"the model has about {paper.MODEL_PARAMETERS // 10**6} M parameters",
           f"{paper.MODEL_PARAMETERS // 10**6} M", "count", table_judges.parameters("model", paper.MODEL_PARAMETERS),
           "parameters"),

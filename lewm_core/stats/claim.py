@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lewm_core.stats.evidence import Absent, Evidence
 from lewm_core.stats.judges import Judge
+from lewm_core.stats.rules import HOW
 from lewm_core.stats.verdicts import UNTESTED, Finding
 
 EFFECTS = ("results", "patches")  # evidence that holds effects, for which metric and split matter
@@ -17,6 +18,7 @@ class Claim:
     judge: takes what the claim reads, a metric and a split, and gives the Finding or raises Absent.
     reads: a field of `Evidence`, "results" for the evidence as a whole, or empty for a judgement.
     metric: the one by which alone it can be judged, of a claim about values and not changes; empty for any.
+    how: how its number is made; empty where `rules.HOW` says so for all of its rule.
     """
 
     id: str
@@ -27,6 +29,12 @@ class Claim:
     judge: Judge
     reads: str = "results"
     metric: str = ""
+    how: str = ""
+
+    @property
+    def made(self) -> str:
+        """How its number is made of the runs' values, in words."""
+        return self.how or HOW[self.rule]
 
     @property
     def by_metric(self) -> bool:

@@ -19,7 +19,7 @@ from lewm_core.stats.judges import FULL, PILOT, Judge, all_parts, below, improve
 from lewm_core.stats.outcomes import OUTCOME, PAPERS, SPLIT
 from lewm_core.stats.paired import SPLITS, number
 from lewm_core.stats.primary import primary_table
-from lewm_core.stats.rules import RULES
+from lewm_core.stats.rules import HOW, MEAN, RULES
 
 FIRST, SECOND, THIRD = (paper.reported(i) for i in (1, 2, 3))
 LARGE = paper.reported(3, FULL)
@@ -53,7 +53,7 @@ PILOT_CLAIMS = (
           "−11.5 % and lower against −4.9 % and higher", "ordered",
           _parts([(a, b) for a in ("B", "C4", "E") for b in ("D", "F")])),
     Claim("pilot-E-B", "4.1", "adding tracks to depth (E) does not meaningfully exceed depth alone (B)",
-          _points(FIRST["E"] - FIRST["B"]), "within", judges.near("E", "B")),
+          _points(FIRST["E"] - FIRST["B"]), "within", judges.near("E", "B"), how=HOW["ordered"]),
     Claim("mask-order", "4.2", "depth helps monotonically less as the supervised region shrinks (B, C3, C2, C1)",
           ", ".join(f"{c} {_percent(SECOND[c])}" for c in ("B", "C3", "C2", "C1")), "ordered",
           _parts([("B", "C3"), ("C3", "C2"), ("C2", "C1")])),
@@ -62,7 +62,8 @@ PILOT_CLAIMS = (
     Claim("mask-C4-B", "4.2", "weighting the object (C4) is slightly better than the full frame (B)",
           _points(SECOND["C4"] - SECOND["B"]), "ordered", below("C4", "B")),
     Claim("mask-unstable", "4.2", "scale-and-shift normalisation is less stable over a smaller region", NONE,
-          "ordered", table_judges.instability, "instability"),
+          "ordered", table_judges.instability, "instability", how="of each episode the difference of the two regions' "
+          "mean change from frame to frame; then the mean over episodes with its t interval"),
 )
 
 SCALE_CLAIMS = (
@@ -82,12 +83,16 @@ SCALE_CLAIMS = (
     Claim("scatter", "4.3", "absolute MSE differences scatter less over seeds at full scale", NONE, "scatter",
           all_parts({c: judges.scatter(c, len(LARGE)) for c in LARGE.index}), metric=PAPERS),
     Claim("learnt", "4.3, 5", "with more data the model learns the same structure implicitly (depth, from A's latents)",
-          NONE, "grows", judges.learnt("probe_depth", "depth"), metric="probe_depth"),
+          NONE, "grows", judges.learnt("probe_depth", "depth"), metric="probe_depth",
+          how="the mean over seeds of the probe's R² at full size, minus that at the pilot's; a t interval"),
     Claim("redundant", "4.3, 5", "at full scale the auxiliary loss is redundant: its gradient is smaller beside the "
-          "prediction's than on the pilot", NONE, "shrinks", table_judges.redundant, "gradients"),
+          "prediction's than on the pilot", NONE, "shrinks", table_judges.redundant, "gradients",
+          how="the mean over seeds of the logarithm of the gradients' ratio at full size, minus that at the pilot's; a "
+          "t interval"),
     Claim("conflict", "4.3, 5", "at full scale the auxiliary gradient conflicts with the prediction's (cosine)", NONE,
-          "shrinks", table_judges.conflict, "gradients"),
-    *(Claim(f"scale-{c}", "5", f"the amount of data alone takes {c}'s benefit away", NONE, "grows", judges.trend(c))
+          "shrinks", table_judges.conflict, "gradients", how=f"the cosine, averaged along each run; then {MEAN}"),
+    *(Claim(f"scale-{c}", "5", f"the amount of data alone takes {c}'s benefit away", NONE, "grows", judges.trend(c),
+            how=f"of each seed the slope of the change over the logarithm of the number of episodes; then {MEAN}")
       for c in LARGE.index),
 )
 
@@ -99,13 +104,17 @@ TRACK_CLAIMS = (
     Claim("foreground", "4.4", "with more tracks on the object (D-fg) there is no improvement at full scale", NONE,
           "no gain", judges.no_gain("D-fg")),
     Claim("CLS-depth", "4.4", "depth can be recovered from the CLS token (half of the patch tokens' R² or more)",
-          NONE, "grows", table_judges.recovered("depth"), "probes"),
+          NONE, "grows", table_judges.recovered("depth"), "probes",
+          how=f"of each seed the linear probe's R² from CLS minus half of that from the patch tokens; then {MEAN}"),
     Claim("CLS-tracks", "4.4", "the CLS token lacks of the tracks what the patch tokens have (R², patch − CLS)",
-          NONE, "grows", table_judges.lacks("tracks"), "probes"),
+          NONE, "grows", table_judges.lacks("tracks"), "probes",
+          how=f"of each seed the linear probe's R² from the patch tokens minus that from CLS; then {MEAN}"),
     Claim("CLS-dense", "4.4", "the CLS token lacks more of the tracks than of the depth (difference of these gaps)",
-          NONE, "grows", table_judges.lacks_more("tracks", "depth"), "probes"),
+          NONE, "grows", table_judges.lacks_more("tracks", "depth"), "probes",
+          how=f"of each seed the gap of the tracks minus the gap of the depth; then {MEAN}"),
     Claim("CLS-capacity", "4.4", "regressing more points costs the CLS token more accuracy than the patch tokens",
-          "400 points", "grows", table_judges.capacity, "capacity"),
+          "400 points", "grows", table_judges.capacity, "capacity", how="of each seed the logarithm of how much the "
+          f"error grows from the fewest to the most points, from CLS minus from the patch tokens; then {MEAN}"),
 )
 
 OTHER_CLAIMS = (

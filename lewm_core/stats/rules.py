@@ -1,4 +1,6 @@
-"""The rules by which claims are judged, in words: the key is what a claim says its rule is. `verdicts` applies them."""
+"""The rules by which claims are judged, and how their numbers are made, in words: the key is what a claim says its
+rule is. `verdicts` applies them.
+"""
 
 from lewm_core.stats.outcomes import SHUFFLED, SMALLEST
 from lewm_core.stats.verdicts import FACTOR, TOLERANCE
@@ -30,4 +32,28 @@ RULES = {
     "none": "supported: the share is 0; contradicted: its interval, or its only value, is above 0",
     "alone": "supported: nothing else differs by more than 5 %; contradicted: something else does (a count)",
     "judgement": "a judgement, or about other systems: no number of this study decides it",
+}
+
+CHANGE = "of each seed the change 100 · (value / reference − 1), of runs of the same seed; then"
+MEAN = "the mean over seeds with its t interval"
+AGAINST = f"{CHANGE} {MEAN}; the reference is the condition's baseline"
+HOW = {  # how a claim's number is made; a claim that differs from the others of its rule says so itself
+    "primary": f"{CHANGE} {MEAN}; of an interaction, of each seed the change at full size minus that at the pilot's",
+    "helps": f"{AGAINST}, and its twin with other frames' targets",
+    "no gain": AGAINST,
+    "within": AGAINST,
+    "ordered": f"of each seed the difference of the two conditions' changes against their baselines; then {MEAN}",
+    "lost": "the mean over seeds of the change against the baseline at full size, minus that at the pilot's; a t "
+            "interval, paired where both sizes have the same seeds and Welch's where not",
+    "grows": f"of each seed the difference; then {MEAN}",
+    "shrinks": f"of each seed the difference; then {MEAN}",
+    "ratio": "the geometric mean over seeds at the pilot's size over that at full size; a t interval of the logarithms",
+    "power": "the change that so many seeds detect at 80 %, by the standard deviation over seeds of the change against "
+             "the baseline; the interval is that of the deviation",
+    "scatter": "the variance over seeds of the difference from A at full size over that at the pilot's; an F interval",
+    "count": "a count, without an interval",
+    "range": "a count, without an interval",
+    "none": "the mean over seeds with its t interval, of the scale at which it is largest",
+    "alone": "counts of both sizes, compared",
+    "judgement": "no number",
 }

@@ -139,7 +139,7 @@ def leak(table: pd.DataFrame, *_: str) -> Finding:
     else:
         verdict = verdicts.CONTRADICTED if low > 0 else verdicts.UNDECIDED
     ours = f"{worst['mean']:.0f} % of the frames ({worst.scale})"
-    return Finding(verdict, ours, worst["mean"], worst.low, worst.high, int(worst.n))
+    return Finding(verdict, ours, worst["mean"], worst.low, worst.high, int(worst.n), unit="%")
 
 
 def coverage(table: pd.DataFrame, *_: str) -> Finding:
@@ -149,7 +149,7 @@ def coverage(table: pd.DataFrame, *_: str) -> Finding:
         raise Absent("no mask at full scale")
     share, (least, most) = float(rows.value.iloc[0]), paper.MASK_COVERAGE
     verdict = verdicts.SUPPORTED if least <= share <= most else verdicts.CONTRADICTED
-    return Finding(verdict, f"{100 * share:.1f} % of the frame", share, n=1)
+    return Finding(verdict, f"{100 * share:.1f} % of the frame", share, n=1, unit="share of the frame")
 
 
 def parameters(name: str, expected: float) -> Judge:

@@ -9,8 +9,8 @@ A claim of several parts is supported if all are, and contradicted if one is: `a
 interval that is wider, so that the chance of a false 'contradicted' is not multiplied (Bonferroni).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,8 @@ class Finding:
     """What a rule found: the verdict, our number with its interval, over how many seeds, and what they can detect.
 
     ours: the number in words. mde: smallest change detected at 80 %, in the number's unit; NaN where that has
-    no meaning. reason: why it cannot be tested or decided; empty otherwise.
+    no meaning. reason: why it cannot be tested or decided; empty otherwise. unit: of the number; empty where it has
+    none. parts: what each part of a claim found, by its name, where there are several.
     """
 
     verdict: str
@@ -45,6 +46,8 @@ class Finding:
     n: int = 0
     mde: float = np.nan
     reason: str = ""
+    unit: str = ""
+    parts: Mapping[str, "Finding"] = field(default_factory=dict)
 
 
 def _found(supported: bool, contradicted: bool, mean: float, low: float, high: float, n: int, mde: float = np.nan,
@@ -61,7 +64,7 @@ def _found(supported: bool, contradicted: bool, mean: float, low: float, high: f
     else:
         verdict = UNDECIDED
         reason = "a single value gives no interval" if n < 2 else ""
-    return Finding(verdict, ours, float(mean), float(low), float(high), n, float(mde), reason)
+    return Finding(verdict, ours, float(mean), float(low), float(high), n, float(mde), reason, unit.strip())
 
 
 def _over_seeds(values: Sequence[float]) -> tuple[float, float, float, int, float]:
@@ -99,7 +102,8 @@ def helps(plain: Finding, shuffled: Finding, twin: str) -> Finding:
     """A signal helps if its condition improves on A (`plain`) and on its `twin` with other frames' targets."""
     both = all_of({"A": plain, twin: shuffled})
     return replace(plain, verdict=both.verdict, mde=both.mde, reason=both.reason, n=both.n,
-                   ours=f"{plain.ours}; against {twin} {shuffled.ours}")
+                   ours=f"{plain.ours}; against {twin} {shuffled.ours}",
+                   parts={"against its baseline": plain, f"against {twin}": shuffled})
 
 
 def no_gain(values: Sequence[float], among: int = 1) -> Finding:
@@ -174,7 +178,7 @@ def ratio(small: pd.Series, large: pd.Series, expected: float) -> Finding:
     found = _found(least < inner_low and inner_high < most, low > most or high < least, mean, low, high,
                    min(len(small), len(large)))
     text = f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""
-    return replace(found, ours=f"{mean:.2f}×{text}")
+    return replace(found, ours=f"{mean:.2f}×{text}", unit="×")
 
 
 def power(values: Sequence[float], effect: float, among: int = 1) -> Finding:
@@ -186,7 +190,7 @@ def power(values: Sequence[float], effect: float, among: int = 1) -> Finding:
     sd = values.std(ddof=1)
     best, low, high = (detectable(n, each) for each in (sd, *sd_interval(n, sd)))
     least = detectable(n, sd_interval(n, sd, 1 - (1 - CONFIDENCE) / among)[0])
-    found = _found(high < abs(effect), least > abs(effect), best, low, high, n, best)
+    found = _found(high < abs(effect), least > abs(effect), best, low, high, n, best, unit=" %")
     return replace(found, ours=f"detects {best:.2g} % [{low:.2g}, {high:.2g}]")
 
 
@@ -198,7 +202,7 @@ def scatter(small: pd.Series, large: pd.Series, among: int = 1) -> Finding:
     f = large.var() / small.var()
     tail = (1 - CONFIDENCE) / 2
     low, high, least = f / stats.f.ppf([1 - tail, tail, 1 - tail / among], m - 1, n - 1)
-    found = _found(high < 1, least > 1, f, low, high, min(n, m))
+    found = _found(high < 1, least > 1, f, low, high, min(n, m), unit="")
     bounds = ", ".join(_two_digits(value) for value in (low, high))
     return replace(found, ours=f"variance ratio {_two_digits(f)} [{bounds}]")
 
@@ -220,7 +224,7 @@ def untested(found: Finding, reasons: Iterable[str]) -> Finding:
     return replace(found, verdict=UNTESTED, reason=told) if told else found
 
 
-def all_of(parts: dict[str, Finding]) -> Finding:
+def all_of(parts: Mapping[str, Finding]) -> Finding:
     """One claim of several parts, by name."""
     found = [part.verdict for part in parts.values()]
     verdict = next((v for v in (CONTRADICTED, UNTESTED, UNDECIDED) if v in found), SUPPORTED)
@@ -229,4 +233,4 @@ def all_of(parts: dict[str, Finding]) -> Finding:
     reasons = dict.fromkeys(reason for part in parts.values() for reason in part.reason.split("; ") if reason)
     return Finding(verdict, "; ".join(f"{name} {part.ours}" for name, part in tested.items()) or "–",
                    n=min((part.n for part in tested.values()), default=0), mde=max(mde, default=np.nan),
-                   reason="; ".join(reasons))
+                   reason="; ".join(reasons), parts=parts)

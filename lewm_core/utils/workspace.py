@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, fig
 FIGURES = ROOT / "figures"  # the committed figures; a run has its own in a folder below
 SCALES = ("pilot", "full")
 CONTROLS = "08_controls"  # the notebook that runs only with --study controls
+RAN = {"pilot": "03_pilot_ablation", "full": "05_full_scale", "controls": CONTROLS}  # whose runs these are
 MEASURED = {  # what the claims are judged by beside the results, and who writes it first
     "leak": "03_pilot_ablation", "instability": "04_mask_sweep", "facts": "05_full_scale",
     "probes": "06_cls_diagnostic", "capacity": "06_cls_diagnostic", "floors": "06_cls_diagnostic",

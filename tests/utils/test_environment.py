@@ -67,14 +67,14 @@ def test_conda_has_the_same_pins():
 
 def test_lower_bounds_allow_the_pins():
     optional = PROJECT["optional-dependencies"]
-    extras = [line for name in ("lerobot", "extract") for line in optional[name]]
+    extras = [line for name in ("lerobot", "extract", "site") for line in optional[name]]
     for lines, expected in ((PROJECT["dependencies"], RUN), (extras, EXTRAS), (optional["dev"], DEV)):
         bounds = {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
         assert bounds.keys() == expected.keys()
         for name, bound in bounds.items():
             assert str(bound).startswith(">=") and bound.contains(expected[name])
     assert "torch>=2.11" in PROJECT["dependencies"]
-    assert optional.keys() == {"lerobot", "extract", "rerun", "dev", "swm", "compare"}
+    assert optional.keys() == {"lerobot", "extract", "rerun", "site", "dev", "swm", "compare"}
     (rerun,) = map(Requirement, optional["rerun"])
     assert rerun.name not in DIRECT and rerun.specifier.contains(LOCK[rerun.name]), "heavy: locked, but not installed"
     swm = {canonicalize_name(r.name): r.specifier for r in map(Requirement, optional["swm"])}

@@ -25,8 +25,8 @@ from nbclient import NotebookClient
 
 from lewm_core.curation import score, selection
 from lewm_core.curation.measurements import read_measurements
-from lewm_core.runner.execute import to_html
 from lewm_core.runner.isolation import PRIVATE
+from lewm_core.runner.pages import to_html
 from lewm_core.signals import geometry
 from lewm_core.signals.backends import SIMULATOR
 from lewm_core.signals.extraction import extract
