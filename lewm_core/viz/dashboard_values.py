@@ -19,6 +19,7 @@ from lewm_core.sources.episode import ACTION_DIM, FPS
 from lewm_core.viz import images, pixels, style
 
 SIDE = 128  # px, the greatest side of a picture in a sheet
+QUALITY = 82  # of its JPEG; with a colour for each pixel, which small things of strong colours need
 ACTIONS = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 SCOPES = {"global": "all frames", "episode": "this episode"}  # of retrieval.SCOPES, in words
 STABILITY = ("same_episode", "switches", "mean_jump", "monotonicity", "unique_frames", "repeated")
@@ -141,7 +142,7 @@ def sheet(frames: Sequence[np.ndarray]) -> Value:
     whole = np.zeros((rows * columns, height, width, 3), np.uint8)
     whole[:n] = frames
     whole = whole.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
-    picture = base64.b64encode(pixels.jpeg(whole)).decode()
+    picture = base64.b64encode(pixels.jpeg(whole, QUALITY, sharp_colours=True)).decode()
     return {"src": f"data:image/jpeg;base64,{picture}", "columns": columns, "width": width, "height": height}
 
 

@@ -30,7 +30,9 @@ function average(values) {
   const known = values.filter(value => value !== null && Number.isFinite(value));
   return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
 }
-function fixed(value, digits = 2) { return value === null || value === undefined ? "–" : value.toFixed(digits); }
+function fixed(value, digits = 2) {
+  return value === null || value === undefined ? "–" : value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
+}
 
 function make(tag, attributes = {}, ...content) {
   const node = document.createElement(tag);
@@ -173,7 +175,7 @@ function curve() {
   const steps = state.episode.frames - shared.history;
   const move = lineChart($("curve"), lines, {
     label: `${measure.label}, by predicted step, of ${known.map(([name]) => name).join(", ")}`, x: "predicted step",
-    y: measure.label, from: 1, to: Math.max(2, steps), zero: true, height: 260,
+    y: "", from: 1, to: Math.max(2, steps), zero: true, height: 260,
     pick: step => go(step + shared.history - 1)});
   return frame => move(frame - shared.history + 1);
 }
@@ -249,7 +251,7 @@ function actions() {
     const cursor = svg("line", {class: "cursor", y1: 0, y2: 34, "vector-effect": "non-scaling-stroke"}, chart);
     $("actions").append(make("div", {class: "action"}, make("div", {}, name, value), chart));
     return frame => {
-      value.textContent = values[frame] === null ? "–" : values[frame].toFixed(3);
+      value.textContent = fixed(values[frame], 3);
       cursor.setAttribute("x1", x(frame));
       cursor.setAttribute("x2", x(frame));
     };
