@@ -47,15 +47,19 @@ plan_iterations = 10  # of the cross-entropy method; the public code has 30
 random_repeats = 3  # times that the random actions are drawn for each task
 
 # %%
+from functools import partial
+
 from IPython.display import display
 
-from lewm_core.diagnostics import planning_study, rollout_study
+from lewm_core.diagnostics import planning_study, playback, rollout_study
 from lewm_core.diagnostics.decoder import DecoderRecipe
 from lewm_core.diagnostics.planning import NEAR
 from lewm_core.diagnostics.planning_study import PlanRecipe
 from lewm_core.stats import findings, findings_rollouts
 from lewm_core.study import Study, tell
-from lewm_core.viz import rollout_figures, widgets
+from lewm_core.utils import provenance
+from lewm_core.viz import rollout_figures
+from lewm_core.viz.dashboard import Dashboard
 
 # %%
 study = Study(output, figures, profile, data)
@@ -160,11 +164,18 @@ tell(*findings_rollouts.tags(list(tagged.values())),
 # %% [markdown]
 # ## Look for yourself
 #
-# With a running kernel: pick a held-out episode, a step and a column. An exported page has a slider over the steps.
+# The dashboard plays any episode of the study, from its first frames to its last, as any condition with a finished run
+# predicts it. With a running kernel a condition is loaded when its box is ticked. The page has a few episodes with all
+# conditions, and needs no kernel.
 
 # %%
-offered = [(episode, start), *rollout_study.others(rollouts, episode, 3)]
-widgets.inspect_rollout(rollout_figures.for_inspector(rollouts, decoders, offered))
+dashboard = Dashboard.of(rollouts, decoders, DecoderRecipe(steps=decoder_steps), provenance.caption(about),
+                         playback.offered(results, rollout_seed), partial(study.model, results, seed=rollout_seed),
+                         first=[episode])
+tell(dashboard.saved(study.workspace.dashboard))
+
+# %%
+dashboard
 
 # %% [markdown]
 # ## Can it be used? Planning on the tabletop

@@ -121,19 +121,24 @@ def rollout_table(worlds: Mapping[str, LatentWorld], data: Data, episode: int, s
     scope, frame and retrieval_distance (the nearest real frame and how far it is). Frames are indices into the dataset.
     """
     tables = []
-    first = data.episode(episode).start + start + history
-    true = first + np.arange(steps)
     for name, world in worlds.items():
         emb = rollout_from(world.model, world.action_scale, data, episode, start, steps, history)
         persistence = emb[history - 1].expand(steps, -1)
         for label, pred_emb in ((name, emb[history:]), (STATIC, persistence)):
-            distance = (pred_emb - world.corpus.emb[true]).norm(dim=1).numpy()
-            frame, nearest = retrieve(world.corpus, pred_emb, scope, episode)
-            tables.append(pd.DataFrame({
-                "episode": episode, "start": start, "step": np.arange(1, steps + 1), "space": name, "model": label,
-                "true_frame": true, "distance": distance, "relative": distance / world.corpus.spread, "scope": scope,
-                "frame": frame, "retrieval_distance": nearest}))
+            tables.append(looked_up(world.corpus, pred_emb, episode, start, history, scope, space=name, model=label))
     return pd.concat(tables, ignore_index=True)
+
+
+def looked_up(corpus: Corpus, pred_emb: Tensor, episode: int, start: int, history: int, scope: str,
+              **labels: str) -> pd.DataFrame:
+    """The rows of `rollout_table` of the latents pred_emb (S, D) that one model predicted. labels: space and model."""
+    true = np.flatnonzero(corpus.episode == episode)[start + history :][: len(pred_emb)]
+    distance = (pred_emb - corpus.emb[true]).norm(dim=1).numpy()
+    frame, nearest = retrieve(corpus, pred_emb, scope, episode)
+    return pd.DataFrame({
+        "episode": episode, "start": start, "step": np.arange(1, len(pred_emb) + 1), **labels, "true_frame": true,
+        "distance": distance, "relative": distance / corpus.spread, "scope": scope, "frame": frame,
+        "retrieval_distance": nearest})
 
 
 def stability(table: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:

@@ -140,11 +140,6 @@ def both_scopes(rollouts: Rollouts, episode: int, start: int) -> pd.DataFrame:
     return pd.concat([rollouts.of(episode, start, scope) for scope in rollouts.tables])
 
 
-def others(rollouts: Rollouts, episode: int, n: int) -> list[tuple[int, int]]:
-    """The first rollouts of at most `n` other episodes."""
-    return [(e, start) for e, start in rollouts.starts if start == 0 and e != episode][:n]
-
-
 def stability(rollouts: Rollouts) -> pd.DataFrame:
     """`retrieval.stability` of all rollouts, with column scope."""
     tables = []

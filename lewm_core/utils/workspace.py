@@ -135,6 +135,11 @@ class Workspace:
         return self.output / ".jupyter"
 
     @property
+    def dashboard(self) -> Path:
+        """The dashboard as a page, which notebook 07 writes."""
+        return self.output / "dashboard.html"
+
+    @property
     def summary(self) -> Path:
         """What the last run did."""
         return self.output / "run.json"

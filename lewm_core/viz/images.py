@@ -100,7 +100,7 @@ def packet_view(episode: Episode, signals: Signals) -> Figure:
 def packet_rows(episode: Episode, signals: Signals) -> list[Row]:
     """What is shown of an episode and its signals, in order."""
     zoom = max(1, round(REFERENCE_SIZE / episode.frames.shape[1]))
-    why = {name: _why(signals, name) for name in SHOWN}
+    why = {name: why_missing(signals, name) for name in SHOWN}
     tracks = signals.tracks
     visible = signals.visible
     label = "tracks"
@@ -127,7 +127,7 @@ def packet_rows(episode: Episode, signals: Signals) -> list[Row]:
     ]
 
 
-def _why(signals: Signals, name: str) -> str:
+def why_missing(signals: Signals, name: str) -> str:
     """Why a signal is missing; empty where it is there."""
     if getattr(signals, name) is not None:
         return ""

@@ -20,9 +20,12 @@ def png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def jpeg(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB as a JPEG, for pictures that stay in a notebook."""
-    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+def jpeg(image: np.ndarray, quality: int = 88, sharp_colours: bool = False) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG, for pictures that stay in a notebook. sharp_colours: as many as pixels."""
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if sharp_colours:
+        flags += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", image[..., ::-1], flags)[1].tobytes()
 
 
 def enlarge(image: np.ndarray, zoom: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Rollouts as pictures (Figure 4) and as curves, each with the table of the numbers in it."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -111,14 +111,6 @@ def animation(rollouts: Rollouts, chosen: list[RolloutColumn], path: Path) -> HT
     made = images.rollout_animation(chosen, list(range(1, rollouts.steps + 1)), path)
     picture = base64.b64encode(made.read_bytes()).decode()
     return HTML(f'<img alt="Figure 4 as an animation" src="data:image/gif;base64,{picture}">')
-
-
-def for_inspector(rollouts: Rollouts, decoders: Mapping[str, Decoder],
-                  offered: Sequence[tuple[int, int]]) -> dict[str, tuple[list[RolloutColumn], list[int]]]:
-    """What `widgets.inspect_rollout` shows. offered: (episode, start) of rollouts, one of an episode."""
-    steps = list(range(1, rollouts.steps + 1))
-    return {rollouts.ids[episode]: (list(columns(rollouts, decoders, episode, start).values()), steps)
-            for episode, start in offered}
 
 
 def planning_numbers(planned: Planned, rollouts: Rollouts) -> pd.DataFrame:

@@ -33,6 +33,8 @@ COLOURS = {  # of each family of conditions, in the order of the table; after Ok
     "state": ("#9A4D00",), "reference": ("#8C8C8C", "#B3B3B3"),
 }
 OTHER_COLOURS = ("#7B4FB5", "#A6611A", "#B2182B", "#4D9221")  # conditions beyond these
+ON_DARK = {"#444444": "#EBEBEB"}  # the baseline's, which would be one grey among others if it were only lightened
+DARK_GROUND, CONTRAST = "#1C1C1C", 4.0  # a dark page, and how much a colour must stand out from it (WCAG's ratio)
 PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
 GREY = "0.55"
 SPLIT = {"episode": "episode split", "block": "block split", "window": "window split (the paper's)"}
@@ -113,6 +115,27 @@ def colour(name: str) -> str:
 def lighter(shade: str) -> str:
     """A colour half-way to white."""
     return mpl.colors.to_hex([(1 + part) / 2 for part in mpl.colors.to_rgb(shade)])
+
+
+def stands(name: str) -> bool:
+    """Whether a condition stands for itself, neither a control nor a reference: its lines are then solid."""
+    return name in ALL and ALL[name].control_of is None and ALL[name].family != "reference"
+
+
+def on_dark(shade: str) -> str:
+    """A colour as light as it must be to be seen on a dark ground."""
+    shade = ON_DARK.get(shade, shade)
+    rgb = np.array(mpl.colors.to_rgb(shade))
+    mixtures = (rgb + share * (1 - rgb) for share in np.linspace(0, 1, 41))
+    ground = _luminance(np.array(mpl.colors.to_rgb(DARK_GROUND)))
+    found = next(mixed for mixed in mixtures if (_luminance(mixed) + 0.05) / (ground + 0.05) >= CONTRAST)
+    return mpl.colors.to_hex(found)
+
+
+def _luminance(rgb: np.ndarray) -> float:
+    """The relative luminance (WCAG) of a colour (3,) in 0..1."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def title(condition: str) -> str:

@@ -1,4 +1,4 @@
-"""ipywidgets inspectors for notebooks 02 and 07, each with a static stand-in for readers without a kernel.
+"""ipywidgets inspectors for notebook 02, each with a static stand-in for readers without a kernel.
 
 An inspector displays as two representations of one output: the live widget, and plain HTML with a slider over
 pictures that were drawn when the cell ran. A notebook front end takes the first; an HTML export takes the second,
@@ -17,10 +17,9 @@ from lewm_core.conditions import DILATIONS
 from lewm_core.signals import geometry
 from lewm_core.signals.extraction import Packet
 from lewm_core.sources.episode import Episode
-from lewm_core.viz import images, pixels
+from lewm_core.viz import pixels
 
 DISPLAY_SIZE = 448  # px, the least width at which frames are shown
-ALL = "all columns"
 STATIC_FRAMES = 8  # pictures in the static stand-in
 QUERIES = {"uniform": ("tracks", "visible"), "foreground-biased": ("tracks_fg", "visible_fg")}
 REGIONS = {"object mask, full resolution": None,
@@ -159,35 +158,6 @@ def inspect_masks(episodes: Mapping[str, Packet]) -> Inspector:
         ends = (list(REGIONS)[0], list(REGIONS)[-1])
         return [{**setting, "region": region} for setting in _frames(episodes, controls, STATIC_FRAMES // 2)
                 for region in ends]
-
-    return Inspector(draw, controls, static)
-
-
-def inspect_rollout(rollouts: Mapping[str, tuple[Sequence[images.RolloutColumn], Sequence[int]]]) -> Inspector:
-    """Pick an episode, a rollout step and a column and see it beside the ground truth.
-
-    rollouts: episode id -> (columns, steps) as for images.rollout_strip, ground truth first; the same column names
-        for every episode.
-    """
-    ids = list(rollouts)
-    names = [c.name for c in rollouts[ids[0]][0]][1:]
-
-    def draw(episode: str, step: int, column: str) -> tuple[np.ndarray, str]:
-        columns, steps = rollouts[episode]
-        i = min(step, len(steps)) - 1
-        shown = columns if column == ALL else [columns[0], *(c for c in columns if c.name == column)]
-        picture = images.rollout_row(shown, steps, i, 160 if column == ALL else 320)
-        return picture, f"{episode}, rollout step +{steps[i]}"
-
-    controls = {
-        "episode": widgets.Dropdown(options=ids, description="episode"),
-        "step": widgets.IntSlider(1, 1, len(rollouts[ids[0]][1]), description="step"),
-        "column": widgets.Dropdown(options=[ALL, *names], description="shown"),
-    }
-    controls["episode"].observe(lambda change: setattr(controls["step"], "max", len(rollouts[change.new][1])), "value")
-
-    def static() -> list[dict]:
-        return [{"step": s + 1} for s in range(len(rollouts[controls["episode"].value][1]))]
 
     return Inspector(draw, controls, static)
 

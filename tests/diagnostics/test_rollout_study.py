@@ -74,7 +74,6 @@ def test_the_rollout_to_show_is_that_in_which_most_happens(rollouts):
     assert named == episode
     with pytest.raises(InputError, match="nowhere"):
         rollout_study.choose(rollouts, "nowhere")
-    assert all(e != episode for e, _ in rollout_study.others(rollouts, episode, 3))
 
 
 def test_columns_and_numbers_of_figure_4(rollouts):

@@ -32,7 +32,7 @@ from lewm_core.signals.backends import SIMULATOR
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils.workspace import ROOT
-from lewm_core.viz import images, pixels, widgets
+from lewm_core.viz import pixels, widgets
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (the extra `dev`)")
 expect = sync_api.expect
@@ -49,18 +49,13 @@ CELLS = [
 from lewm_core.signals.backends import SIMULATOR
 from lewm_core.signals.extraction import extract
 from lewm_core.sources.tabletop.source import Tabletop
-from lewm_core.viz import images, widgets
+from lewm_core.viz import widgets
 
 source = Tabletop(**{SOURCE})
 loaded = [source.load(info.id) for info in source.infos()]
 episodes = {{e.id: (e, extract(e, SIMULATOR)) for e in loaded}}""",
     "widgets.inspect_tracks(episodes)",
     "widgets.inspect_masks(episodes)",
-    """\
-first = loaded[0]
-columns = [images.RolloutColumn("ground truth", first.frames[1:4]),
-           images.RolloutColumn("persistence", first.frames[[0, 0, 0]])]
-widgets.inspect_rollout({first.id: (columns, [1, 2, 3])})""",
 ]
 
 
@@ -233,8 +228,8 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
     with jupyterlab(tmp_path) as address, browser_page(tmp_path / "lab.png", **options) as page:
         run_all(page, address)
         inspectors = page.locator(".jp-OutputArea-output:has(img.widget-image)")
-        expect(inspectors).to_have_count(3, timeout=60_000)
-        tracks, masks, rollout = inspectors.all()
+        expect(inspectors).to_have_count(2, timeout=60_000)
+        tracks, masks = inspectors.all()
 
         def control(inspector, name: str):
             return inspector.locator(f".widget-inline-hbox:has(.widget-label:text-is('{name}'))")
@@ -270,12 +265,6 @@ def test_the_inspectors_work_in_jupyterlab(episodes, notebook, tmp_path):
         control(masks, "region").locator("select").select_option(label=region)
         mask = geometry.dilate(geometry.to_supervision(packet[1].mask[:1]), widgets.REGIONS[region])[0]
         shows(masks, region, pixels.draw_mask(packet[0].frames[0], mask, 0.5, ZOOM))
-
-        frames = packet[0].frames
-        columns = [images.RolloutColumn("ground truth", frames[1:4]),
-                   images.RolloutColumn("persistence", frames[[0, 0, 0]])]
-        press(rollout, "step", "ArrowRight", 2)
-        shows(rollout, "rollout step +3", images.rollout_row(columns, [1, 2, 3], 2, 160))
 
 
 CURATION = f"""\

@@ -13,7 +13,6 @@ import pytest
 from nbconvert import HTMLExporter
 
 from lewm_core.signals import geometry
-from lewm_core.viz import images as pictures
 from lewm_core.viz import pixels, widgets
 from tests.helpers import four_points as packet
 
@@ -122,17 +121,6 @@ def test_opacity_blends_linearly():
     blended = pixels.draw_mask(frame, mask, 0.25)[3, 3]
     assert np.abs(blended - (75 + 0.25 * np.array(pixels.MASK_COLOUR))).max() <= 0.51
     assert (pixels.draw_mask(frame, mask, 0.25)[0] == 100).all()
-
-
-def test_inspect_rollout_shows_the_step_and_the_column():
-    frames = np.stack([np.full((8, 8, 3), 20 * i, np.uint8) for i in range(3)])
-    columns = [pictures.RolloutColumn("ground truth", frames), pictures.RolloutColumn("A retrieval", frames + 100, "A")]
-    inspector = widgets.inspect_rollout({"e0": (columns, [1, 5, 9])})
-    inspector.controls["step"].value = 2
-    inspector.controls["column"].value = "A retrieval"
-    assert np.array_equal(image(inspector), pictures.rollout_row(columns, [1, 5, 9], 1, 320))
-    assert image(inspector)[150, 150].tolist() == [20] * 3 and image(inspector)[150, 500].tolist() == [120] * 3
-    assert "step +5" in inspector.text.value
 
 
 def test_static_html_has_every_picture_and_needs_nothing_from_outside():
