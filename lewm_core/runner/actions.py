@@ -102,7 +102,9 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
         runs, skipped = sweep.plan([options.condition], "own", [options.seed], Path(options.dataset), start, recipe,
                                    first=options.episodes)
         if not runs:
-            raise InputError(f"condition {options.condition}", skipped.reason.iloc[0], f"what {options.dataset} lacks",
+            reason = skipped.reason.iloc[0].rstrip(".")
+            raise InputError(options.dataset, f"no way to serve condition {options.condition} ({reason})",
+                             "a dataset with its targets, or another condition",
                              "See which conditions it serves: python -m lewm_core inspect " + options.dataset)
         print(f"base: {runs[0].base.name}", file=sys.stderr)
         folder = Path(scratch) / "runs"

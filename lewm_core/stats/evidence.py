@@ -12,14 +12,21 @@ from lewm_core.stats import gates, paper
 from lewm_core.stats.values import Values
 from lewm_core.utils.workspace import CONTROLS, MEASURED, SCALES, Workspace
 
-NEEDS_CONTROLS = "it needs the control runs, --study controls"
-WHERE = {  # what is measured: who measures it
-    "sizes": NEEDS_CONTROLS, "patches": NEEDS_CONTROLS, "gradients": NEEDS_CONTROLS,
-    "facts": "notebook 05 counts them", "instability": "notebook 04 measures it",
-    "on_object": "notebook 02 counts them", "leak": "notebooks 03 and 05 measure it",
-    "probes": "notebook 06 fits them", "capacity": "notebook 06 fits it", "floors": "notebook 06 measures them",
-    "parameters": "`diagnostics.design` counts them", "paper_steps": "`diagnostics.design` counts them",
-    "coverage": "`diagnostics.audit` counts it",
+BY_CONTROLS = "the control runs (--study controls) make them"
+WHERE = {  # evidence that may be absent: what it is, and what makes it
+    "sizes": ("runs between which only the number of episodes differs", BY_CONTROLS),
+    "patches": ("runs whose heads read patch tokens", BY_CONTROLS),
+    "gradients": ("gradients of the heads", BY_CONTROLS),
+    "facts": ("sizes of the two scales", "notebook 05 counts them"),
+    "instability": ("stability of the normalisation", "notebook 04 measures it"),
+    "on_object": ("count of visible tracks on the object", "notebook 02 makes it"),
+    "leak": ("leak of the window split", "notebooks 03 and 05 measure it"),
+    "probes": ("probes of the tokens", "notebook 06 fits them"),
+    "capacity": ("errors by number of points", "notebook 06 measures them"),
+    "floors": ("floors of the track heads", "notebook 06 measures them"),
+    "parameters": ("numbers of parameters", "`diagnostics.design` counts them"),
+    "paper_steps": ("optimizer steps of the paper's own runs", "`diagnostics.design` counts them"),
+    "coverage": ("coverage of the masks", "`diagnostics.audit` measures it"),
 }
 FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
 CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of
@@ -78,7 +85,8 @@ class Evidence:
         """The table of that name, or Absent."""
         table = getattr(self, name)
         if table is None or not len(table):
-            raise Absent(f"nothing was measured of: {name.replace('_', ' ')} ({WHERE[name]})")
+            what, made_by = WHERE[name]
+            raise Absent(f"no {what} here; {made_by}")
         return table
 
     def baseline(self, condition: str) -> str:

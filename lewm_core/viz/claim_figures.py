@@ -39,7 +39,7 @@ def gate_map(table: pd.DataFrame) -> Figure:
         return style.empty_figure("no condition that the paper speaks of")
     scales = style.scales_of(table)
     names = in_order(table.condition)
-    fig, axes = style.new_figure(2.2 + 3.4 * len(scales), 2.6 + 0.33 * max(3, len(names)), 1, len(scales), sharey=True)
+    fig, axes = style.new_figure(2.2 + 3.4 * len(scales), 1.9 + 0.36 * max(3, len(names)), 1, len(scales), sharey=True)
     for ax, scale in zip(axes[0], scales, strict=True):
         cells = rows_where(table, scale=scale).pivot(index="condition", columns="gate", values="open")
         _states(ax, cells.reindex(index=names, columns=list(GATES)), f"{scale}/gates")
@@ -56,8 +56,8 @@ def _states(ax: Axes, cells: pd.DataFrame, gid: str) -> None:
     for (i, j), code in np.ndenumerate(codes):
         if np.isfinite(code):
             ax.text(j, i, "+" if code else "−", ha="center", va="center", color="white", fontweight="bold")
-    words = [textwrap.fill(GATES[gate][0], 16) for gate in cells.columns]
-    ax.set_xticks(range(len(words)), words, rotation=40, ha="right")
+    words = [textwrap.fill(GATES[gate][0], 13) for gate in cells.columns]
+    ax.set_xticks(range(len(words)), words, fontsize=8)
     ax.set_yticks(range(len(cells)), list(cells.index))
     ax.set_xticks(np.arange(-0.5, len(words)), minor=True)
     ax.set_yticks(np.arange(-0.5, len(cells)), minor=True)

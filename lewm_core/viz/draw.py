@@ -3,7 +3,6 @@
 Colour stands for the condition, so legends are drawn in neutral grey. What the paper reports is a star.
 """
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from lewm_core.stats.paired import n_label
-from lewm_core.viz.style import SPLIT, rows_where
+from lewm_core.viz.style import SPLIT
 
 PAPER = {"marker": "*", "color": "black", "markersize": 11, "markerfacecolor": "white", "linestyle": "none"}
 THIN = {"color": "0.4", "linewidth": 1}  # the line that effects are read against
@@ -66,20 +65,11 @@ def paper_star(ax: Axes, at: float, reported: pd.Series, condition: str, gid: st
         ax.plot([at], [reported[condition]], **PAPER, gid=f"{gid}/paper")
 
 
-def absent(ax: Axes, at: float, condition: str, scale: str, skipped: pd.DataFrame | None) -> None:
-    """A grey band that says why a condition was not run.
-
-    skipped: columns condition, scale, reason. A condition that is not in it was not asked for.
-    """
-    reason = "not among the conditions chosen"
-    if skipped is not None:
-        found = rows_where(skipped, condition=condition, scale=scale)
-        if len(found):
-            reason = str(found.reason.iloc[0]).rstrip(".")
-    ax.axvspan(at - 0.18, at + 0.18, color="0.93", zorder=0)
-    ax.text(at, 0.5, textwrap.fill(f"not run: {reason}", 44), transform=ax.get_xaxis_transform(), rotation=90,
-            ha="center", va="center", color="0.35", fontsize=7.5, gid=f"{condition}/{scale}/absent",
-            bbox={"facecolor": "0.93", "edgecolor": "none", "pad": 1})
+def absent(ax: Axes, at: float, gid: str) -> None:
+    """A grey band that says that something was not run; named `gid`/absent."""
+    ax.axvspan(at - 0.3, at + 0.3, color="0.95", zorder=0)
+    ax.text(at, 0.5, "not run", transform=ax.get_xaxis_transform(), ha="center", va="center", color="0.35", fontsize=9,
+            gid=f"{gid}/absent")
 
 
 def key(label: str, **look: object) -> Entry:

@@ -56,7 +56,7 @@ def scale_bars(results: pd.DataFrame) -> Figure:
         for x, scale in enumerate(("pilot", "full")):
             values = rows_where(rows, scale=scale, split=split)
             if values.empty:
-                draw.absent(ax, x, paper.BASELINE, scale, None)
+                draw.absent(ax, x, f"{paper.BASELINE}/{scale}")
                 continue
             means[scale] = values.value.mean()
             ax.bar([x], [means[scale]], width=0.6, color=shade, alpha=0.35, gid=f"{scale}/{split}/mean")

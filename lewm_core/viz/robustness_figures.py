@@ -22,7 +22,7 @@ from lewm_core.viz.style import GREY, METRICS, SPLIT, colour, rows_where
 
 VERDICT = {  # its colour and sign
     SUPPORTED: ("#35A98B", "+"), CONTRADICTED: ("#D55E00", "−"), UNDECIDED: ("#DDDDDD", "?"),
-    UNTESTED: ("#FFFFFF", ""),
+    UNTESTED: ("#F7F7F7", ""),
 }
 BASE = "base"  # in leak tables, the model before fine-tuning
 
@@ -181,15 +181,17 @@ def survival_map(table: pd.DataFrame) -> Figure:
         return style.empty_figure("no claim can be tested with these runs")
     metrics = list(dict.fromkeys(table.metric))
     splits = style.splits_of(table)
-    width = max(2.3, 0.62 * len(metrics))  # inches of a panel, so that its title fits
-    fig, axes = style.new_figure(6.0 + width * len(splits), 1.9 + 0.27 * max(3, len(claims)), 1, len(splits),
-                                 sharey=True)
+    width = max(2.3, 0.86 * len(metrics))  # inches of a panel, so that its title fits
     says = table.drop_duplicates("id").set_index("id").claim
+    words = [textwrap.fill(says[i], 60) for i in claims]
+    row = 0.12 + 0.15 * max(text.count("\n") + 1 for text in words)  # inches
+    fig, axes = style.new_figure(4.9 + width * len(splits), 1.9 + row * max(3, len(claims)), 1, len(splits),
+                                 sharey=True)
     for ax, split in zip(axes[0], splits, strict=True):
         cells = rows_where(table, split=split).pivot(index="id", columns="metric", values="verdict")
         _verdicts(ax, cells.reindex(index=claims, columns=metrics).fillna(UNTESTED), f"{split}/verdicts")
-        ax.set_xticks(range(len(metrics)), [style.metric_label(m) for m in metrics], rotation=40, ha="right")
-        ax.set_yticks(range(len(claims)), [textwrap.shorten(says[i], 84, placeholder=" …") for i in claims])
+        ax.set_xticks(range(len(metrics)), [textwrap.fill(style.metric_label(m), 12) for m in metrics], fontsize=8)
+        ax.set_yticks(range(len(claims)), words)
         ax.set_title(textwrap.fill(SPLIT[split], int(12 * width)), fontsize=9.5)
     handles = [(Patch(facecolor=shade, edgecolor="0.6"), f"{verdict} {sign}".strip())
                for verdict, (shade, sign) in VERDICT.items()]

@@ -48,6 +48,7 @@ METRICS = {
     "rollout_5": "rollout error, 5 steps",
     "rollout_10": "rollout error, 10 steps",
     "gripper_5": "gripper, 5 steps ahead (cm)",
+    "object_5": "object, 5 steps ahead (cm)",
 }
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]  # that every figure's table has at least
 

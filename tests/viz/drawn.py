@@ -32,7 +32,8 @@ def misplaced(fig: Figure, slack: float = 1.0) -> list[str]:
     with mpl.rc_context(style.STYLE):
         fig.set_dpi(100)
         FigureCanvasAgg(fig).draw()
-        found = [t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip() and _shown(t)]
+        unseen = _unseen(fig)
+        found = [t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in unseen]
         boxes = [(t.get_text(), t.get_window_extent()) for t in found]
     wrong = [f"{text!r} leaves the figure" for text, box in boxes
              if box.x0 < -slack or box.y0 < -slack or box.x1 > fig.bbox.x1 + slack or box.y1 > fig.bbox.y1 + slack]
@@ -42,14 +43,14 @@ def misplaced(fig: Figure, slack: float = 1.0) -> list[str]:
     return wrong
 
 
-def _shown(text: Text) -> bool:
-    """Whether a text's axes are shown, and for a tick's label whether it lies within the axis."""
-    ax = text.axes
-    if ax is None:
-        return True
-    for axis in (ax.xaxis, ax.yaxis):
-        labels = [label for tick in (*axis.majorTicks, *axis.minorTicks) for label in (tick.label1, tick.label2)]
-        if text in labels:
-            drawn = [label for tick in axis._update_ticks() for label in (tick.label1, tick.label2)]
-            return ax.get_visible() and ax.axison and text in drawn
-    return ax.get_visible()
+def _unseen(fig: Figure) -> set[int]:
+    """Texts (by id) that are there and not drawn: of hidden axes, and labels of ticks beyond an axis."""
+    found = set()
+    for ax in fig.axes:
+        if not ax.get_visible():
+            found |= {id(text) for text in ax.findobj(Text)}
+        for axis in (ax.xaxis, ax.yaxis):
+            drawn = axis._update_ticks() if ax.axison else []
+            spare = [tick for tick in (*axis.majorTicks, *axis.minorTicks) if tick not in drawn]
+            found |= {id(label) for tick in spare for label in (tick.label1, tick.label2)}
+    return found

@@ -8,7 +8,7 @@ from lewm_core.diagnostics import leakage
 from lewm_core.stats import paired, paper, power
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
 from lewm_core.viz import robustness_figures
-from tests.viz.drawn import artists, texts
+from tests.viz.drawn import artists, misplaced, texts
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,14 @@ def test_survival_map_has_a_cell_per_claim_metric_and_split():
     fig = robustness_figures.survival_map(table)
     assert artists(fig)["window/verdicts"].get_array().tolist() == [[0, 0], [1, 2]]
     assert "claim a" in texts(fig) and "claim c" not in texts(fig) and "base's space" in texts(fig)
+
+
+@pytest.mark.parametrize("metrics", [["mse"], ["gripper_5", "mse_over_static", "object_5", "mse", "mse_over_variance"]])
+def test_the_survival_map_cuts_no_word(metrics):
+    long = "the auxiliary conditions are reliably at or slightly above the baseline at full scale, not below it at all"
+    rows = [(i, f"{long} {i}", m, s, SUPPORTED) for s in ("episode", "window") for m in metrics for i in "ab"]
+    fig = robustness_figures.survival_map(pd.DataFrame(rows, columns=["id", "claim", "metric", "split", "verdict"]))
+    assert f"{long} a" in texts(fig) and misplaced(fig, slack=2) == []
 
 
 def test_what_was_not_run_is_said(changes):
