@@ -20,7 +20,7 @@ SLIDERS = {  # control -> the field, or the least and the greatest, that it sets
 }
 SIGNAL = {"motion": "motion", "coverage": "variation", "stability": "variation", "depth": "depth"}  # what a part needs
 STYLE = {"description_width": "84px"}
-LAYOUT = {"width": "310px"}
+LAYOUT = {"width": "310px", "max_width": "100%"}
 
 
 def sliders(criteria: Criteria, without: Collection[str]) -> dict[str, widgets.Widget]:
@@ -46,7 +46,8 @@ def panel(controls: Mapping[str, widgets.Widget], *more: widgets.Widget) -> widg
     found = list(controls.values())
     weights, limits, sets = found[:len(PARTS)], found[len(PARTS):len(SLIDERS)], found[len(SLIDERS):]
     columns = (("weights", weights), ("limits", limits), ("sets", [*sets, *more]))
-    boxes = [widgets.VBox([widgets.HTML(f"<b>{name}</b>"), *column]) for name, column in columns]
+    boxes = [widgets.VBox([widgets.HTML(f"<b>{name}</b>"), *column], layout={"max_width": "100%"})
+             for name, column in columns]
     return widgets.HBox(boxes, layout={"flex_flow": "row wrap"})
 
 

@@ -13,7 +13,7 @@ from ipywidgets import Layout
 from lewm_core.curation.score import PARTS
 from lewm_core.viz.pixels import jpeg
 
-NARROW = {"verb": 42, "length": 46, "motion": 50, "coverage": 60, "stability": 56}  # px; other parts as any
+NARROW = {"verb": 42, "length": 46, "motion": 50, "coverage": 64, "stability": 56}  # px; other parts as any
 COLUMNS = {"rank": 34, "set": 30, "score": 60, **{part: NARROW.get(part, 50) for part in PARTS}, "frames": 48}
 WIDTH = {"keep": 30, "pilot": 30, "episode": 138}  # px of what can be clicked
 TASK = 90  # px, the least; it takes what the others leave

@@ -16,21 +16,24 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lewm_core.dataset.contract import gripper
-from lewm_core.diagnostics.forecasts import Forecast
-from lewm_core.outcomes.world_units import PLACES
 from lewm_core.signals.backends import is_relative
 from lewm_core.signals.extraction import Packet, Signals
 from lewm_core.signals.geometry import SUPERVISION_SIZE
-from lewm_core.sources.episode import Episode
+from lewm_core.sources.episode import FPS, Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.viz.pixels import MASK_COLOUR, png, point_colours
 
+if TYPE_CHECKING:  # it needs torch, and a file without predictions none
+    from lewm_core.diagnostics.forecasts import Forecast
+
 TIMELINE = "frame"
+PLACES = ("gripper", "object")
 ACTIONS = ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
 TRAIL = 8  # frames back that a trail reaches
 MOVED = 1.0  # px that a point must move within them to have one
@@ -45,7 +48,7 @@ def need() -> ModuleType:
                          "pip install -c constraints.txt rerun-sdk (the extra `rerun`).") from None
 
 
-def write(path: str | Path, packets: Iterable[Packet], forecasts: Mapping[str, Forecast] = {}) -> int:  # noqa: B006
+def write(path: str | Path, packets: Iterable[Packet], forecasts: Mapping[str, "Forecast"] = {}) -> int:  # noqa: B006
     """Write episodes with their signals, and the forecasts of those that have one, to `path`; how many they were.
 
     Signals that are missing are left out. The file appears whole or not at all; one that is there is replaced.
@@ -78,7 +81,7 @@ class _Log:
         self.recording.set_time(TIMELINE, sequence=self.start + t)
         self.recording.log(entity, value)
 
-    def episode(self, episode: Episode, signals: Signals, forecast: Forecast | None) -> None:
+    def episode(self, episode: Episode, signals: Signals, forecast: "Forecast | None") -> None:
         """Everything of one episode. Nothing of the one before it stays in view."""
         rr = self.rr
         for entity in ("camera", "depth", "retrieved", "state", "prediction"):
@@ -125,11 +128,12 @@ class _Log:
         for t in range(len(tracks)):
             seen = np.flatnonzero(visible[t])
             self.at(t, "camera/tracks", self.rr.Points2D(tracks[t, seen], colors=colours[seen]))
-            moved = [i for i in seen if len(_trail(tracks[:, i], visible[:, i], t)) > 1]
+            way = np.ptp(tracks[max(0, t - TRAIL) : t + 1, seen], axis=0).max(1)
+            moved = seen[way >= MOVED]
             strips = [_trail(tracks[:, i], visible[:, i], t) for i in moved]
             self.at(t, "camera/tracks/trails", self.rr.LineStrips2D(strips, colors=colours[moved]))
 
-    def _forecast(self, forecast: Forecast) -> None:
+    def _forecast(self, forecast: "Forecast") -> None:
         rr = self.rr
         for s, t in enumerate(forecast.frame):
             pair = [forecast.distance[s], forecast.persistence[s]]
@@ -142,11 +146,10 @@ class _Log:
 
 
 def _trail(track: np.ndarray, visible: np.ndarray, t: int) -> np.ndarray:
-    """The way (n, 2) of a point up to frame t since it was hidden, at most TRAIL steps; empty if it hardly moved."""
+    """The way (n, 2) of a point up to frame t since it was last hidden, at most TRAIL steps."""
     first = max(0, t - TRAIL)
     hidden = np.flatnonzero(~visible[first : t + 1])
-    way = track[first + (hidden[-1] + 1 if len(hidden) else 0) : t + 1]
-    return way if np.ptp(way, axis=0).max() >= MOVED else way[:0]
+    return track[first + (hidden[-1] + 1 if len(hidden) else 0) : t + 1]
 
 
 def _log_names(rr: ModuleType, recording: object) -> None:
@@ -169,10 +172,10 @@ def _layout(rr: ModuleType) -> object:
                         rrb.Spatial2DView(origin="depth", name="depth"),
                         rrb.Spatial2DView(origin="retrieved", name="nearest frame to the prediction"),
                         rrb.TextDocumentView(origin="episode", name="episode"))
-    distance = ["prediction/distance", "prediction/steps_ahead"]
-    curves = rrb.Vertical(rrb.TimeSeriesView(origin="/", contents=distance, name="distance to the true latent"),
+    curves = rrb.Vertical(rrb.TimeSeriesView(origin="prediction/distance", name="distance to the true latent"),
                           rrb.TimeSeriesView(origin="/", contents=["state/**", "prediction/gripper",
                                                                    "prediction/object"], name="positions, m"),
                           rrb.TimeSeriesView(origin="action", name="actions"),
                           rrb.TimeSeriesView(origin="observation", name="observations"))
-    return rrb.Blueprint(rrb.Horizontal(pictures, curves), collapse_panels=True)
+    time = rrb.TimePanel(state="collapsed", timeline=TIMELINE, fps=FPS)
+    return rrb.Blueprint(rrb.Horizontal(pictures, curves), time, collapse_panels=True)

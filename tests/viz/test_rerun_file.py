@@ -109,6 +109,16 @@ def test_a_source_and_what_a_checkpoint_predicts(file, tmp_path, capsys):
     assert list(read("retrieved/image", "blob")) == found.frame.tolist()
 
 
+def test_a_lerobot_folder(file, tmp_path, capsys):
+    pytest.importorskip("rerun", reason="rerun-sdk is not installed (the extra `rerun`)")
+    pytest.importorskip("av"), pytest.importorskip("pyarrow")
+    assert export(capsys, file, tmp_path / "folder")[0] == 0
+    assert export(capsys, tmp_path / "folder", tmp_path / "a.rrd", "--image-size", SIZE, "--episodes", 2)[0] == 0
+    data, read = dataset.load(file, 2), Recording(tmp_path / "a.rrd")
+    assert np.allclose(np.array(list(read("action", "scalars").values())), data["action"])
+    assert len(read("camera/image", "blob")) == len(data["pixels"]) and ("depth/image", "buffer") not in read.found
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["FILE", "TMP/there.rrd"], "something there already"),
     (["FILE", "TMP/x.rrd", "--episode", "nobody"], "'nobody'"),
