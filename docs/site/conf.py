@@ -1,8 +1,10 @@
 """How Sphinx builds the site. lewm_core.runner.site calls it; nothing in the pages is loaded from a network."""
 
+import re
 import sys
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -52,10 +54,27 @@ if "/OWNER/" not in described["urls"]["Repository"]:
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 
-def preformatted(app, what, name, obj, options, lines):
-    """Docstrings are plain text with shapes and small tables, so they are shown as they stand in the source."""
-    if any(line.strip() for line in lines):
-        lines[:] = [".. code-block:: text", "   :class: docstring", "", *(f"   {line}" for line in lines), ""]
+def plain(app, what, name, obj, options, lines):
+    """Docstrings are plain text: paragraphs become prose, in which backquotes mean code; what is indented or laid out
+    in columns is shown as it stands."""
+    paragraphs = re.split(r"\n\s*\n", "\n".join(lines).strip("\n"))
+    lines[:] = [line for text in paragraphs if text.strip() for line in (*paragraph(text), "")]
+
+
+def readable(app, what, name, obj, options, signature, returned):
+    """Signatures that Sphinx cannot read as code, such as those with a default made anew for each object."""
+    return signature and re.sub(r"~[\w.]*\.", "", signature.replace("<factory>", "...")), returned
+
+
+def paragraph(text):
+    """A paragraph of a docstring as lines of reStructuredText."""
+    if re.search(r"^\s|\S {2,}\S", text, re.MULTILINE):
+        shown = [f"   {line}" for line in dedent(text).splitlines()]
+        return [".. code-block:: text", "   :class: docstring", "", *shown]
+    parts = re.split(r"`([^`\n]+)`", " ".join(text.split()))
+    prose = [re.sub(r"([\\*`_|<>\[\]:])", r"\\\1", part) if i % 2 == 0 else rf"\ ``{part.strip()}``\ "
+             for i, part in enumerate(parts)]
+    return [r"\ " + "".join(prose)]
 
 
 def visit_inline(translator, node):
@@ -69,5 +88,6 @@ def visit_block(translator, node):
 
 
 def setup(app):
-    app.connect("autodoc-process-docstring", preformatted)
+    app.connect("autodoc-process-docstring", plain)
+    app.connect("autodoc-process-signature", readable)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))

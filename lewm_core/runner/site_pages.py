@@ -61,7 +61,9 @@ def reference(room: str, modules: Sequence[str]) -> str:
     """The reference of a room's modules, from their docstrings."""
     parts = [f"# {escaped(room)}\n"]
     for module in modules:
-        parts += [f"## {escaped(module)}\n", "```{eval-rst}", f".. automodule:: {module}", "   :members:", "```\n"]
+        own = module in (room, f"lewm_core.{room}")  # whose title is the page's
+        heading = [] if own else [f"## {escaped(module.removeprefix('lewm_core.'))}\n"]
+        parts += [*heading, "```{eval-rst}", f".. automodule:: {module}", "   :members:", "```\n"]
     return "\n".join(parts)
 
 

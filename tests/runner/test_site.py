@@ -1,6 +1,7 @@
 """The site of a small run: every link resolves, nothing is loaded from outside, and text from data stays text."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,7 @@ from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import Workspace
 from tests.stats.test_claims import THE_PAPERS, study
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 NAMES = ["01_one", "02_two", "08_controls"]
 
@@ -168,6 +170,38 @@ def test_each_claim_leads_to_its_evidence(built, place):
 
 def test_the_reference_shows_docstrings_as_they_stand(built):
     assert "Yield a temporary path beside" in page(built, "api/utils.html")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("width", [1400, 400])
+def test_it_is_read_in_a_browser(built, width):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": width, "height": 900}, offline=True)
+        tab.set_default_timeout(15_000)
+        asked, errors = [], []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        for path in pages_of(built):
+            tab.goto(path.as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, f"{path.name} fits"
+        tab.goto((built / "index.html").as_uri())
+        tab.locator("article a[href='evidence.html#H1']").first.click()
+        assert 0 <= tab.locator("#H1 + h3, #H1 ~ section h3").first.bounding_box()["y"] < 900
+        tab.goto((built / "notebooks/01_one.html").as_uri())
+        code = tab.get_by_text('"pilot", seeds')
+        assert not code.is_visible()
+        tab.locator("article summary").nth(1).click()
+        code.wait_for(state="visible")
+        tab.locator("a.right-next").click()
+        assert tab.url.endswith("02_two.html")
+        assert errors == []
+        tab.goto((built / "search.html").as_uri() + "?q=persistence")  # without excerpts, which need a server
+        tab.locator("#search-results li").first.wait_for()
+        browser.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
 
 
 def test_a_run_without_notebooks_is_refused(tmp_path):
