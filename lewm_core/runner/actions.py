@@ -223,5 +223,11 @@ def publish(options: argparse.Namespace) -> tuple[dict, int]:
     return publish(options.run), OK
 
 
+def write_dashboard(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner import dashboard
+
+    return dashboard.write(options.run, options.output, options.episodes, options.scale, options.seed), OK
+
+
 COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "export": export, "download": download,
-            "base": remake_base, "publish": publish}
+            "base": remake_base, "publish": publish, "dashboard": write_dashboard}

@@ -17,6 +17,7 @@ from lewm_core.diagnostics import playback as playbacks
 from lewm_core.diagnostics import retrieval
 from lewm_core.diagnostics.decoder import decode
 from lewm_core.outcomes.ridge import ALPHAS
+from lewm_core.utils.errors import InputError
 from lewm_core.viz import dashboard, pixels, style
 from lewm_core.viz import dashboard_values as values
 from lewm_core.viz.dashboard import Dashboard
@@ -213,6 +214,8 @@ def test_the_page_holds_what_it_says_and_no_more_than_fits(data, tmp_path, monke
     assert len(held(board.page(5))["episodes"]) == 2
     monkeypatch.setattr(dashboard, "MEGABYTES", 0)
     assert len(held(board.page(5))["episodes"]) == 1  # never none
+    with pytest.raises(InputError, match="at least 1"):
+        board.page(0)
 
 
 def test_text_from_data_cannot_end_its_element(data):
