@@ -1,5 +1,5 @@
-"""The commands of the README and of docs/how-to, as they stand: run_all.sh is planned, python -m lewm_core runs on small
-stand-ins.
+"""The commands of the README and of docs/how-to, as they stand: run_all.sh is planned, python -m lewm_core runs on
+small stand-ins.
 
 Names in them stand for: my.h5, a dataset; DIR, a folder that the download fills; RUN, a finished run; NEW, a
 path that is free; quentinll/lewm-cube, a small LeWM on a hub that is a server on this machine.

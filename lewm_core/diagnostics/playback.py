@@ -121,13 +121,14 @@ class Playback:
         return self.player(name).ahead[episode, : int(self.data["ep_len"][episode]) - self.history]
 
     def table(self, name: str, episode: int, scope: str) -> pd.DataFrame:
-        """The rows of `retrieval.rollout_table` of one episode under one condition, and those of persistence."""
-        world, emb = self.player(name).world, self.predicted(name, episode)
-        last = self.data["ep_offset"][episode] + self.history - 1
-        both = {name: emb, retrieval.STATIC: world.corpus.emb[last].expand(len(emb), -1)}
-        return pd.concat([
-            retrieval.looked_up(world.corpus, pred_emb, episode, 0, self.history, scope, space=name, model=label)
-            for label, pred_emb in both.items()], ignore_index=True)
+        """The rows of `retrieval.rollout_table` of one episode under one condition, without persistence."""
+        return retrieval.looked_up(self.player(name).world.corpus, self.predicted(name, episode), episode, 0,
+                                   self.history, scope, space=name, model=name)
+
+    def persistence(self, name: str, episode: int) -> np.ndarray:
+        """(S,) how far the last context frame's latent is from the true ones, in the latent space of a condition."""
+        emb = self.player(name).world.corpus.emb[self.data.episode(episode)]
+        return (emb[self.history - 1] - emb[self.history :]).norm(dim=1).numpy()
 
     def decoded(self, name: str, episode: int) -> np.ndarray:
         """(S, h, w, 3) uint8: what a condition predicts, decoded."""

@@ -7,6 +7,7 @@ frozen) is computed once in each model's space.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ class Corpus:
         first = data.first_frames()
         return cls(emb, data.episode_numbers(), np.arange(len(first)) - first)
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """Root mean squared L2 distance of the corpus's latents from their mean: the unit of `relative`."""
         return (self.emb - self.emb.mean(0)).square().sum(1).mean().sqrt().item()

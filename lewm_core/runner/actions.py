@@ -12,75 +12,10 @@ from pathlib import Path
 
 from lewm_core.checkpoints import hub
 from lewm_core.runner.cli import FAILED, OK
+from lewm_core.runner.inspection import inspect, kind, need_file
 from lewm_core.utils.errors import InputError, pick
 
 KEPT = ("condition", "seed", "base", "dataset", "steps", "windows", "metrics", "device", "duration_s")  # of a result
-
-
-def inspect(options: argparse.Namespace) -> tuple[list[dict], int]:
-    reports = []
-    for name in options.files:
-        try:
-            reports.append(KINDS[kind(name)](name))
-        except InputError as error:
-            reports.append({"file": name, "usable": False, "problems": str(error)})
-    return reports, OK if all(r["usable"] for r in reports) else FAILED
-
-
-def kind(name: str) -> str:
-    """What a file, folder or id is by its outward form: dataset, lerobot or checkpoint."""
-    path = Path(name)
-    if path.suffix in (".h5", ".hdf5"):
-        return "dataset"
-    return "lerobot" if (path / "meta" / "info.json").is_file() else "checkpoint"
-
-
-def inspect_dataset(name: str) -> dict:
-    need_file(name)
-    from lewm_core.conditions import CONDITIONS, unavailable
-    from lewm_core.dataset import contract
-
-    if problems := contract.validate(name):
-        return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
-    outline = contract.outline(name)
-    absent = unavailable(outline)
-    return {"file": name, "kind": "dataset", "usable": True, "episodes": len(outline.lengths),
-            "frames": int(outline.lengths.sum()),
-            "frames per episode": f"{outline.lengths.min()} to {outline.lengths.max()}",
-            "columns": {k: " × ".join(map(str, v)) for k, v in outline.columns.items()},
-            "other columns, never read": sorted(outline.other),
-            "made by": outline.made.get("made_by") or "another tool, which says nothing",
-            "serves conditions": [c for c in CONDITIONS if c not in absent], "cannot serve": absent}
-
-
-def need_file(name: str) -> None:
-    """InputError for a dataset that is not there: said before what takes seconds to import is imported."""
-    if not Path(name).is_file():
-        raise InputError(name, "no such file", "a dataset")
-
-
-def inspect_lerobot(name: str) -> dict:
-    from lewm_core.sources.lerobot import LeRobot
-
-    source = LeRobot(name)
-    infos = list(source.infos())
-    return {"file": name, "kind": "LeRobot dataset", "usable": True, "episodes": len(infos),
-            "frames": sum(i.length for i in infos), "camera": source.camera,
-            "tasks": sorted({i.task for i in infos})[:20]}
-
-
-def inspect_checkpoint(name: str) -> dict:
-    files = hub.find(name)
-    from lewm_core.checkpoints import checkpoint  # with torch: whether weights are whole, only their model can say
-
-    model, metadata = checkpoint.load(name)
-    known = {k: v for k, v in metadata.items() if k not in ("curve", "action_scale")}
-    return {"file": name, "kind": "checkpoint", "usable": True, "name": files.name, "weights": files.weights.name,
-            "parameters": sum(p.numel() for p in model.parameters()), "sizes": model.config.sizes(),
-            "heads": checkpoint.head_names(files) or "none", "records of its training": known or "none"}
-
-
-KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "checkpoint": inspect_checkpoint}
 
 
 def train(options: argparse.Namespace) -> tuple[dict, int]:
@@ -253,5 +188,11 @@ def site(options: argparse.Namespace) -> tuple[dict, int]:
     return site(options.run), OK
 
 
+def write_dashboard(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner import dashboard
+
+    return dashboard.write(options.run, options.output, options.episodes, options.scale, options.seed), OK
+
+
 COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "export": export, "download": download,
-            "base": remake_base, "publish": publish, "site": site}
+            "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard}

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON value instead of text")
         return command
 
-    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site):
+    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site, _dashboard):
         add_command(add)
     return p
 
@@ -116,6 +116,15 @@ def _publish(add: Add) -> None:
 def _site(add: Add) -> None:
     p = add("site", "build a static site of a finished run: its notebooks, claims, evidence, and the code's reference")
     p.add_argument("run", nargs="?", default="quick", help="its folder's name under runs/ (default: quick)")
+
+
+def _dashboard(add: Add) -> None:
+    p = add("dashboard", "write a page that plays a finished study's episodes as its models predict them")
+    p.add_argument("run", type=Path, metavar="FOLDER", help="of the study, such as runs/quick")
+    p.add_argument("--output", type=Path, metavar="FILE", help="default: dashboard.html in FOLDER")
+    p.add_argument("--episodes", type=int, default=12, metavar="N", help="at most (default: 12)")
+    p.add_argument("--scale", default="full", choices=["pilot", "full"], help="whose runs (default: full)")
+    p.add_argument("--seed", type=int, default=0, help="of these runs (default: 0)")
 
 
 def main(argv: list[str] | None = None) -> int:

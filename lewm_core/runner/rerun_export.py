@@ -21,7 +21,7 @@ from lewm_core.viz import rerun_file
 
 
 def export(options: argparse.Namespace, kind: str, target: Path) -> str:
-    """Write what the options name to `target`, and say what it is. kind: of the source, as `actions.kind` has it."""
+    """Write what the options name to `target`, and say what it is. kind: of the source, as `inspection.kind` has it."""
     rerun_file.need()
     if kind == "dataset":
         data = _named(dataset.load(options.source, options.episodes))

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from lewm_core.diagnostics.decoder import Decoder, DecoderRecipe
 from lewm_core.diagnostics.playback import Load, Playback
 from lewm_core.diagnostics.rollout_study import Rollouts
+from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.utils.workspace import relative
 from lewm_core.viz import dashboard_values as values
@@ -111,8 +112,10 @@ class Dashboard(WithStandIn):
     def page(self, episodes: int = EPISODES, names: Collection[str] | None = None) -> str:
         """The dashboard without a kernel, of the first `episodes` in the menu or as many as MEGABYTES hold.
 
-        names: the conditions on it; None for those that are loaded.
+        names: the conditions on it; None for those that are loaded. InputError for no episode.
         """
+        if episodes < 1:
+            raise InputError("episodes", str(episodes), "at least 1")
         names = self.playback.ready if names is None else names
         conditions = {name: of for name, of in self.about["conditions"].items() if name in names}
         return document(self.about | {"conditions": conditions, "episodes": list(self._fitting(episodes, names))})

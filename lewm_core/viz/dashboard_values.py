@@ -103,16 +103,14 @@ def _places(playback: Playback, episode: int) -> Value:
 def played(playback: Playback, name: str, episode: int) -> Value:
     """What a condition predicts of an episode: distances, what is retrieved, decoded pictures, and positions."""
     tables = {scope: playback.table(name, episode, scope) for scope in retrieval.SCOPES}
-    own = {scope: table[table.model == name] for scope, table in tables.items()}
-    frames = np.unique(np.concatenate([rows.frame for rows in own.values()]))
-    first = tables[retrieval.SCOPES[0]]
+    frames = np.unique(np.concatenate([rows.frame for rows in tables.values()]))
     read = playback.read(name, episode)
     return {
         "spread": playback.player(name).world.corpus.spread,
-        "distance": short(first[first.model == name].distance),
-        "persistence": short(first[first.model == retrieval.STATIC].distance),
+        "distance": short(tables[retrieval.SCOPES[0]].distance),
+        "persistence": short(playback.persistence(name, episode)),
         "found": sheet(playback.data["pixels"][frames]), "decoded": sheet(playback.decoded(name, episode)),
-        "scopes": {scope: _found(playback, name, rows, frames) for scope, rows in own.items()},
+        "scopes": {scope: _found(playback, name, rows, frames) for scope, rows in tables.items()},
         "places": {place: {"predicted": short(CM * of.predicted), "floor": short(CM * of.floor),
                            "error": short(of.error), "floor_error": short(of.floor_error)}
                    for place, of in read.items()},

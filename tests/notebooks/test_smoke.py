@@ -68,6 +68,7 @@ def check_outputs(output: Path, data: str) -> None:
         assert {"fingerprint", "seeds", "commit", "versions", "device", "duration_s", "base_hash"} <= set(record)
         assert record["selection"]["pilot_by"] == record["selection"]["full_by"] == "score"
     assert (output / "figures" / "figure4.gif").read_bytes()[:3] == b"GIF"
+    assert (output / "dashboard.html").read_text().startswith("<!doctype html>")
     claims = pd.read_csv(output / "figures" / "claims.csv")
     where = "simulated data (tabletop)" if data == "tabletop" else f"{data} data"
     assert set(claims.data) == {where} and set(claims.profile) == {"smoke"}
@@ -88,6 +89,21 @@ def test_all_notebooks_on_the_tabletop(tabletop):
     drawn = pd.read_csv(tabletop / "figures" / "figure1.csv").query("statistic == 'seed' and split == 'episode'")
     for row in drawn.itertuples():
         assert row.value == pytest.approx(100 * (mse[row.condition, row.seed] / mse["A", row.seed] - 1))
+
+
+def test_the_dashboard_needs_no_notebook(tabletop, tmp_path):
+    """The command makes what notebook 07 made, but for the decoders' recipe."""
+    page = tmp_path / "page.html"
+    command = [sys.executable, "-m", "lewm_core", "dashboard", tabletop, "--output", page, "--episodes", "2", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tabletop / "results_full.csv")
+    assert set(json.loads(done.stdout)["conditions"]) == set(results[results.seed == 0].condition)
+    made, notebooks = (json.loads(p.read_text().split('id="data">')[1].split("</script>")[0])
+                       for p in (page, tabletop / "dashboard.html"))
+    curves = [{e["id"]: e["conditions"]["A"]["distance"] for e in found["episodes"]} for found in (made, notebooks)]
+    both = set(curves[0]) & set(curves[1])
+    assert both and all(curves[0][id] == pytest.approx(curves[1][id], rel=1e-2) for id in both)
 
 
 def test_the_controls_leave_their_runs_and_figures(tabletop):

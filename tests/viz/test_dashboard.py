@@ -17,6 +17,7 @@ from lewm_core.diagnostics import playback as playbacks
 from lewm_core.diagnostics import retrieval
 from lewm_core.diagnostics.decoder import decode
 from lewm_core.outcomes.ridge import ALPHAS
+from lewm_core.utils.errors import InputError
 from lewm_core.viz import dashboard, pixels, style
 from lewm_core.viz import dashboard_values as values
 from lewm_core.viz.dashboard import Dashboard
@@ -80,7 +81,9 @@ def test_a_batch_of_rollouts_is_the_rollout_of_the_figures(data, played):
     alone = retrieval.rollout_from(world.model, world.action_scale, data, EPISODE, 0, S, H)
     torch.testing.assert_close(played.predicted("B", EPISODE), alone[H:], rtol=1e-4, atol=1e-5)
     table = retrieval.rollout_table({"B": world}, data, EPISODE, 0, S, H, "global")
-    pd.testing.assert_frame_equal(played.table("B", EPISODE, "global"), table, rtol=1e-3, atol=1e-5)
+    rows, still = (table[table.model == name].reset_index(drop=True) for name in ("B", "static"))
+    pd.testing.assert_frame_equal(played.table("B", EPISODE, "global"), rows, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(played.persistence("B", EPISODE), still.distance, rtol=1e-4)
 
 
 def test_retrieved_frames_are_the_nearest_and_decoded_ones_the_decoders(data, played, latents):
@@ -211,6 +214,8 @@ def test_the_page_holds_what_it_says_and_no_more_than_fits(data, tmp_path, monke
     assert len(held(board.page(5))["episodes"]) == 2
     monkeypatch.setattr(dashboard, "MEGABYTES", 0)
     assert len(held(board.page(5))["episodes"]) == 1  # never none
+    with pytest.raises(InputError, match="at least 1"):
+        board.page(0)
 
 
 def test_text_from_data_cannot_end_its_element(data):

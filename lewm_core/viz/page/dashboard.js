@@ -15,7 +15,7 @@ const MEASURES = {  // what a curve shows: its axis, and per condition its value
 };
 const STABILITY = [["same_episode", "same episode %"], ["switches", "switches"], ["mean_jump", "mean jump"],
                    ["monotonicity", "forwards %"], ["unique_frames", "unique frames"], ["repeated", "repeated %"]];
-const state = {episode: null, chosen: shared.chosen, frame: shared.history + 4, timer: null, scope: "global",
+const state = {episode: null, chosen: shared.chosen, frame: shared.history + 4, timer: null, width: 0, scope: "global",
                measure: "spread", dark: false};
 let shows = [];  // what is called with a frame to show it
 
@@ -84,8 +84,10 @@ async function show(episode, chosen) {
 }
 
 function build() {
-  if (!state.episode) return;
+  const width = document.body.clientWidth;
+  if (!state.episode || !width) return;  // what is hidden has no width; it is built when it is shown
   const episode = state.episode, own = conditions();
+  state.width = width;
   $("task").textContent = episode.task || "no task text";
   $("facts").textContent = [episode.id, `${episode.frames} frames`, `the first ${shared.history} are given`,
                             `${episode.frames - shared.history} predicted`, episode.known].filter(Boolean).join(" · ");
@@ -388,9 +390,7 @@ function start() {
   for (const node of [host()?.body, host()?.documentElement].filter(Boolean)) {
     new MutationObserver(theme).observe(node, {attributeFilter: ["data-jp-theme-light", "data-theme"]});
   }
-  new ResizeObserver(fit).observe(document.body);
-  let width = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; build(); } });
+  new ResizeObserver(() => { if (state.width !== document.body.clientWidth) build(); fit(); }).observe(document.body);
   if (shared.live) return follow();
   const byLabel = shared.episodes.map((episode, i) => [i, episode.label]);
   fill($("episode"), byLabel, 0);
