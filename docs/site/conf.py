@@ -62,8 +62,8 @@ def plain(app, what, name, obj, options, lines):
 
 
 def readable(app, what, name, obj, options, signature, returned):
-    """Signatures that Sphinx cannot read as code, such as those with a default made anew for each object."""
-    return signature and re.sub(r"~[\w.]*\.", "", signature.replace("<factory>", "...")), returned
+    """A default that is made anew for each object, in a form that Sphinx can read."""
+    return signature and signature.replace("<factory>", "..."), returned
 
 
 def paragraph(text):

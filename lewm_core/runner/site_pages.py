@@ -63,7 +63,8 @@ def reference(room: str, modules: Sequence[str]) -> str:
     for module in modules:
         own = module in (room, f"lewm_core.{room}")  # whose title is the page's
         heading = [] if own else [f"## {escaped(module.removeprefix('lewm_core.'))}\n"]
-        parts += [*heading, "```{eval-rst}", f".. automodule:: {module}", "   :members:", "```\n"]
+        options = ["   :members:", "   :ignore-module-all:"]  # what a package names again is shown where it is written
+        parts += [*heading, "```{eval-rst}", f".. automodule:: {module}", *options, "```\n"]
     return "\n".join(parts)
 
 
@@ -181,7 +182,7 @@ def sources(row: tuple, where: Mapping[str, Place]) -> list[str]:
 def section(name: str, heading: str) -> str:
     """A link to a notebook's section."""
     slug = re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
-    return f"[{escaped(name)}, {escaped(heading)}](notebooks/{name}.ipynb#{slug})"
+    return f"[notebook {escaped(name[:2])}, {escaped(heading)}](notebooks/{name}.ipynb#{slug})"
 
 
 def shown(value: float, low: float, high: float) -> str:
