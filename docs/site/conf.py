@@ -48,6 +48,7 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "navbar_persistent": [],  # the search is in the side bar
     "show_toc_level": 2,
+    "footer_content_items": [],
 }
 if "/OWNER/" not in described["urls"]["Repository"]:
     html_theme_options |= {"repository_url": described["urls"]["Repository"], "use_repository_button": True}
