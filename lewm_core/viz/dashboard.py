@@ -10,6 +10,7 @@ import html
 import json
 import re
 import sys
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -68,6 +69,7 @@ class Dashboard(WithStandIn):
 
     def __init__(self, playback: Playback, caption: str, chosen: Sequence[str], first: Sequence[int] = ()):
         self.playback = playback
+        self._feeding = threading.Lock()  # JupyterLab may deliver the values of two controls in two threads
         self._recorded, self._played = cache(self._recorded_of), cache(self._played_of)
         self.about = values.about(playback, caption, chosen)
         rest = [int(i) for i in playback.episodes if i not in first]
@@ -149,13 +151,15 @@ class Dashboard(WithStandIn):
 
     def _feed(self, change: object = None) -> None:
         """Send the chosen episode to the view; a condition that is not loaded yet is loaded, which is said."""
-        for name in self.chosen:
-            if name not in self.playback.ready:
-                self.status.value = html.escape(f"{name}: loading, and training its decoder …")
-                self.playback.player(name)
-        self.status.value = ""
-        shown = {"episode": self.value(self.episode.value, self.chosen), "chosen": self.chosen}
-        self.feed.value = f'<script type="application/json">{as_json(shown)}</script>'
+        with self._feeding:  # so that the last to feed has read the controls last
+            number, chosen = self.episode.value, self.chosen
+            for name in chosen:
+                if name not in self.playback.ready:
+                    self.status.value = html.escape(f"{name}: loading, and training its decoder …")
+                    self.playback.player(name)
+            self.status.value = ""
+            shown = {"episode": self.value(number, chosen), "chosen": chosen}
+            self.feed.value = f'<script type="application/json">{as_json(shown)}</script>'
 
     def _recorded_of(self, number: int) -> dict[str, object]:
         return values.recorded(self.playback, number)

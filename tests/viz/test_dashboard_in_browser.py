@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 from lewm_core.diagnostics import retrieval
 from lewm_core.runner.execute import to_html
-from lewm_core.viz import dashboard
+from lewm_core.viz import dashboard, style
 from lewm_core.viz.dashboard import Dashboard
 from tests.viz.played import HOSTILE, OFFERED, playback, squares
 from tests.viz.test_in_browser import (  # noqa: F401  (a fixture among them)
@@ -291,5 +291,11 @@ def test_the_dashboard_works_in_jupyterlab(board, tmp_path):
         expect(view.locator("#task")).to_have_text(HOSTILE)
         assert set(page.evaluate(CANARY)) == {None}
         assert view.locator("html").get_attribute("data-theme") == "light"
-        page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+        menu.select_option(index=0)
+        line = view.locator("#curve path[data-line=A]")
+        expect(line).to_have_attribute("stroke", style.colour("A"))
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.get_by_text("Theme", exact=True).first.hover()
+        page.get_by_text("JupyterLab Dark", exact=True).click()
         expect(view.locator("html")).to_have_attribute("data-theme", "dark")
+        expect(line).to_have_attribute("stroke", style.on_dark(style.colour("A")))

@@ -146,7 +146,7 @@ function card(name, c) {
                                                            () => "nothing is predicted yet"));
   const after = [
     tile(pair, "Retrieved", c.found, frame => found.tile[step(frame)],
-         frame => `${found.name[step(frame)]}, d = ${fixed(found.distance[step(frame)])}`),
+         frame => `${found.name[step(frame)]}, d\u00a0=\u00a0${fixed(found.distance[step(frame)])}`),
     tile(pair, "Decoded", c.decoded, step, frame => `latent ${fixed(c.distance[step(frame)])} from the truth`),
   ];
   return frame => {
@@ -357,7 +357,7 @@ function theme() {
       if (value) document.documentElement.style.setProperty(own, value);
     }
   }
-  state.dark = name === "dark";
+  Object.assign(state, {dark: name === "dark", width: 0});
   if (!shared.live) boxes();
   build();
 }
