@@ -56,7 +56,7 @@ def write(path: str | Path, packets: Iterable[Packet], forecasts: Mapping[str, "
     rr, count = need(), 0
     with replacing(path) as temporary:
         recording = rr.RecordingStream("lewm_core", recording_id=Path(path).stem)
-        recording.save(temporary, _layout(rr))
+        recording.save(temporary, _layout(rr, bool(forecasts)))
         recording.send_recording_name(Path(path).stem)
         _log_names(rr, recording)
         start = 0
@@ -165,14 +165,15 @@ def _log_names(rr: ModuleType, recording: object) -> None:
         recording.log(entity, rr.SeriesLines(names=names), static=True)
 
 
-def _layout(rr: ModuleType) -> object:
-    """Pictures at the left, curves at the right."""
+def _layout(rr: ModuleType, predicted: bool) -> object:
+    """Pictures at the left, curves at the right. predicted: with places for predictions."""
     rrb = import_module("rerun.blueprint")
+    near = [rrb.Spatial2DView(origin="retrieved", name="nearest frame to the prediction")]
+    distance = [rrb.TimeSeriesView(origin="prediction/distance", name="distance to the true latent")]
     pictures = rrb.Grid(rrb.Spatial2DView(origin="camera", name="frame, mask, tracks"),
-                        rrb.Spatial2DView(origin="depth", name="depth"),
-                        rrb.Spatial2DView(origin="retrieved", name="nearest frame to the prediction"),
-                        rrb.TextDocumentView(origin="episode", name="episode"))
-    curves = rrb.Vertical(rrb.TimeSeriesView(origin="prediction/distance", name="distance to the true latent"),
+                        rrb.Spatial2DView(origin="depth", name="depth"), *(near if predicted else ()),
+                        rrb.TextDocumentView(origin="episode", name="episode"), grid_columns=2)
+    curves = rrb.Vertical(*(distance if predicted else ()),
                           rrb.TimeSeriesView(origin="/", contents=["state/**", "prediction/gripper",
                                                                    "prediction/object"], name="positions, m"),
                           rrb.TimeSeriesView(origin="action", name="actions"),

@@ -90,14 +90,17 @@ def packet_tile(episode: Episode, signals: Signals, times: int = 4, size: int = 
     rows = packet_rows(episode, signals)
     width, height = times * (size + GAP) - GAP, size + HEAD + GAP
     sheet = Image.new("RGB", (width, len(rows) * height), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    draw, font, y = ImageDraw.Draw(sheet), ImageFont.load_default(15), 0
     for i, row in enumerate(rows):
         name = row.label.replace("-\n", "-").replace("\n", " ")
         if row.missing:
-            draw.multiline_text((0, i * height), textwrap.fill(f"{name}: {row.missing}", width // 8), "#555555", font)
+            lines = textwrap.wrap(f"{name}: {row.missing}", width // 8, max_lines=height // HEAD)
+            draw.multiline_text((0, y), "\n".join(lines), "#555555", font)
+            y += HEAD * len(lines) + GAP
             continue
         times_shown = f", t = {', '.join(map(str, shown))}" if i == 0 else ""
-        draw.text((0, i * height), name + times_shown, "#222222", font)
+        draw.text((0, y), name + times_shown, "#222222", font)
         for k, t in enumerate(shown):
-            sheet.paste(Image.fromarray(resize(row.draw(t), size)), (k * (size + GAP), i * height + HEAD))
-    return np.asarray(sheet)
+            sheet.paste(Image.fromarray(resize(row.draw(t), size)), (k * (size + GAP), y + HEAD))
+        y += height
+    return np.asarray(sheet)[:y]

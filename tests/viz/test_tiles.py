@@ -41,3 +41,12 @@ def test_the_signals_of_an_episode_are_drawn_where_they_are(missing):
     assert way.any() == ("tracks" not in missing)
     if "mask" in missing:
         assert not changed[20 * 4: 32 * 4, 18 * 4: 34 * 4].any()
+
+
+def test_a_packet_is_drawn_at_once_and_a_missing_signal_takes_little_room():
+    episode, signals = packet()
+    whole = tiles.packet_tile(episode, signals, times=3, size=64)
+    first = whole[tiles.HEAD: tiles.HEAD + 64, :64]
+    assert np.array_equal(first, tiles.resize(episode.frames[0], 64)) and whole.shape[1] == 3 * 64 + 2 * tiles.GAP
+    lacking = tiles.packet_tile(*packet(missing=("depth",)), times=3, size=64)
+    assert lacking.shape[0] < whole.shape[0] - 40 and np.array_equal(lacking[:80], whole[:80])
