@@ -41,19 +41,20 @@ from IPython.display import display
 
 from lewm_core.diagnostics import leakage, metrics
 from lewm_core.stats import (
-           claims,
-           claims_report,
-           depth_effect,
-           doses,
-           findings,
-           findings_probes,
-           gates,
-           outcomes,
-           primary,
+    claims,
+    claims_report,
+    depth_effect,
+    doses,
+    findings,
+    findings_probes,
+    gates,
+    outcomes,
+    primary,
 )
 from lewm_core.study import Study, say, tell
 from lewm_core.viz import claim_figures, robustness_figures, style
 
+# %%
 study = Study(output, figures, profile, data)
 evidence = study.evidence(controls)
 about = study.about("full", evidence.results)
