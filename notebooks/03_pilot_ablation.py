@@ -116,7 +116,8 @@ tell(*findings.persistence(over_persistence))
 
 # %%
 outcomes = ["mse", "mse_over_static", "gripper_5", "gripper_5_floor", "gripper_5_persistence"]
-display(levels.reference_table(results, outcomes).style.format(precision=3, na_rep="–"))
+table = levels.reference_table(results, outcomes)
+display(table.style.format({name: style.level_format(name) for name in table}, na_rep="–"))
 
 # %% [markdown]
 # ## Figure 1
@@ -143,7 +144,7 @@ study.show(paper_figures.figure1(results, skipped), "figure1", table, about)
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=1).style.format({"paper": "{:.1f}"}, precision=2, na_rep="–"))
+display(findings.effect_table(summary, able, figure=1).style.format(style.EFFECT, na_rep="–"))
 tell(*findings.effects(summary, figure=1))
 
 # %% [markdown]
@@ -154,7 +155,8 @@ tell(*findings.effects(summary, figure=1))
 
 # %%
 twins = levels.against_twins(results, ["mse", "mse_over_static", "gripper_5"])
-display(twins.set_index(["metric", "condition", "against"]).drop(columns="scale").style.format(precision=2, na_rep="–"))
+display(twins.set_index(["metric", "condition", "against"]).drop(columns="scale").style.format(
+    style.EFFECT, na_rep="–"))
 tell(*levels.told(twins, "gripper_5"))
 
 # %% [markdown]

@@ -37,7 +37,7 @@ from lewm_core.conditions import condition
 from lewm_core.diagnostics import mask_normalisation
 from lewm_core.stats import findings, paired, paper, power
 from lewm_core.study import Study, say, tell
-from lewm_core.viz import paper_figures
+from lewm_core.viz import paper_figures, style
 
 # %%
 study = Study(output, figures, profile, data)
@@ -76,7 +76,7 @@ study.show(paper_figures.figure2(drawn, skipped), "figure2",
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=2).style.format({"paper": "{:.1f}"}, precision=2, na_rep="–"))
+display(findings.effect_table(summary, able, figure=2).style.format(style.EFFECT, na_rep="–"))
 tell(*findings.effects(summary, figure=2))
 
 # %% [markdown]

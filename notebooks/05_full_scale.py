@@ -91,10 +91,11 @@ study.show(level_panels.scale_bars(results), "baseline_mse",
            style.tidy(baseline[baseline.metric == "mse"], "value", "mse"), about)
 
 # %%
-display(levels.reference_table(results, ["mse", "mse_over_static", "gripper_5"]).round(3))
+table = levels.reference_table(results, ["mse", "mse_over_static", "gripper_5"])
+display(table.style.format({name: style.level_format(name) for name in table}, na_rep="–"))
 errors = baseline[baseline.metric.isin(["mse", "mse_over_variance", "mse_over_static"])]
 means = errors.groupby(["metric", "split", "scale"]).value.mean().unstack("scale")[["pilot", "full"]]
-display(means.assign(ratio=means["pilot"] / means["full"]).round(4))
+display(means.assign(ratio=means["pilot"] / means["full"]).style.format({"ratio": "{:.2f}"}, precision=4))
 tell(*findings.persistence(results))
 
 # %% [markdown]
@@ -122,7 +123,7 @@ tell(*findings.flips(summary, auxiliary), *findings.inside_band(summary))
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=3).style.format({"paper": "{:.1f}"}, precision=2, na_rep="–"))
+display(findings.effect_table(summary, able, figure=3).style.format(style.EFFECT, na_rep="–"))
 tell(*findings.effects(summary, figure=3))
 
 # %% [markdown]
@@ -130,7 +131,7 @@ tell(*findings.effects(summary, figure=3))
 
 # %%
 twins = levels.against_twins(results, ["gripper_5", "mse_over_static"])
-display(twins.set_index(["metric", "scale", "condition", "against"]).style.format(precision=2, na_rep="–"))
+display(twins.set_index(["metric", "scale", "condition", "against"]).style.format(style.EFFECT, na_rep="–"))
 tell(*levels.told(twins, "gripper_5"))
 
 # %% [markdown]

@@ -31,7 +31,8 @@ def persistence(results: pd.DataFrame) -> list[str]:
     lines = []
     for (scale, split), rows in ratios.groupby(["scale", "split"], sort=False):
         lines.append(f"{scale}: A beats persistence on {HELD_OUT[split]} in {(rows.value < 1).sum()} of {len(rows)} "
-                     f"seeds. Its error is {rows.value.mean():.3f} times that of persistence on average.")
+                     f"seeds. A run's mean error divided by that of persistence is {rows.value.mean():.3f}, the mean "
+                     "over seeds.")
     return lines
 
 

@@ -30,7 +30,6 @@ NOISE, ABSENT = "0.9", "0.96"  # greys: of the rerun noise, of a row that was no
 ROW, LINE = 0.5, 0.125  # inches of a row of two marks; of a line of small text
 WORDS = 7.5  # points of the numbers
 NAME = 25  # characters of a line of a condition's title
-UNITS = {"gripper_5": ("{:.2f}", " cm"), "mse": ("{:#.3g}", "")}  # how a level is written; else "{:.3f}", no unit
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,8 @@ def _mark(ax: Axes, y: float, row: tuple, seeds: pd.DataFrame, lane: Lane, heigh
     else:
         shown = 0 if abs(row.mean) >= 100 else digits(row.mean, row.low, row.high)
         told = number(row.mean, shown) + bounds(row.low, row.high, shown)
-    form, unit = UNITS.get(row.metric, ("{:.3f}", ""))
-    _beside(ax, y, form.format(row.level) + unit, told, "0.15")
+    unit = " cm" if style.metric_label(row.metric).endswith("(cm)") else ""
+    _beside(ax, y, style.level_format(row.metric).format(row.level) + unit, told, "0.15")
 
 
 def _seeds(ax: Axes, y: float, seeds: pd.DataFrame, shade: str, gid: str, lane: Lane) -> None:

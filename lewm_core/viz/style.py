@@ -50,6 +50,10 @@ METRICS = {
     "gripper_5": "gripper, 5 steps ahead (cm)",
     "object_5": "object, 5 steps ahead (cm)",
 }
+EFFECT = {  # how the columns of a table of effects are written
+    **dict.fromkeys(("mean", "low", "high"), "{:+.2f}"), "paper": "{:+.1f}", "p (Holm)": "{:.2g}",
+    "detected at 80 %": "{:.2f}",
+}
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]  # that every figure's table has at least
 
 
@@ -147,6 +151,14 @@ def title(condition: str) -> str:
 def name_and_title(condition: str) -> str:
     """'B: depth, full frame'; the name alone for one that is not in the tables of conditions."""
     return f"{condition}: {title(condition)}" if title(condition) else condition
+
+
+def level_format(metric: str) -> str:
+    """How a value of a metric is written: positions to a tenth of a millimetre, ratios to a thousandth, all else with
+    three digits."""
+    if metric.startswith(("gripper_", "object_")) and not metric.endswith("_over_persistence"):
+        return "{:.2f}"
+    return "{:.3f}" if "_over_" in metric else "{:#.3g}"
 
 
 def metric_label(metric: str) -> str:
