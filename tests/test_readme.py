@@ -12,6 +12,7 @@ import shlex
 import threading
 from functools import partial
 from http.server import ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import huggingface_hub
@@ -115,7 +116,7 @@ def test_the_commands_work_one_after_another(reader, monkeypatch, capsys):
         monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # the download's question
         arguments = shlex.split(command.replace("RUN", "out/A"))
         commands.parser().parse_args(arguments)
-        if arguments[0] in SLOW:
+        if arguments[0] in SLOW or (arguments[-1].endswith(".rrd") and find_spec("rerun") is None):
             continue
         assert commands.main(arguments) == 0, capsys.readouterr().err
     assert len(json.loads((reader / "DIR/checksums.json").read_text())) > 10
