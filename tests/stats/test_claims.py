@@ -97,7 +97,8 @@ def test_what_was_not_run_is_not_tested_with_its_reason():
     for id, words in (("pilot-E", "E was skipped: no depth"), ("pilot-G", "G was not run at scale pilot"),
                       ("full-B", "B was not run at scale full"), ("CLS-depth", "no probes of the tokens here; note"),
                       ("conflict", "gradients"), ("only-scale", "sizes of the two scales"), ("unseen", "leak"),
-                      ("scale-B", "only the number of episodes differs"), ("learnt", "A has no probe_depth"), ("mask-coverage", "coverage"),
+                      ("scale-B", "only the number of episodes differs"), ("learnt", "A has no probe_depth"),
+                      ("mask-coverage", "coverage"),
                       ("patch-head-full", "--study controls"), ("retrieval", "by eye"), ("size-model", "parameters")):
         assert found.verdict[id] == UNTESTED and words in found.reason[id], id
     assert found.verdict["pilot-B"] == SUPPORTED and found.n["pilot-B"] == 4
