@@ -65,9 +65,9 @@ def test_sentences_are_those_of_the_numbers():
     rows = results(["A", "B", "D"])
     changes, summary = paired.compare(rows)
     pilot_line, full_line = findings.persistence(rows)
-    assert pilot_line == ("pilot: A beats persistence on held-out episodes in 0 of 3 seeds. Its error is 1.926 times "
-                          "that of persistence on average.")
-    assert "in 3 of 3 seeds. Its error is 0.450 times" in full_line
+    assert pilot_line == ("pilot: A beats persistence on held-out episodes in 0 of 3 seeds. A run's mean error "
+                          "divided by that of persistence is 1.926, the mean over seeds.")
+    assert "in 3 of 3 seeds. A run's mean error divided by that of persistence is 0.450" in full_line
     better, worse, neither, inside, held_out = findings.effects(summary, 3)
     assert better.endswith("below 0): none.") and neither.endswith("or there is none): none.")
     assert worse.endswith(": B (full), D (full), B (pilot), D (pilot).") and "held-out episodes" in held_out
