@@ -86,7 +86,9 @@ def test_all_notebooks_on_the_tabletop(tabletop):
     assert set(pd.read_csv(tabletop / "measured_instability.csv").condition) == {"B", "C1", "C2", "C3"}
     # what Figure 1 draws is what the runs measured
     mse = results[(results.metric == "mse") & (results.split == "episode")].set_index(["condition", "seed"]).value
-    drawn = pd.read_csv(tabletop / "figures" / "figure1.csv").query("statistic == 'seed' and split == 'episode'")
+    drawn = pd.read_csv(tabletop / "figures" / "figure1.csv").query(
+        "statistic == 'seed' and split == 'episode' and metric == 'mse change %'")
+    assert len(drawn)
     for row in drawn.itertuples():
         assert row.value == pytest.approx(100 * (mse[row.condition, row.seed] / mse["A", row.seed] - 1))
 

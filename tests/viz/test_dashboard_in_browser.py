@@ -14,7 +14,7 @@ import pytest
 from nbclient import NotebookClient
 
 from lewm_core.diagnostics import retrieval
-from lewm_core.runner.execute import to_html
+from lewm_core.runner.pages import to_html
 from lewm_core.viz import dashboard, style
 from lewm_core.viz.dashboard import Dashboard
 from tests.viz.played import HOSTILE, OFFERED, playback, squares
