@@ -8,31 +8,37 @@ from pathlib import Path
 
 import pandas as pd
 
-from lewm_core.stats import claims_report
-from lewm_core.stats.claims_report import SHUT, facts_told, of_kind, primaries_short
+from lewm_core.stats import claims_report, paper
+from lewm_core.stats.claims_report import SHUT, SHUT_MEANS, facts_told, of_kind, primaries_short
 from lewm_core.stats.outcomes import OUTCOME_IN_WORDS, SMALLEST
+from lewm_core.stats.paired import number
 from lewm_core.stats.primary import FULL, PRIMARY_HYPOTHESES
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, VERDICTS
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
-from lewm_core.utils.workspace import FIGURES, ROOT
+from lewm_core.utils.workspace import FIGURES, ROOT, SCALES
 
 README = ROOT / "README.md"
 YES = {SUPPORTED: "yes", CONTRADICTED: "no", UNDECIDED: UNDECIDED, UNTESTED: UNTESTED}
 NO = YES | {SUPPORTED: "no", CONTRADICTED: "yes"}  # to a question that the hypothesis denies
 QUESTIONS = (  # the question; its parts: what is asked, the primary hypotheses that answer it, and how
-    ("Does supervision by depth (B) help the prediction?",
-     (("at full size:", ("H1", "H2"), YES), ("at the pilot's size:", ("H3",), YES))),
-    ("Does the help turn to harm as the data grow?", (("some of it is lost from pilot to full:", ("H4",), YES),)),
-    ("Do tracks help?", (("alone (D), at full size:", ("H5",), YES), ("beside depth (E), at full size:", ("H6",), NO))),
+    ("Does depth supervision (B) help the prediction?",
+     (("with the full set:", ("H1", "H2"), YES), ("with the pilot set:", ("H3",), YES))),
+    ("Does it do harm as the data grow?",
+     (("does its benefit shrink from the pilot set to the full one?", ("H4",), YES),)),
+    ("Do tracks help?",
+     (("alone (D), with the full set:", ("H5",), YES), ("beside depth (E), with the full set:", ("H6",), NO))),
 )
 HARM = "full-B"  # the claim that holds B's change against A at full size
 PLACES = {h.id: h.places for h in PRIMARY_HYPOTHESES} | {HARM: [("B", FULL)]}  # whose gates each needs open
-WHO = "A learns no signal, B depth, B-shuf the depth of other frames; 95 % intervals over seeds"
+MEASURE = (f"Measured is {OUTCOME_IN_WORDS}; told is by how many per cent that changes (negative is better), with "
+           "95 % intervals over training seeds. A is fine-tuned without a signal, B also predicts depth, B-shuf the "
+           "depth of other frames, a control.")
 
 
 def answers(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Each of QUESTIONS with its answer: the verdicts of the primary hypotheses and their numbers, in a sentence.
+    """Each of QUESTIONS with its answer: the verdicts of the primary hypotheses and their numbers, in a sentence. Then
+    what the paper's own metric says of depth.
 
     table: as from `claims.claims_table`.
     """
@@ -42,7 +48,7 @@ def answers(table: pd.DataFrame) -> list[tuple[str, str]]:
         if "harm" in question:
             told.insert(0, _harm(table))
         found.append((question, "; ".join(told)))
-    return found
+    return [*found, ("By the paper's own metric?", _by_mse(table))]
 
 
 def _part(table: pd.DataFrame, label: str, ids: tuple[str, ...], words: dict[str, str]) -> str:
@@ -65,27 +71,44 @@ def _harm(table: pd.DataFrame) -> str:
         verdict = "no"
     elif row.low > 0:
         verdict = "yes"
-    return f"at full size B is worse than A: *{verdict}* ({told})"
+    return f"is B worse than A with the full set? *{verdict}* ({told})"
 
 
 def _why(table: pd.DataFrame, id: str, reason: str, state: str = "verdict", numbers: str = "ours") -> str:
-    """Why a hypothesis or claim was not tested: the numbers of the gates that are shut; `reason` where none is.
+    """Why a hypothesis or claim was not tested: the gates that are shut, with their numbers; `reason` where none is.
 
     state, numbers: the columns of the gates' rows, by the outcome or by the paper's metric.
     """
     gates = of_kind(table, "gate")
     places = pd.Series(list(zip(gates.claim, gates.section, strict=True)), gates.index)
     shut = gates[places.isin(PLACES[id]) & (gates[state] == SHUT)]
-    return "; ".join(dict.fromkeys(shut[numbers])) or reason
+    told = [f"{SHUT_MEANS[row.id]}: {getattr(row, numbers)}" for row in shut.itertuples()]
+    return "; ".join(dict.fromkeys(told)) or reason
+
+
+def _by_mse(table: pd.DataFrame) -> str:
+    """What the paper's own metric says of depth at full size."""
+    row = table.set_index("id").loc[HARM]
+    effect = row.mse_ours if row.mse_ours.strip("–") else "no number"
+    verdict = f"*{YES[row.mse_verdict]}*"
+    if row.mse_verdict == UNTESTED:
+        verdict += f" ({_why(table, HARM, row.mse_reason, 'mse_verdict', 'mse_ours')})"
+    return f"the MSE in each model's own latents, of B against A with the full set: {effect}; no effect? {verdict}"
+
+
+def papers() -> str:
+    """What the paper reports of depth."""
+    told = [f"by {number(paper.reported(3, scale)['B'])} % on {paper.EPISODES[scale]} episodes" for scale in SCALES]
+    return f"The paper reports that depth supervision changes the prediction error {' and '.join(told)} of a robot."
 
 
 def answer(table: pd.DataFrame) -> str:
-    """The README's first block: on what the study is, the questions and their answers, and the figure."""
-    told = [f"{number}. **{question}** {_capital(found)}." for number, (question, found)
+    """The README's first block: what the paper reports, on what the study is, the answers, and the figure."""
+    told = [f"{place}. **{question}** {_capital(found)}." for place, (question, found)
             in enumerate(answers(table), 1)]
     where, profile = table.data.iloc[0], table.profile.iloc[0]
-    return "\n".join([f"**On {where}, profile {profile}**, by {OUTCOME_IN_WORDS}. {WHO}.", "",
-                      *told, "", "![The effect of depth, with its verdicts](figures/answer.png)"])
+    return "\n".join([f"{papers()} **Here, on {where}, profile {profile}:**", "", *told, "", MEASURE,
+                      claims_report.ABOUT, "", "![The effect of depth, with its verdicts](figures/answer.png)"])
 
 
 def _capital(text: str) -> str:
@@ -93,29 +116,21 @@ def _capital(text: str) -> str:
 
 
 def tested(table: pd.DataFrame) -> str:
-    """The README's second block: what holds without training, what was tested and how sensitively."""
+    """The README's second block: what was tested and how sensitively, and what holds without training."""
     claims = of_kind(table, "claim").verdict.value_counts()
     left = ", ".join(f"{claims.get(v, 0)} {v}" for v in VERDICTS)
     return "\n".join([
-        "**Counted, without training:**", "", *facts_told(of_kind(table, "fact")), "",
-        "**Tested.** A verdict on an effect needs four gates open: the condition's heads have learnt something of "
-        "their target, A beats persistence, A beats the base and training at learning rate 0, and a positive control "
-        "(P, the true state as a target) helps.", "", *claims_report.judged_at(table), "",
-        f"Smallest effect of interest: {SMALLEST:g} %. *detectable*: the smallest change that so many seeds detect at "
-        "80 % power.", "", *primaries_short(table), "", _by_mse(table), "",
-        f"Every claim of the paper ({left}), the gates' numbers and the rules: "
-        f"[`figures/claims.md`](figures/claims.md). {claims_report.ABOUT}"])
-
-
-def _by_mse(table: pd.DataFrame) -> str:
-    """What the paper's own metric says of depth at full size."""
-    row = table.set_index("id").loc[HARM]
-    verdict = row.mse_verdict
-    if verdict == UNTESTED:
-        verdict += f": {_why(table, HARM, row.mse_reason, 'mse_verdict', 'mse_ours')}"
-    number = row.mse_ours if row.mse_ours.strip("–") else "no number"
-    return (f"By the paper's own metric, the MSE in each model's own latents, depth's effect at full size is {number} "
-            f"({verdict}).")
+        "A verdict on an effect needs four gates open: the condition's heads learnt more of their target than a "
+        "constant knows; A beats persistence, which repeats the last latent; A is better than the base before "
+        "fine-tuning and than all steps at learning rate 0 (lr-0); and a positive control helps (P, whose target is "
+        "the true state).", "",
+        *claims_report.judged_at(table), "",
+        "The hypotheses were named beforehand, and their verdicts are corrected for their number. Smallest effect of "
+        f"interest: {SMALLEST:g} %. *n*: seeds; *detectable*: the smallest change, in the number's unit, that so many "
+        "detect at 80 % power.", "", *primaries_short(table), "",
+        f"Of the paper's {sum(claims)} claims: {left}. Each with its number, the gates' numbers and the rules: "
+        "[`figures/claims.md`](figures/claims.md).", "",
+        "Counted, without training:", "", *facts_told(of_kind(table, "fact"))])
 
 
 BLOCKS: dict[str, Callable[[pd.DataFrame], str]] = {"answer": answer, "tested": tested}

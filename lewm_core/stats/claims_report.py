@@ -13,6 +13,11 @@ from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.provenance import SIMULATED
 
 OPEN, SHUT = "open", "shut"  # of a gate
+SHUT_MEANS = {  # gate -> what it means that it is shut
+    "head": "a head learnt no more than a constant knows", "model": "A does not beat persistence",
+    "training": "A is not clearly better than without training",
+    "control": "by this measure the positive control, which learns the true state, does not help",
+}
 WORDS = ("reason", "rule", "paper", "section", "metric", "split", "mse_ours", "mse_verdict", "mse_reason")
 HEADER = "| § | claim | paper | ours [95 %] | n | detectable | verdict | by the paper's MSE |"
 SUGGESTED = "What the paper suggests, and no claim of it:"
@@ -88,8 +93,7 @@ def judged_at(table: pd.DataFrame) -> list[str]:
 def _shut(rows_: pd.DataFrame) -> str:
     """Which gates of one scale are shut, and for which conditions."""
     shut = rows_[rows_.verdict == SHUT].groupby("id", sort=False).claim
-    told = [f"{GATES[gate][0]} ({', '.join(names)})" for gate, names in shut]
-    return f" Shut: {'; '.join(told)}." if told else ""
+    return "".join(f" Not of {', '.join(names)}: {SHUT_MEANS[gate]}." for gate, names in shut)
 
 
 def _state(rows_: pd.DataFrame, column: str) -> str:

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from lewm_core.stats import answer, claims_report
+from lewm_core.stats import answer, claims_report, gates
 from lewm_core.stats.answer import answers, markers, update_readme
 from lewm_core.stats.claims import claims_table
 from lewm_core.stats.evidence import Evidence
@@ -33,14 +33,15 @@ def verdicts(text):
 
 
 def test_depth_that_helps_is_said_to_help_and_not_to_harm():
-    helps, harm, tracks = told(judged(HELPS)).values()
+    helps, harm, tracks, by_mse = told(judged(HELPS)).values()
     assert verdicts(helps) == ["yes", "yes"] and "against B-shuf −10.0 %" in helps
-    assert verdicts(harm)[0] == "no" and "at full size B is worse than A" in harm
+    assert verdicts(harm)[0] == "no" and "is B worse than A with the full set?" in harm
+    assert verdicts(by_mse) == ["no"] and "−10.0 %" in by_mse, "no effect? no"
     assert verdicts(tracks) == ["yes", "no"], "E is no better than B: tracks add nothing"
 
 
 def test_help_that_turns_to_harm_is_said_to():
-    helps, harm, tracks = told(judged(LOST)).values()
+    helps, harm, tracks, by_mse = told(judged(LOST)).values()
     assert verdicts(helps) == ["no", "yes"], "at full size, at the pilot's"
     assert verdicts(harm) == ["yes", "yes"] and "+8.0 %" in harm and "+27.9 points" in harm
     assert verdicts(tracks) == ["no", "yes"], "E is better than B, which harms"
@@ -55,7 +56,7 @@ def test_a_study_that_could_not_see_says_so_with_the_numbers_of_its_gates():
     blind = judged(HELPS, positive=0.0)
     for text in told(blind).values():
         assert set(verdicts(text)) == {"not tested here"}
-        assert "P against A" in text and "gates of" not in text, "the number, not the name of the gate"
+        assert "positive control" in text and "P against A" in text and "gates of" not in text
     alone = judged(HELPS)
     alone = alone[alone.kind != "gate"].assign(verdict="not tested here", reason="B was not run at scale full")
     assert "(B was not run at scale full)" in told(alone)[answer.QUESTIONS[0][0]]
@@ -64,9 +65,10 @@ def test_a_study_that_could_not_see_says_so_with_the_numbers_of_its_gates():
 def test_the_facts_have_no_verdict_and_the_claims_no_headline():
     claims = judged(HELPS)
     blocks = [told_(claims) for told_ in answer.BLOCKS.values()]
-    facts = blocks[1].split("**Tested.**")[0]
+    facts = blocks[1].split("Counted, without training:")[1]
     assert "supported" not in facts and "| 3.2 | the model has about 15 M parameters | 15 M |" in facts
     assert not re.search(r"\d+ (supported|contradicted)", blocks[0])
+    assert blocks[0].startswith("The paper reports") and "by −11.5 % on 13 episodes and by +1.0 % on 100" in blocks[0]
     assert "simulated data (tabletop), profile quick" in blocks[0] and "figures/answer.png" in blocks[0]
     assert "- full: effects of B, " in blocks[1] and "| H4 |" in blocks[1]
 
@@ -94,3 +96,7 @@ def test_the_readme_shows_the_committed_claims():
     claims = claims_report.read(answer.FIGURES / "claims.csv")
     text = answer.README.read_text()
     assert all(block(claims) in text for block in answer.BLOCKS.values()), "only ./run_all.sh publish changes both"
+
+
+def test_every_gate_has_its_words():
+    assert claims_report.SHUT_MEANS.keys() == gates.GATES.keys()
