@@ -113,11 +113,12 @@ def answer(table: pd.DataFrame, seeds: pd.DataFrame, lines: Sequence[str]) -> Fi
     _answer_axis(ax, table, seeds, grey=said == UNTESTED)
     for part in (head, foot):
         part.set_axis_off()
-    _from_left(head, 1, "Claim: depth supervision (B) makes the prediction better", fontsize=12, fontweight="bold")
+    _from_left(head, 1, "Our hypothesis: depth supervision (B) makes the prediction better", fontsize=12,
+               fontweight="bold")
     _from_left(head, 1 - 0.27 / heights[0], "\n".join(verdict), fontsize=22 if said == UNTESTED else 11,
                fontweight="bold", color="0.3" if said == UNTESTED else colour(table.condition.iloc[0]), gid="answer")
     entries = [draw.seed_key(), (Patch(facecolor=BAND), f"smaller than what is of interest (±{SMALLEST:g} %)"),
-               draw.mean_key(table.n[table.n > 0]), (draw.paper_key(3)[0], "the paper, in its own metric (MSE)")]
+               draw.mean_key(table.n[table.n > 0]), (draw.paper_key(3)[0], "the paper, of latent MSE")]
     artists, labels = zip(*entries, strict=True)
     head.legend(artists, labels, loc="lower left", bbox_to_anchor=(0.01, 0), ncols=2, fontsize=9, borderpad=0,
                 bbox_transform=blended_transform_factory(fig.transFigure, head.transAxes), columnspacing=1.2)
