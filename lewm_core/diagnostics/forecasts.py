@@ -12,9 +12,8 @@ from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import condition
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
+from lewm_core.diagnostics.playback import place_maps
 from lewm_core.diagnostics.retrieval import SCOPES, Corpus, LatentWorld, retrieve, rollout_from
-from lewm_core.outcomes.ridge import ridge_of_raw
-from lewm_core.outcomes.world_units import PLACES
 from lewm_core.train import check, default_device
 from lewm_core.utils.progress import bar
 
@@ -75,17 +74,7 @@ def _forecast(world: LatentWorld, data: Data, number: int, steps: int) -> Foreca
     pred_emb, stay, true = torch.cat(pred_emb), torch.cat(stay), world.corpus.emb[first + history : first + length]
     spread = max(world.corpus.spread, 1e-12)
     nearest, _ = retrieve(world.corpus, pred_emb, SCOPES[0], number)
+    maps = place_maps(world.corpus.emb, data, world.corpus.episode != number)
     return Forecast(np.arange(history, length), np.concatenate(ahead), (pred_emb - true).norm(dim=1).numpy() / spread,
                     (stay - true).norm(dim=1).numpy() / spread, data["pixels"][nearest],
-                    _places(world.corpus, data, number, pred_emb.double().numpy()))
-
-
-def _places(corpus: Corpus, data: Data, number: int, pred_emb: np.ndarray) -> dict[str, np.ndarray]:
-    """PLACES as the other episodes' map reads them; none with fewer than two others."""
-    emb, found = corpus.emb.double().numpy(), {}
-    for place in (name for name in PLACES if name in data.columns):
-        truth = data[place].astype(np.float64)
-        fit = np.flatnonzero(np.isfinite(truth).all(1) & (corpus.episode != number))
-        if len(np.unique(corpus.episode[fit])) >= 2:
-            found[place] = ridge_of_raw(emb[fit], truth[fit], corpus.episode[fit])(pred_emb)
-    return found
+                    {place: read(pred_emb.double().numpy()) for place, read in maps.items()})

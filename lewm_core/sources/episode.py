@@ -15,7 +15,8 @@ from lewm_core.utils.errors import InputError, OnError
 
 IMAGE_SIZE = 224  # px: height and width of the paper's frames
 FPS = 5  # frames a second of BridgeData and of the simulator
-ACTION_DIM = 7  # delta xyz (m), delta roll-pitch-yaw (rad), gripper (0 closed .. 1 open)
+ACTIONS = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")  # deltas in m and rad; gripper: 0 closed .. 1 open
+ACTION_DIM = len(ACTIONS)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm_core.sources.episode import FPS, Episode
+from lewm_core.sources.episode import ACTIONS, FPS, Episode
 from lewm_core.sources.lerobot import STATE, check_installed, need
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import new_folder, write_json
 
 CAMERA = "observation.images.main"
-ACTIONS = ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
 INDICES = ("frame_index", "episode_index", "index", "task_index")
 CHUNK, FILE_MB = 1000, 200  # files in a folder; the size at which v3.0 begins another file
 TEMPLATES = {
@@ -191,7 +190,7 @@ def _features(first: Episode) -> dict[str, dict]:
     return {
         CAMERA: {"dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
                  "info": video},
-        "action": {"dtype": "float32", "shape": [len(ACTIONS)], "names": ACTIONS},
+        "action": {"dtype": "float32", "shape": [len(ACTIONS)], "names": list(ACTIONS)},
         STATE: {"dtype": "float32", "shape": [d], "names": [f"state_{i}" for i in range(d)]},
         "timestamp": {"dtype": "float32", "shape": [1], "names": None},
     } | {name: {"dtype": "int64", "shape": [1], "names": None} for name in INDICES}

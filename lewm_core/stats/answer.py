@@ -21,15 +21,16 @@ from lewm_core.utils.workspace import FIGURES, ROOT, SCALES
 README = ROOT / "README.md"
 YES = {SUPPORTED: "yes", CONTRADICTED: "no", UNDECIDED: UNDECIDED, UNTESTED: UNTESTED}
 NO = YES | {SUPPORTED: "no", CONTRADICTED: "yes"}  # to a question that the hypothesis denies
-QUESTIONS = (  # the question; its parts: what is asked, the primary hypotheses that answer it, and how
+HARM = "full-B"  # the claim that holds B's change against A at full size
+QUESTIONS = (  # the question; its parts: what is asked, what answers it (primary hypotheses, or HARM), how
     ("Does depth supervision (B) help the prediction?",
      (("with the full set:", ("H1", "H2"), YES), ("with the pilot set:", ("H3",), YES))),
     ("Does it do harm as the data grow?",
-     (("does its benefit shrink from the pilot set to the full one?", ("H4",), YES),)),
+     (("is B worse than A with the full set?", (HARM,), YES),
+      ("does its benefit shrink from the pilot set to the full one?", ("H4",), YES))),
     ("Do tracks help?",
      (("alone (D), with the full set:", ("H5",), YES), ("beside depth (E), with the full set:", ("H6",), NO))),
 )
-HARM = "full-B"  # the claim that holds B's change against A at full size
 PLACES = {h.id: h.places for h in PRIMARY_HYPOTHESES} | {HARM: [("B", FULL)]}  # whose gates each needs open
 MEASURE = (f"Measured is {OUTCOME_IN_WORDS}; told is by how many per cent that changes (negative is better), with "
            "95 % intervals over training seeds. A is fine-tuned without a signal, B also predicts depth, B-shuf the "
@@ -44,9 +45,8 @@ def answers(table: pd.DataFrame) -> list[tuple[str, str]]:
     """
     found = []
     for question, parts in QUESTIONS:
-        told = [_part(table, *part) for part in parts]
-        if "harm" in question:
-            told.insert(0, _harm(table))
+        told = [_harm(table, label) if ids == (HARM,) else _part(table, label, ids, words)
+                for label, ids, words in parts]
         found.append((question, "; ".join(told)))
     return [*found, ("By the paper's own metric?", _by_mse(table))]
 
@@ -61,8 +61,8 @@ def _part(table: pd.DataFrame, label: str, ids: tuple[str, ...], words: dict[str
     return f"{label} *{words[verdict]}* ({'; '.join(told)})"
 
 
-def _harm(table: pd.DataFrame) -> str:
-    """Whether B is worse than A at full size, by the interval of its change; nothing where the gates are shut."""
+def _harm(table: pd.DataFrame, label: str) -> str:
+    """`label`, and whether B is worse than A by the interval of its change; not tested where the gates are shut."""
     row = table.set_index("id").loc[HARM]
     verdict, told = UNDECIDED, row.ours
     if row.verdict == UNTESTED:
@@ -71,7 +71,7 @@ def _harm(table: pd.DataFrame) -> str:
         verdict = "no"
     elif row.low > 0:
         verdict = "yes"
-    return f"is B worse than A with the full set? *{verdict}* ({told})"
+    return f"{label} *{verdict}* ({told})"
 
 
 def _why(table: pd.DataFrame, id: str, reason: str, state: str = "verdict", numbers: str = "ours") -> str:

@@ -101,8 +101,9 @@ def _claim_rows(evidence: Evidence, place: Workspace) -> Iterator[dict[str, obje
             about = {"id": claim.id, "kind": kind, "aggregation": claim.made, "status": EXPLORATORY}
             if claim.by_metric or claim.metric:
                 about |= {"metric": claim.metric or OUTCOME, "split": SPLIT}
+            about |= _read(place, noted)
             for part, number in _numbers(found):
-                yield about | _row(part, number) | _read(place, noted)
+                yield about | _row(part, number)
 
 
 def _primary_rows(evidence: Evidence, place: Workspace, h: Hypothesis) -> Iterator[dict[str, object]]:

@@ -9,7 +9,6 @@ import hashlib
 import html
 import json
 import re
-import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -17,13 +16,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import ipywidgets as widgets
-from tqdm import tqdm
 
 from lewm_core.diagnostics.decoder import Decoder, DecoderRecipe
 from lewm_core.diagnostics.playback import Load, Playback
 from lewm_core.diagnostics.rollout_study import Rollouts
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
+from lewm_core.utils.progress import bar
 from lewm_core.utils.workspace import relative
 from lewm_core.viz import dashboard_values as values
 from lewm_core.viz.widgets import WithStandIn
@@ -136,9 +135,9 @@ class Dashboard(WithStandIn):
 
         Returns what to tell of it, in Markdown, with a link from the executed notebooks.
         """
-        bar = tqdm(self.playback.offered, desc="dashboard", unit="condition", file=sys.stderr, mininterval=1)
-        for name in bar:
-            bar.set_postfix_str(name, refresh=False)
+        shown = bar(self.playback.offered, "dashboard", "condition")
+        for name in shown:
+            shown.set_postfix_str(name, refresh=False)
             self.playback.player(name)
         with replacing(path) as temporary:
             temporary.write_text(self.page(episodes))

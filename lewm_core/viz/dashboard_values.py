@@ -15,12 +15,11 @@ from lewm_core.diagnostics import retrieval
 from lewm_core.diagnostics.playback import Playback
 from lewm_core.outcomes.world_units import CM
 from lewm_core.signals.extraction import Packet
-from lewm_core.sources.episode import ACTION_DIM, FPS
+from lewm_core.sources.episode import ACTION_DIM, ACTIONS, FPS
 from lewm_core.viz import images, pixels, style
 
 SIDE = 128  # px, the greatest side of a picture in a sheet
 QUALITY = 82  # of its JPEG; with a colour for each pixel, which small things of strong colours need
-ACTIONS = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 SCOPES = {"global": "all frames", "episode": "this episode"}  # of retrieval.SCOPES, in words
 STABILITY = ("same_episode", "switches", "mean_jump", "monotonicity", "unique_frames", "repeated")
 DIGITS = 4  # significant, of every number

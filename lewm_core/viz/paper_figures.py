@@ -15,6 +15,7 @@ from lewm_core.stats import paper
 from lewm_core.stats.levels import REFERENCES, beside_baseline
 from lewm_core.stats.outcomes import OUTCOME, PAPERS
 from lewm_core.stats.paired import number
+from lewm_core.utils.workspace import SCALES
 from lewm_core.viz import draw, effect_panels, style
 from lewm_core.viz.effect_panels import Lane
 from lewm_core.viz.level_panels import arranged
@@ -24,7 +25,6 @@ STATISTICS = ("n", "mean", "low", "high", "p", "p_holm")  # of paired.summarise
 SHOWN = (OUTCOME, "mse_over_static", PAPERS)  # the metrics of the panels, of those that were measured
 ORDER = ("Rows: the references, then the signals in the paper's order A to G, each before its controls (-shuf: the "
          "same head with the targets of other frames), then the positive control P.")
-BEFORE = ("pilot", "full")
 
 
 @style.styled
@@ -134,14 +134,14 @@ def figure3(results: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[s
     """Figure 3: pilot beside full scale, a panel per metric and split, and what the paper reports.
 
     Args: as figure1; `conditions` are those shown."""
-    names = arranged([name for name in dict.fromkeys([*conditions, paper.BASELINE])])
+    names = arranged([*conditions, paper.BASELINE])
     if not [name for name in names if name not in REFERENCES]:
         return style.empty_figure("no condition but the baseline")
-    own = results[results.condition.isin(names) & results.scale.isin(BEFORE)]
+    own = results[results.condition.isin(names) & results.scale.isin(SCALES)]
     changes, table = beside_baseline(own, SHOWN)
     shown = [(_scales(split), metric) for metric in SHOWN for split in splits_of(table)
              if len(rows_where(table, metric=metric, split=split))] or [(_scales("episode"), PAPERS)]
-    told = [line for scale in BEFORE for line in _at(scale, _not_run(rows_where(skipped, scale=scale), names,
+    told = [line for scale in SCALES for line in _at(scale, _not_run(rows_where(skipped, scale=scale), names,
                                                                        rows_where(table, scale=scale)))]
     return _panels(changes, table, names, shown, 3, [ORDER, *told], shown[0][0])
 

@@ -24,7 +24,7 @@ from lewm_core.dataset.contract import gripper
 from lewm_core.signals.backends import is_relative
 from lewm_core.signals.extraction import Packet, Signals
 from lewm_core.signals.geometry import SUPERVISION_SIZE
-from lewm_core.sources.episode import FPS, Episode
+from lewm_core.sources.episode import ACTIONS, FPS, Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.viz.pixels import MASK_COLOUR, png, point_colours
@@ -34,7 +34,6 @@ if TYPE_CHECKING:  # it needs torch, and a file without predictions none
 
 TIMELINE = "frame"
 PLACES = ("gripper", "object")
-ACTIONS = ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
 TRAIL = 8  # frames back that a trail reaches
 MOVED = 1.0  # px that a point must move within them to have one
 
@@ -156,7 +155,7 @@ def _log_names(rr: ModuleType, recording: object) -> None:
     """What holds for all episodes: the mask's colour, the curves' names."""
     object_ = rr.AnnotationInfo(1, "object", (*MASK_COLOUR, 128))
     recording.log("camera", rr.AnnotationContext([(0, "", (0, 0, 0, 0)), object_]), static=True)
-    named = {"action": ACTIONS, "prediction/distance": ["prediction", "persistence"],
+    named = {"action": list(ACTIONS), "prediction/distance": ["prediction", "persistence"],
              "prediction/steps_ahead": ["steps ahead"]}
     for place in PLACES:
         named[f"state/{place}"] = [f"{place} {axis}" for axis in "xyz"]
