@@ -149,5 +149,5 @@ tell(*leakage.describe_leak(leak))
 # %% [markdown]
 # ## What this cannot decide
 #
-# Number of episodes, selection, optimizer steps and held-out data vary together here, as they do in the paper. A flip
-# that these runs show may be due to any of them. Notebook 08 varies one at a time.
+# With the number of episodes varies whatever else differs in the table above: in the paper the selection, the optimizer
+# steps and the held-out data. A flip that these runs show may be due to any of it. Notebook 08 varies one at a time.
