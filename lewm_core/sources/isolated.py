@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lewm_core.sources.episode import Episode, EpisodeInfo, Source
-from lewm_core.utils.errors import InputError, OnError
+from lewm_core.utils.errors import InputError, OnError, foreign
 from lewm_core.utils.files import digest
 from lewm_core.utils.pool import apart, limited
 
@@ -62,13 +62,8 @@ def _source(module: str, opener: str, *arguments: Any) -> Source:
 
 
 def _guarded(function: Callable, where: str, opened: tuple, *arguments: Any) -> Any:
-    try:
+    with foreign(where):
         return function(opened, *arguments)
-    except InputError:
-        raise
-    except Exception as error:  # files of strangers, and parsers of others: anything may come
-        raise InputError(where, f"what its reader fails at ({type(error).__name__}: {str(error)[:500]})",
-                         "whole and plain data", "Download or copy it again.") from None
 
 
 def _describe(opened: tuple) -> tuple[str, int]:

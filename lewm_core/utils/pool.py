@@ -5,6 +5,7 @@ A worker has one thread and ends with its parent. A worker that dies costs the i
 
 import os
 import pickle
+import resource
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -165,19 +167,39 @@ def working() -> bool:
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """A worker that computes longer than this is ended, also in native code. Elsewhere nothing happens.
+def limited(seconds: float | None = None, memory: int | None = None) -> Iterator[None]:
+    """A worker that computes longer than this is ended, also in native code, and has no more memory than this to take.
 
-    seconds: of computing, so that a slow disk is not taken for an endless loop.
+    Elsewhere nothing happens. What takes no less than the memory that is left fails: most often in a MemoryError.
+
+    seconds: of computing, so that a slow disk is not taken for an endless loop. memory: bytes beyond what it has now.
     """
     if not working():
         yield
         return
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    before = _limit_memory(memory) if memory is not None else None
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        if seconds is not None:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        if before is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _limit_memory(more: int) -> tuple[int, int] | None:
+    """Allow `more` bytes of memory than are in use; what was allowed before. None where Linux does not tell."""
+    try:
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        used = int(status["VmData"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    _, hard = before = resource.getrlimit(resource.RLIMIT_DATA)
+    most = used + more
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    return before
 
 
 _apart: tuple[list[str], Pool] | None = None  # the process of `apart`, and the import path that it was started with

@@ -29,7 +29,7 @@ def work(item):
         os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "endless":
         with limited(0.2):
-            7 ** 20_000_000  # minutes in native code, while nobody else may run
+            number = 7 ** 20_000_000  # minutes in native code, while nobody else may run
     elif kind == "error":
         raise InputError("a file", "this", "that")
     elif kind == "foreign":
