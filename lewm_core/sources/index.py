@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from lewm_core.sources.episode import EpisodeInfo
+from lewm_core.utils.files import regular
 
 BATCH = 100  # episodes whose metadata are written at a time
 
@@ -18,14 +19,13 @@ class Index:
         self.path = path
         self.known: dict[str, EpisodeInfo] = {}
         self._new: list[str] = []
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = regular(path).read_bytes().splitlines() if path.exists() else []
         for line in lines:
             try:
-                id, task, length = json.loads(line)
-            except (ValueError, TypeError):
+                info = EpisodeInfo(*json.loads(line))
+            except (ValueError, TypeError, RecursionError):  # InputError is a ValueError
                 continue
-            if isinstance(id, str) and isinstance(task, str) and type(length) is int:
-                self.known[id] = EpisodeInfo(id, task, length)
+            self.known[info.id] = info
 
     def add(self, info: EpisodeInfo) -> None:
         """Take up an episode; written when there are BATCH of them."""

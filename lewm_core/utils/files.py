@@ -1,9 +1,10 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and what may be opened for reading."""
 
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,41 @@ from lewm_core.utils.errors import InputError
 
 if TYPE_CHECKING:  # the runner uses this module and must start quickly
     import pandas
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def regular(path: str | Path, most: int | None = None) -> Path:
+    """`path`, of a file that may be opened. Whoever opens a path that a user or a data set gives asks here first.
+
+    A pipe or a device would be read for ever. Symbolic links are followed.
+
+    Args:
+        most: bytes that the file may have; None for any number.
+
+    Raises:
+        InputError: nothing there, no regular file, not readable, or a larger one.
+    """
+    try:
+        found = os.stat(path)
+        readable = os.access(path, os.R_OK)
+    except (OSError, ValueError) as e:  # ValueError: NUL or a lone surrogate in the name
+        reason = getattr(e, "strerror", None) or e
+        raise InputError(repr(str(path)) if isinstance(e, ValueError) else path,
+                         f"that it cannot be read ({reason})", "a readable file") from None
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        raise InputError(path, f"that it cannot be read ({_KINDS.get(kind, 'something else')}, not a file)",
+                         "a regular file")
+    if not readable:
+        raise InputError(path, "that it cannot be read (Permission denied)", "a readable file")
+    if most is not None and found.st_size > most:
+        raise InputError(path, f"{found.st_size:,} bytes", f"at most {most:,}")
+    return Path(path)
 
 
 @contextmanager

@@ -1,6 +1,12 @@
-"""Files that a person may edit, and the digests by which a change is told."""
+"""Files that a person may edit, the digests by which a change is told, and what may be opened."""
 
-from lewm_core.utils.files import edited, ends_of, note_written
+import os
+import socket
+
+import pytest
+
+from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import edited, ends_of, note_written, regular
 
 
 def test_an_edited_file_is_told_from_ours(tmp_path):
@@ -26,3 +32,27 @@ def test_the_ends_of_a_file(tmp_path):
     path.write_bytes(b"0123456789")
     assert ends_of(path, 3) == (b"012", b"789")
     assert ends_of(path, 99) == (b"0123456789", b"0123456789")
+
+
+def test_only_a_regular_file_may_be_opened(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to(file)
+    assert regular(str(file)) == file and regular(tmp_path / "link", 10) == tmp_path / "link"
+    with pytest.raises(InputError, match="file: found 10 bytes; expected at most 9"):
+        regular(file, 9)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = os.getcwd()
+        os.chdir(tmp_path)  # a socket's address is short
+        try:
+            listening.bind("socket")
+        finally:
+            os.chdir(here)
+        for path, found in (("pipe", "a pipe, not a file"), ("socket", "a socket, not a file"),
+                            (".", "a folder, not a file"), ("/dev/zero", "a device, not a file"),
+                            ("absent", "No such file"), ("file/below", "Not a directory"), ("loop", "symbolic links"),
+                            ("a" * 10_000, "name too long"), ("nul\0", "null"), ("\ud800", "surrogates")):
+            with pytest.raises(InputError, match=found):
+                regular(tmp_path / path)
