@@ -50,10 +50,11 @@ class Place:
 
     root: Path
     rng: np.random.Generator
+    part: str = ""  # folder in the input to which a mutation keeps
 
     @property
     def folder(self) -> Path:
-        return self.root / "in"
+        return self.root / "in" / self.part
 
     @property
     def outside(self) -> Path:

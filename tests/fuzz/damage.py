@@ -5,6 +5,7 @@ import re
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.fuzz.cases import Damage, Mutation, Place
@@ -111,6 +112,11 @@ def _replaced(content: Callable[[Place], bytes], what: str) -> Mutation:
         return named(place, path, what)
 
     return mutate
+
+
+def within(part: str, mutations: dict[str, Mutation]) -> dict[str, Mutation]:
+    """The mutations, of files in one folder of the input only."""
+    return {name: lambda place, mutate=mutate: mutate(replace(place, part=part)) for name, mutate in mutations.items()}
 
 
 BYTES = {

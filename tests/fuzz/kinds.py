@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import containers, documents, doors, episodes, inputs, weights
+from tests.fuzz import arguments, containers, documents, doors, episodes, inputs, study, weights
 from tests.fuzz.cases import Damage, Door, Mutation, Place
-from tests.fuzz.damage import BYTES, FILES
+from tests.fuzz.damage import BYTES, FILES, within
 
 
 def never(file: str, forged: bool) -> bool:
     """No checksum, and written by others."""
     return False
+
+
+def always(file: str, forged: bool) -> bool:
+    """We wrote it, and are to know it again."""
+    return True
 
 
 def ends(*suffixes: str) -> Callable[[str, bool], bool]:
@@ -68,5 +73,13 @@ def kinds(root: Path) -> dict[str, Kind]:
         "torch": Kind(inputs.torch_file, on_weights, any_file | weights.TORCH | config, ends(".pt")),
         "lightning": Kind(inputs.lightning, on_weights, any_file | weights.TORCH | config, ends(".ckpt")),
         "export": Kind(inputs.exported, on_weights, any_file | weights.SAFETENSORS | config, ends("model.safetensors")),
+        "runs": Kind(study.runs, study.RUNS, any_file, always),
+        "stamps": Kind(study.stamps, {"again": study.reused}, study.after_a_run(any_file), always),
+        "caches": Kind(study.cached, {"again": study.from_caches}, within("work", any_file),
+                       lambda file, _: "selection.csv" not in file),  # which a person may edit
+        "interrupted": Kind(study.unfinished, {"again": study.went_on}, {"killed": study.killed, "full": study.full}, always),
+        "arguments": Kind(arguments.make, {"call": arguments.call}, arguments.ARGUMENTS, asks=True),
+        "profile": Kind(arguments.profile, {"plan": arguments.planned}, BYTES | {
+            "value": documents.yaml_value, "value again": documents.yaml_value, "encoding": documents.encoding(".yaml")}, asks=True),
         "pickle": Kind(inputs.pickled, {"load": doors.pickled}, BYTES | episodes.PICKLES),
     }
