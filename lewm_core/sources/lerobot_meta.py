@@ -151,7 +151,7 @@ def _filled(path: Path, info: dict, name: str, values: dict[str, int | str]) -> 
         filled = template.format(**values) if plain else ""
     except ValueError:
         plain = False
-    if not plain or len(filled) > 2000:
+    if not plain or len(filled) > 1000:
         raise InputError(where, repr(template), expected)
     parts = PurePosixPath(filled).parts
     if not parts or "\0" in filled or "\\" in filled or parts[0] == "/" or ".." in parts:
