@@ -8,7 +8,7 @@ import pytest
 
 from lewm_core.curation.bad_episodes import BadEpisodes
 from lewm_core.signals.pipeline import SourceSpec, packets
-from lewm_core.sources import isolated
+from lewm_core.sources.bridge import open_bridge
 from lewm_core.sources.isolated import Isolated
 from lewm_core.sources.registry import SOURCES, open_source
 from lewm_core.utils.errors import InputError
@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm_core.sources import isolated
 from lewm_core.sources.episode import Episode, EpisodeInfo
+from lewm_core.utils import pool
 from lewm_core.utils.errors import InputError
 
-isolated.LOAD_SECONDS = 1
+pool.SECONDS = 1
 IDS = ["good", "segfault", "foreign", "endless", "last"]
 
 
@@ -72,7 +72,7 @@ def test_a_parser_that_dies_is_one_bad_episode_even_with_one_job(tmp_path, mine)
     assert int(good["good"].observations[0, 0]) != os.getpid() % 2**24
     reasons = pd.read_csv(bad.path).set_index("episode").reason
     for id, word in (("segfault", "SIGSEGV"), ("foreign", "KeyError: 'a parser of another'"),
-                     ("endless", "longer than its time limit")):
+                     ("endless", "computed longer than 60 s")):
         assert word in reasons[id] and str(tmp_path) in reasons[id]
     assert f"episode segfault of {tmp_path}" in reasons["segfault"] and len(reasons) == 3
 
@@ -96,10 +96,13 @@ def test_a_source_whose_opening_dies_is_one_error(tmp_path, mine, name, word):
 def test_it_is_the_source_it_reads(tmp_path):
     write_raw(trajectory_folder(tmp_path), RAW)
     source = open_source("bridge", 0, 0, 8, tmp_path, 0)
-    direct = isolated._source("lewm_core.sources.bridge", "open_bridge", tmp_path, 8, 0)
+    direct = open_bridge(tmp_path, 8, 0)
     assert isinstance(source, Isolated) and (source.name, source.cameras) == (direct.name, direct.cameras)
     assert source.fingerprint == direct.fingerprint and list(source.infos()) == list(direct.infos())
-    info, = source.infos()
+    write_raw(trajectory_folder(tmp_path, 1), RAW)
+    anew = open_source("bridge", 0, 0, 8, tmp_path, 0)
+    assert anew.fingerprint == open_bridge(tmp_path, 8, 0).fingerprint != source.fingerprint
+    info, _ = source.infos()
     one, other = source.load(info.id), direct.load(info.id)
     assert one.task == other.task and one.id == other.id
     for name in ("frames", "actions", "observations"):

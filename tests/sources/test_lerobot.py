@@ -439,3 +439,19 @@ def test_without_the_packages_the_error_says_what_to_install(folder, monkeypatch
     for call in (lambda: LeRobot(folder), lambda: export(tmp_path / "out", EPISODES)):
         with pytest.raises(InputError, match=r"no pyarrow.*pip install 'lewm-core\[lerobot\]'"):
             call()
+
+
+def test_a_video_of_too_many_pixels_is_refused_before_a_frame_is_decoded(tmp_path):
+    export(tmp_path / "d", EPISODES[:1], "v2.1")
+    video = LeRobot(tmp_path / "d", SIZE)._entries["episode-000000"].video
+    wide, high = 16384, 1040  # a little more than allowed
+    with av.open(str(video), "w") as out:
+        stream = out.add_stream("png", 5)
+        stream.width, stream.height, stream.pix_fmt = wide, high, "rgb24"
+        for packet in (*stream.encode(av.VideoFrame(wide, high, "rgb24")), *stream.encode()):
+            out.mux(packet)
+    with pytest.raises(InputError, match="episode-000000: found (a video that cannot be read|a picture of 16384 x)"):
+        LeRobot(tmp_path / "d", SIZE).load("episode-000000")
+    video.write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")  # a playlist
+    with pytest.raises(InputError, match="a video that cannot be read after 0 frames"):
+        LeRobot(tmp_path / "d", SIZE).load("episode-000000")
