@@ -16,7 +16,7 @@ import pandas as pd
 
 from lewm_core.curation.score import PARTS, Criteria
 from lewm_core.utils.errors import InputError, pick
-from lewm_core.utils.files import write_csv, write_json
+from lewm_core.utils.files import regular, write_csv, write_json
 from lewm_core.utils.parameters import check_names, fit
 
 FLAGS = ("full", "pilot")
@@ -135,15 +135,15 @@ def write_selection(path: str | Path, selection: pd.DataFrame, choice: Choice, c
 def read_record(path: str | Path) -> Record | None:
     """How the selection file at `path` was made; None where nothing says so. InputError if that is damaged."""
     try:
-        values = json.loads(_record(path).read_text())
+        if not _record(path).exists():
+            return None
+        values = json.loads(regular(_record(path)).read_text())
         check_names(values, {f.name for f in fields(Record)}, _record(path))
         default = asdict(Choice())
         choice = {name: fit(name, value, default[name], _record(path)) for name, value in values["choice"].items()}
         lists = {name: tuple(map(str, values[name])) for name in ("dropped", *FLAGS)}
         return Record(Choice(**choice), Criteria.of(values["criteria"]), **lists)
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, RecursionError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(_record(path), f"{type(error).__name__}: {error}", "what notebook 01_curation writes beside "
                          "the selection", "Delete it: the selection then counts as made by hand.") from None
 
@@ -186,9 +186,11 @@ def read_selection(path: str | Path) -> pd.DataFrame:
     remedy = "Correct the file, or delete it and run the curation notebook again."
     expected = f"a table with columns {', '.join(COLUMNS)}, one row per episode, full and pilot yes or no"
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except FileNotFoundError:
-        raise InputError(path, "no such file", expected, "Run the curation notebook first.") from None
+        if not Path(path).exists():
+            raise InputError(path, "no such file", expected, "Run the curation notebook first.")
+        table = pd.read_csv(regular(path), dtype=str, keep_default_na=False, skipinitialspace=True)
+    except InputError:
+        raise
     except (ValueError, OSError) as error:  # pandas' parser and encoding errors are ValueErrors
         raise InputError(path, f"a file that is not CSV ({error})", expected, remedy) from None
     problems = [*_columns_wrong(table), *_flags_wrong(table), *_numbers_wrong(table)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lewm_core.checkpoints import hub
 from lewm_core.runner.cli import FAILED, OK
-from lewm_core.utils.errors import InputError
+from lewm_core.utils.errors import InputError, foreign
 
 
 def inspect(options: argparse.Namespace) -> tuple[list[dict], int]:
@@ -51,10 +51,17 @@ def need_file(name: str) -> None:
 
 
 def inspect_lerobot(name: str) -> dict:
+    from lewm_core.utils.pool import apart
+
+    return apart(_lerobot, name, name=name)  # its parsers may die of what is in the files
+
+
+def _lerobot(name: str) -> dict:
     from lewm_core.sources.lerobot import LeRobot
 
-    source = LeRobot(name)
-    infos = list(source.infos())
+    with foreign(name):
+        source = LeRobot(name)
+        infos = list(source.infos())
     return {"file": name, "kind": "LeRobot dataset", "usable": True, "episodes": len(infos),
             "frames": sum(i.length for i in infos), "camera": source.camera,
             "tasks": sorted({i.task for i in infos})[:20]}

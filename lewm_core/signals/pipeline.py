@@ -20,7 +20,7 @@ from lewm_core.sources.episode import Episode, Source
 from lewm_core.sources.registry import SOURCES, open_source
 from lewm_core.sources.tabletop.scene import kitchens_of
 from lewm_core.utils.errors import InputError, OnError, pick
-from lewm_core.utils.files import write_json
+from lewm_core.utils.files import regular, write_json
 from lewm_core.utils.pool import Pool
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import SIMULATED, usable_cores
@@ -107,8 +107,8 @@ class SourceSpec:
         known = {f.name: get_args(f.type) or (f.type,) for f in fields(cls)}
         remedy = "Run notebook 01_curation again."
         try:
-            values = json.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
+            values = json.loads(regular(path).read_text())
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(path, f"no JSON ({error})", "what notebook 01_curation writes", remedy) from None
         if not isinstance(values, dict) or set(values) != set(known) or not all(
                 type(value) in known[name] for name, value in values.items()):

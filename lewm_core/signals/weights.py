@@ -15,7 +15,7 @@ from types import ModuleType
 
 from lewm_core.utils import torchvision_compat
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest, ends_of
+from lewm_core.utils.files import digest, ends_of, regular
 from lewm_core.utils.workspace import ROOT
 
 _DECIDING = (".py", ".json", ".txt", ".pth", ".safetensors")  # files that decide what a backend answers
@@ -149,6 +149,7 @@ def load_state(path: Path):
     """A state dict from a .pth file, possibly under the key `model`; nothing in the file is executed."""
     import torch
 
+    regular(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds

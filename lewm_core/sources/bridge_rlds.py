@@ -23,7 +23,7 @@ from lewm_core.sources.listing import listed, number_in
 from lewm_core.utils.errors import InputError, OnError
 from lewm_core.utils.files import regular
 
-_MOST_INFO = 2**24  # bytes of a dataset_info.json
+_MOST_INFO = 2**21  # bytes of a dataset_info.json
 _SHARD = r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})"
 
 

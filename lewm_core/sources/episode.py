@@ -97,11 +97,17 @@ class Episode:
         for name, values in (("actions", self.actions), ("observations", self.observations)):
             if values.dtype.kind != "f":
                 problems.append(f"{name} {values.dtype}, not float32")
-            elif np.isinf(values.astype(np.float32, copy=False)).any():
+            elif _infinite(values):
                 problems.append(f"infinite {name}")
         problems += [*_name_problems(self.id), *_task_problems(self.task)]
         if problems:
             raise InputError(f"episode {self.id}", "; ".join(problems), "arrays as Episode documents them")
+
+
+def _infinite(values: np.ndarray) -> bool:
+    """Whether any is infinite as a float32, as which it is written."""
+    with np.errstate(over="ignore"):
+        return bool(np.isinf(values.astype(np.float32, copy=False)).any())
 
 
 def _name_problems(id: object) -> list[str]:

@@ -4,18 +4,20 @@ A worker of a pool is such a process already, and reads by itself.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lewm_core.sources.episode import Episode, EpisodeInfo, Source
+from lewm_core.utils import pool
 from lewm_core.utils.errors import InputError, OnError, foreign
 from lewm_core.utils.files import digest
 from lewm_core.utils.pool import apart, limited
 
-LOAD_SECONDS = 60  # of computing, for one episode; ten times what an hour of video at 5 frames a second takes
+_OPEN = 4  # sources that are held open in a process: as many as there are cameras
+_sources: dict[tuple, Source] = {}
 
 
 class Isolated:
@@ -56,9 +58,15 @@ class Isolated:
         return self._ask(_load, f"episode {id} of {self._where}", id)
 
 
-@lru_cache(maxsize=4)  # as many as there are cameras
-def _source(module: str, opener: str, *arguments: Any) -> Source:
-    return getattr(import_module(module), opener)(*arguments)
+def _source(opened: tuple, anew: bool = False) -> Source:
+    """The source, opened once in this process; `anew`: once more, since the files may have changed."""
+    if anew or opened not in _sources:
+        _sources.pop(opened, None)
+        while len(_sources) >= _OPEN:
+            _sources.pop(next(iter(_sources)))
+        module, opener, *arguments = opened
+        _sources[opened] = getattr(import_module(module), opener)(*arguments)
+    return _sources[opened]
 
 
 def _guarded(function: Callable, where: str, opened: tuple, *arguments: Any) -> Any:
@@ -67,24 +75,24 @@ def _guarded(function: Callable, where: str, opened: tuple, *arguments: Any) -> 
 
 
 def _describe(opened: tuple) -> tuple[str, int]:
-    with limited(LOAD_SECONDS):
-        source = _source(*opened)
+    with limited(pool.SECONDS):
+        source = _source(opened, anew=True)
     return source.name, source.cameras
 
 
 def _fingerprint(opened: tuple) -> str:
-    return _source(*opened).fingerprint
+    return _source(opened).fingerprint
 
 
 def _infos(opened: tuple, n: int, strict: bool, cache: Path | None) -> list[EpisodeInfo | tuple[str, InputError]]:
     """The metadata, and between them the ids and errors of what cannot be read; `strict`: the first one is raised."""
     found: list[EpisodeInfo | tuple[str, InputError]] = []
-    infos = _source(*opened).infos(None if strict else lambda *bad: found.append(bad), cache)
+    infos = _source(opened).infos(None if strict else lambda *bad: found.append(bad), cache)
     for info in islice(infos, n or None):
         found.append(info)
     return found
 
 
 def _load(opened: tuple, id: str) -> Episode:
-    with limited(LOAD_SECONDS):
-        return _source(*opened).load(id)
+    with limited(pool.SECONDS):
+        return _source(opened).load(id)

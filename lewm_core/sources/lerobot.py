@@ -29,7 +29,7 @@ from lewm_core.utils.pool import limited
 STATE = "observation.state"  # key of the robot's state, which becomes the observations
 _READER = "1"  # part of the fingerprint: raise it when the same files come out as other episodes
 _ENDS = 65536  # bytes at either end of a file that enter the fingerprint
-_MEMORY = 1_500_000_000  # bytes that opening or reading may take: a small table or video can unfold to any size
+_MEMORY = 1_000_000_000  # bytes that opening or reading may take: a small table or video can unfold to any size
 _REMEDY = "Copy or download the file again."
 
 
@@ -180,10 +180,11 @@ def _decode(file: Path, id: str, times: np.ndarray, tolerance: float) -> Iterato
     av = need("av")
     found = 0
     try:
-        with av.open(str(file), format="mp4") as container:  # no playlist, which could name other files
+        # mp4: no playlist, which could name other files. The limit holds where opening looks at the first frames, too.
+        with av.open(str(file), format="mp4", options={"max_pixels": str(MOST_PIXELS)}) as container:
             stream = container.streams.video[0]
             check_pixels(f"{file}, {id}", stream.codec_context.width, stream.codec_context.height)
-            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # where its frames say otherwise
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
             start = max(0, times[0] - tolerance)
             container.seek(int(start / stream.time_base), stream=stream)  # the keyframe before
             for frame in container.decode(stream):

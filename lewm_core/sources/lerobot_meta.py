@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from string import Formatter
 from types import ModuleType
@@ -17,8 +18,9 @@ from typing import NamedTuple
 from lewm_core.utils.errors import InputError, foreign, pick
 from lewm_core.utils.files import regular
 
-MOST_BYTES = 2**28  # of a file of metadata
-MOST_EPISODES = 1_000_000
+MOST_BYTES = 2**27  # of a file of metadata
+MOST_EPISODES = 300_000
+_MOST_INFO = 2**22  # bytes of info.json, which is parsed in one go
 _MOST_NUMBER = 10**9  # an index of a file, folder or episode
 _ORIGIN = "Is it the folder of a LeRobot dataset of format v2.1 or v3.0, complete?"
 
@@ -53,7 +55,7 @@ def read_info(path: Path) -> dict:
     """meta/info.json of the dataset at `path`: fps, features and codebase_version are there and can be used."""
     file = path / "meta" / "info.json"
     try:
-        info = json.loads(regular(file, MOST_BYTES).read_bytes())
+        info = json.loads(regular(file, _MOST_INFO).read_bytes())
         if type(info["fps"]) not in (int, float) or not 0 < info["fps"] <= 1000:
             raise ValueError(f"fps {info['fps']!r:.100}")
         if not all(isinstance(f["dtype"], str) and isinstance(f.get("shape", []), list)
@@ -72,7 +74,9 @@ def read_info(path: Path) -> dict:
 def read_entries(path: Path, info: dict, camera: str, is_video: bool) -> dict[str, Entry]:
     """id → what the metadata say of it, by index."""
     with foreign(path / "meta", _ORIGIN):
-        entries = list(_FORMATS[info["codebase_version"]](path, info, camera, is_video))
+        entries = list(islice(_FORMATS[info["codebase_version"]](path, info, camera, is_video), MOST_EPISODES + 1))
+    if len(entries) > MOST_EPISODES:
+        raise InputError(path / "meta", f"more than {MOST_EPISODES:,} episodes", f"at most {MOST_EPISODES:,}")
     found = {f"episode-{entry.index:06d}": entry for entry in sorted(entries, key=lambda entry: entry.index)}
     if not found:
         raise InputError(path, "no episodes", "at least one")
@@ -83,15 +87,14 @@ def read_entries(path: Path, info: dict, camera: str, is_video: bool) -> dict[st
 
 def _v21(path: Path, info: dict, camera: str, is_video: bool) -> Iterator[Entry]:
     size = _whole(info["chunks_size"], "chunks_size", least=1)
-    for line in regular(path / "meta" / "episodes.jsonl", MOST_BYTES).read_text("utf-8").split("\n"):
-        if not line.strip():
-            continue
-        row = json.loads(line)
-        index = _whole(row["episode_index"], "episode_index")
-        at = {"episode_index": index, "episode_chunk": index // size, "video_key": camera}
-        video = _filled(path, info, "video_path", at) if is_video else path
-        yield Entry(index, _whole(row["length"], "length"), _text(row["tasks"]), _filled(path, info, "data_path", at),
-                    video, 0.0)
+    file = regular(path / "meta" / "episodes.jsonl", MOST_BYTES)
+    with open(file, encoding="utf-8", newline="\n") as lines:
+        for row in map(json.loads, filter(str.strip, lines)):
+            index = _whole(row["episode_index"], "episode_index")
+            at = {"episode_index": index, "episode_chunk": index // size, "video_key": camera}
+            video = _filled(path, info, "video_path", at) if is_video else path
+            table = _filled(path, info, "data_path", at)
+            yield Entry(index, _whole(row["length"], "length"), _text(row["tasks"]), table, video, 0.0)
 
 
 def _v30(path: Path, info: dict, camera: str, is_video: bool) -> Iterator[Entry]:
@@ -117,13 +120,9 @@ _FORMATS = {"v2.1": _v21, "v3.0": _v30}
 
 
 def rows_of(file: Path, columns: list[str]) -> Iterator[dict]:
-    """The rows of a parquet file, a few at a time; ValueError for too many of them."""
+    """The rows of a parquet file, a few at a time."""
     dataset = need("pyarrow.dataset").dataset(str(file), format="parquet", partitioning=None)
-    count = 0
     for batch in dataset.scanner(columns=columns, batch_size=1000, batch_readahead=1, use_threads=False).to_batches():
-        count += len(batch)
-        if count > MOST_EPISODES:
-            raise ValueError(f"more than {MOST_EPISODES:,} rows in {file}")
         yield from batch.to_pylist()
 
 
@@ -151,7 +150,7 @@ def _filled(path: Path, info: dict, name: str, values: dict[str, int | str]) -> 
         filled = template.format(**values) if plain else ""
     except ValueError:
         plain = False
-    if not plain or len(filled) > 2000:
+    if not plain or len(filled) > 1000:
         raise InputError(where, repr(template), expected)
     parts = PurePosixPath(filled).parts
     if not parts or "\0" in filled or "\\" in filled or parts[0] == "/" or ".." in parts:

@@ -31,22 +31,28 @@ def number_in(text: str) -> int:
     return number if f"{number:04d}" == text else -1
 
 
-def folders(root: Path, depth: int = _DEPTH, seen: set[tuple[int, int]] | None = None) -> Iterator[Path]:
+def folders(root: Path, depth: int = _DEPTH, seen: set[tuple[int, int]] | None = None,
+            top: Path | None = None) -> Iterator[Path]:
     """`root` and all folders below it but those among or below `traj_group<N>`, each before what is in it, sorted.
 
-    seen: those that were met; none is met twice, wherever links lead.
+    Each is met once, wherever links lead: those to folders below `top` (`root`) are not followed, others to what was
+    `seen` neither.
     """
-    seen = set() if seen is None else seen
+    top, seen = top or root.resolve(), set() if seen is None else seen
     here = root.stat() if root.is_dir() else None
     if here is not None and (here.st_dev, here.st_ino) in seen:
         return
     yield root
     if depth and here is not None:
         seen.add((here.st_dev, here.st_ino))
-        names = sorted(e.name for e in _entries(root) if e.is_dir())
+        names = sorted(e.name for e in _entries(root) if e.is_dir() and not _leads_into(e, top))
         if not any(_GROUP.fullmatch(name) for name in names):
             for name in names:
-                yield from folders(root / name, depth - 1, seen)
+                yield from folders(root / name, depth - 1, seen, top)
+
+
+def _leads_into(entry: os.DirEntry, top: Path) -> bool:
+    return entry.is_symlink() and Path(entry.path).resolve().is_relative_to(top)
 
 
 def numbered(folder: Path, word: str, suffix: str = "") -> list[Path]:

@@ -17,7 +17,7 @@ from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import regular
 
 _HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
-MOST_BYTES = 2**28  # of a record: it is held in memory
+MOST_BYTES = 2**26  # of a record: it is held in memory, and its parts take ten times that
 _REMEDY = "Download or copy the file again."
 
 # The public schema of tf.train.Example (tensorflow/core/example/{example,feature}.proto).

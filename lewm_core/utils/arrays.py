@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm_core.utils.files import replacing
+from lewm_core.utils.files import regular, replacing
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray | None], notes: Mapping[str, object]) -> None:
@@ -24,7 +24,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict] | None:
     The zip format's checksums reveal damage.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(regular(path), allow_pickle=False) as stored:
             arrays = dict(stored)
         return arrays, json.loads(str(arrays.pop("notes")))
     except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error):

@@ -111,7 +111,7 @@ def digest(*parts: bytes | memoryview | str, length: int = 16) -> str:
 
 def ends_of(path: str | Path, size: int) -> tuple[bytes, bytes]:
     """The first and the last `size` bytes of a file; they overlap in a short one."""
-    with open(path, "rb") as f:
+    with open(regular(path), "rb") as f:
         head = f.read(size)
         f.seek(max(0, f.seek(0, os.SEEK_END) - size))
         return head, f.read()

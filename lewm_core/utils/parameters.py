@@ -8,6 +8,9 @@ from typing import Any
 import yaml
 
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import regular
+
+MOST_BYTES = 1_000_000  # of a profile
 
 KINDS = {
     bool: "true or false",
@@ -37,7 +40,7 @@ def declared(source: str, where: object) -> dict[str, Any]:
 def read_profile(path: Path) -> dict[str, Any]:
     """The mapping parameter → value in a profile's YAML file (an empty file is an empty mapping)."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(regular(path, MOST_BYTES).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(path, " ".join(str(error).split()), "a YAML file of parameter: value lines") from None
     values = {} if values is None else values

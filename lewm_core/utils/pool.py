@@ -24,6 +24,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from lewm_core.utils.errors import InputError
 
+SECONDS = 60  # of computing that one thing of strangers may take: ten times what an hour of video at 5 Hz does
 _BROKEN = 3  # times that a pool may lose workers that were at no item, before it gives up
 _working = False  # whether this process is a worker
 
@@ -117,7 +118,7 @@ def _outcome(future: Future, name: str) -> Any:
 def _cause(exitcode: int) -> str:
     """Why a process ended, from its exit code."""
     if exitcode == -signal.SIGPROF:
-        return "it took longer than its time limit"
+        return f"it computed longer than {SECONDS} s, the limit"
     if exitcode == -signal.SIGKILL:
         return "it was killed: most likely the machine had no memory left"
     if exitcode < 0:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lewm_core.utils.errors import InputError, known
+from lewm_core.utils.files import regular
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository: notebooks/, figures/, runs/
 FIGURES = ROOT / "figures"  # the committed figures; a run has its own in a folder below
@@ -145,7 +146,7 @@ class Workspace:
         return self.output / "run.json"
 
     def need(self, path: str | Path, made_by: str = "01_curation") -> Path:
-        """`path`, or an InputError that names the notebook to run first."""
+        """`path` of a file, or an InputError that names the notebook to run first."""
         path = Path(path)
         if not path.exists():
             raise InputError(
@@ -154,4 +155,4 @@ class Workspace:
                 f"what notebook {made_by} writes",
                 f"Run that first: ./run_all.sh --only {made_by.split('_')[0]} (with the same options).",
             )
-        return path
+        return regular(path)

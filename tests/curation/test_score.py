@@ -90,7 +90,7 @@ def test_verbs(task, value):
     assert parts(task=task)["verb"] == value
 
 
-@pytest.mark.parametrize(("length", "value"), [(15, 1), (40, 1), (7, 0), (80, 0), (11.25, 0.5), (60, 0.5)])
+@pytest.mark.parametrize(("length", "value"), [(15, 1), (40, 1), (7, 0), (80, 0), (12, 0.6), (60, 0.5)])
 def test_length_part(length, value):
     assert parts(length=length)["length"] == pytest.approx(value)
 

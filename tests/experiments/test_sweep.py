@@ -31,6 +31,7 @@ from lewm_core.experiments.sweep import check_fresh, curves, load_model, plan, r
 from lewm_core.model import LeWM
 from lewm_core.train import split_of, train
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.pool import Lost
 from tests.helpers import TINY, random_base, write_squares
 from tests.notebooks.cells import InProcess
 
@@ -385,6 +386,21 @@ sweep(runs, Path({str(folder)!r}), jobs=1)
     assert in_process == [r.key for r in runs if r not in finished]
     assert {key: snapshot(folder / key) for key in before} == before
     assert set(results["run"]) == {r.key for r in runs} and np.isfinite(results["value"]).all()
+
+
+def test_a_run_whose_process_died_costs_itself_alone(squares, tmp_path, monkeypatch, in_process):
+    runs, _ = plan(["A", "B"], "pilot", [0, 1], squares, BASE, QUICK)
+
+    class Dying(Recording):
+        def map(self, function, items, name, **options):
+            for run, outcome in super().map(function, items, **options):
+                yield run, Lost(name(run), "that its worker process died", "enough memory") if run is left else outcome
+
+    left = runs[1]
+    monkeypatch.setattr(module, "Pool", Dying)
+    with pytest.raises(Lost, match="B seed 0: found that its worker"):
+        sweep(runs, tmp_path)
+    assert in_process == [run.key for run in runs]  # the others were done
 
 
 def test_no_more_processes_than_runs(squares, tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """LeRobot datasets: what survives the way there and back, the layout that other tools expect, and damaged ones."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -208,6 +210,147 @@ def test_what_cannot_be_served_is_said_at_once(copy):
         LeRobot(copy / "nowhere")
 
 
+def lines_of(copy, change):
+    """Changes each row of the episodes' metadata."""
+    import pyarrow as pa
+
+    jsonl = copy / "meta/episodes.jsonl"
+    if jsonl.exists():
+        rows = [json.loads(line) for line in jsonl.read_text().splitlines()]
+        jsonl.write_text("".join(json.dumps(change(i, row) or row) + "\n" for i, row in enumerate(rows)))
+    for file in (copy / "meta/episodes").rglob("*.parquet"):
+        rows = pq.read_table(file).to_pylist()
+        pq.write_table(pa.Table.from_pylist([change(i, row) or row for i, row in enumerate(rows)]), file)
+
+
+OUTSIDE = {
+    "an attribute": "{video_key.__class__}.mp4", "another field": "{x.foo}", "an index": "{video_key[0]}",
+    "a conversion": "{video_key!r}", "a width": "{episode_index:9999999999d}", "no field": "{", "by place": "{}/{0}",
+    "the folder above": "../../{video_key}", "an absolute path": "/etc/passwd", "NUL": "a\0b", "empty": "",
+    "a number": 7, "nothing": None, "too long": "a" * 5000, "many fields": "{video_key}" * 80,
+}
+
+
+@pytest.mark.parametrize("template", OUTSIDE.values(), ids=OUTSIDE)
+def test_a_template_leads_into_the_folder_or_is_refused(copy, template):
+    for name in ("video_path", "data_path"):
+        whole = (copy / "meta/info.json").read_bytes()
+        edit_info(copy, lambda info: info.update({name: template}))  # noqa: B023
+        with pytest.raises(InputError, match=f"info.json, {name}: found .*expected a path in the folder"):
+            LeRobot(copy, SIZE)
+        (copy / "meta/info.json").write_bytes(whole)
+
+
+def test_links_lead_into_the_folder_or_to_the_blobs_of_a_hubs_cache(copy, tmp_path):
+    entry = LeRobot(copy, SIZE)._entries["episode-000001"]
+    before = LeRobot(copy, SIZE).load("episode-000001").frames
+    outside = tmp_path / "outside.mp4"
+    entry.video.rename(outside)
+    entry.video.symlink_to(outside)
+    with pytest.raises(InputError, match="mp4: found a link to .*outside.mp4; expected a file in"):
+        LeRobot(copy, SIZE).load("episode-000001")
+    snapshot = tmp_path / "cached" / "snapshots" / "0a1b"
+    snapshot.parent.mkdir(parents=True)
+    (tmp_path / "cached" / "blobs").mkdir()
+    copy.rename(snapshot)
+    blob = outside.rename(tmp_path / "cached" / "blobs" / "ff")
+    moved = snapshot / entry.video.relative_to(copy)
+    moved.unlink()
+    moved.symlink_to(blob)
+    np.testing.assert_array_equal(LeRobot(snapshot, SIZE).load("episode-000001").frames, before)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_only_regular_files_are_opened(copy, kind):
+    entry = LeRobot(copy, SIZE)._entries["episode-000001"]
+    for file in (entry.video, entry.table):
+        file.unlink()
+        {"pipe": os.mkfifo, "device": lambda f: f.symlink_to("/dev/zero"), "folder": Path.mkdir}[kind](file)
+        source = LeRobot(copy, SIZE)
+        assert source.fingerprint
+        with pytest.raises(InputError, match=f"a {kind}, not a file|a link to /dev/zero"):
+            source.load("episode-000001")
+    (copy / "meta/info.json").unlink()
+    os.mkfifo(copy / "meta/info.json")
+    with pytest.raises(InputError, match="a pipe, not a file"):
+        LeRobot(copy, SIZE)
+
+
+ROWS = {
+    "a length beyond all": (lambda i, row: row.update(length=10**8) if i == 1 else None, "a length of 100000000"),
+    "no frames": (lambda i, row: row.update(length=0) if i == 1 else None, "a length of 0"),
+    "NUL in a task": (lambda i, row: row.update(tasks=["a\0"]) if i == 1 else None, "NUL"),
+}
+
+
+@pytest.mark.parametrize("change, found", ROWS.values(), ids=ROWS)
+def test_bad_metadata_of_an_episode_are_its_own_error(copy, change, found):
+    if copy.joinpath("meta/episodes").exists() and len(list((copy / "meta/episodes").rglob("*.parquet"))) != 1:
+        pytest.skip("rows in several files")
+    lines_of(copy, change)
+    source, errors = LeRobot(copy, SIZE), {}
+    assert len(list(source.infos(errors.setdefault))) == len(LENGTHS) - 1
+    assert found in str(errors["episode-000001"])
+    with pytest.raises(InputError):
+        list(source.infos())
+    with pytest.raises(InputError):
+        source.load("episode-000001")
+
+
+@pytest.mark.parametrize("change", [
+    {"chunks_size": 0}, {"chunks_size": -1}, {"chunks_size": True}, {"fps": 0}, {"fps": float("inf")}, {"fps": "5"},
+    {"fps": float("nan")}, {"features": []}, {"features": {"action": 3}}, {"codebase_version": ["v2.1"]},
+    {"features": {"action": {"dtype": "float32", "shape": 7}}}, {"features": {"action": {"dtype": None}}}])
+def test_a_bad_description_is_one_error(tmp_path, change):
+    export(tmp_path / "d", EPISODES[:1], "v2.1")
+    edit_info(tmp_path / "d", lambda info: info.update(change))
+    with pytest.raises(InputError):
+        LeRobot(tmp_path / "d", SIZE)
+    for text in ("[" * 100_000, '{"fps": ' + "9" * 5000 + "}", "\ud800", "null"):
+        (tmp_path / "d/meta/info.json").write_text(text, errors="surrogatepass")
+        with pytest.raises(InputError, match="info.json"):
+            LeRobot(tmp_path / "d", SIZE)
+
+
+def test_two_episodes_of_one_index_are_an_error(copy):
+    lines_of(copy, lambda i, row: row.update(episode_index=0))
+    with pytest.raises(InputError, match="several episodes of one index"):
+        LeRobot(copy, SIZE)
+
+
+def test_infinite_states_are_found_at_load(copy):
+    import pyarrow as pa
+
+    entry = LeRobot(copy, SIZE)._entries["episode-000001"]
+    table = pq.read_table(entry.table)
+    states = table[STATE].to_pylist()
+    states[-1][0] = float("inf")
+    at = table.schema.get_field_index(STATE)
+    pq.write_table(table.set_column(at, STATE, pa.array(states, table.schema.field(STATE).type)), entry.table)
+    last = max(i for i in table["episode_index"].to_pylist())
+    with pytest.raises(InputError, match=f"episode-00000{last}: found infinite observations"):
+        LeRobot(copy, SIZE).load(f"episode-{last:06d}")
+
+
+def test_a_table_that_unfolds_is_held_to_a_limit(tmp_path):
+    """Ten million rows of one value are a few kB; an episode has no more than its length."""
+    import pyarrow as pa
+
+    export(tmp_path / "d", EPISODES[:1], "v2.1")
+    file = LeRobot(tmp_path / "d", SIZE)._entries["episode-000000"].table
+    row = pq.read_table(file).slice(0, 1)
+    n = 1_000_000
+    same = {name: pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), pa.array(row[name].to_pylist()[:1]))
+            if not pa.types.is_list(row.schema.field(name).type)
+            and not pa.types.is_fixed_size_list(row.schema.field(name).type)
+            else pa.FixedSizeListArray.from_arrays(
+                pa.array(np.zeros(n * len(row[name].to_pylist()[0]), np.float32)), len(row[name].to_pylist()[0]))
+            for name in row.column_names}
+    pq.write_table(pa.table(same), file)
+    with pytest.raises(InputError, match="episode 0: found [0-9]+ rows; expected one for each of 9 frames"):
+        LeRobot(tmp_path / "d", SIZE).load("episode-000000")
+
+
 def test_damaged_metadata_are_an_error(copy):
     for file in (copy / "meta").rglob("episodes*"):
         if file.name == "episodes.jsonl":
@@ -296,3 +439,19 @@ def test_without_the_packages_the_error_says_what_to_install(folder, monkeypatch
     for call in (lambda: LeRobot(folder), lambda: export(tmp_path / "out", EPISODES)):
         with pytest.raises(InputError, match=r"no pyarrow.*pip install 'lewm-core\[lerobot\]'"):
             call()
+
+
+def test_a_video_of_too_many_pixels_is_refused_before_a_frame_is_decoded(tmp_path):
+    export(tmp_path / "d", EPISODES[:1], "v2.1")
+    video = LeRobot(tmp_path / "d", SIZE)._entries["episode-000000"].video
+    wide, high = 16384, 1040  # a little more than allowed
+    with av.open(str(video), "w") as out:
+        stream = out.add_stream("png", 5)
+        stream.width, stream.height, stream.pix_fmt = wide, high, "rgb24"
+        for packet in (*stream.encode(av.VideoFrame(wide, high, "rgb24")), *stream.encode()):
+            out.mux(packet)
+    with pytest.raises(InputError, match="episode-000000: found (a video that cannot be read|a picture of 16384 x)"):
+        LeRobot(tmp_path / "d", SIZE).load("episode-000000")
+    video.write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")  # a playlist
+    with pytest.raises(InputError, match="a video that cannot be read after 0 frames"):
+        LeRobot(tmp_path / "d", SIZE).load("episode-000000")

@@ -3,7 +3,9 @@
 import collections
 import os
 import pickle
+import resource
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -131,6 +133,77 @@ def test_damage_is_one_clear_error(tmp_path, data):
     assert str(path) in str(raised.value)
     with pytest.raises(InputError, match="absent: found that it cannot be read"):
         load_pickle(tmp_path / "absent")
+
+
+ONE = pickle.dumps(np.array([{"a": 1}], object), 2)
+
+
+def doubled(again: bytes, n: int = 60) -> bytes:
+    """A pickle whose value refers to itself 2^n times: `again` makes one level of two of the last."""
+    return b"\x80\x04)q\x00" + again * n
+
+
+COUNTED = b"\x80\x02cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"  # an unbuilt array
+DTYPE = b"cnumpy\ndtype\n(U\x02%sK\x00K\x01tR"
+HOSTILE = {
+    "a list shorter than the shape": ONE.replace(b"K\x01\x85", b"K\x40\x85"),
+    "2^30 objects and an empty list": COUNTED + b"(K\x01J\0\0\0\x40\x85" + DTYPE % b"O8" + b"\x89]tb.",
+    "2^62 objects of nothing": COUNTED + b"(K\x01(K\x00\x8a\x08" + b"\xff" * 7 + b"\x3ft" + DTYPE % b"O8" + b"\x89]tb.",
+    "a shape of texts": COUNTED + b"(K\x01U\x01a\x85" + DTYPE % b"O8" + b"\x89]tb.",
+    "a negative shape": COUNTED + b"(K\x01J\xff\xff\xff\xff\x85" + DTYPE % b"f8" + b"\x89U\x00tb.",
+    "33 axes": COUNTED + b"(K\x01(" + b"K\x01" * 33 + b"t" + DTYPE % b"O8" + b"\x89]Natb.",
+    "entries of no width": COUNTED + b"(K\x01J\0\0\0\x40\x85" + DTYPE % b"S0" + b"\x89U\x00tb.",
+    "texts of no width": COUNTED + b"(K\x01J\0\0\0\x40\x85" + DTYPE % b"U0" + b"\x89U\x00tb.",
+    "a tuple of tuples as a key": doubled(b"h\x00h\x00\x86q\x00") + b"0}h\x00Ns.",
+    "a tuple of tuples in a set": doubled(b"h\x00h\x00\x86q\x00") + b"0\x8f(h\x00\x90.",
+    "a frozenset of frozensets": doubled(b"(h\x00h\x00\x91q\x00") + b"0}h\x00Ns.",
+    "a frozenset as a key": b"\x80\x04}(\x91Ns.",
+    "a dtype in the state of a dtype": 
+        b"\x80\x02" + DTYPE % b"f8" + b"(K\x03U\x01<NK\x01NJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb.",
+    "an array inside itself": COUNTED + b"q\x05(K\x01K\x01\x85" + DTYPE % b"O8" + b"\x89]h\x05atb0h\x05b.",
+    "a million numbers": b"\x80\x02(" + b"K\x01" * 1_000_000 + b"t.",
+    "a long text copied": b"\x80\x02X" + struct.pack("<I", 10**6) + b"a" * 10**6 + b"q\x00c_codecs\nencode\nq\x01"
+                          + b"h\x01h\x00\x85R" * 10_000 + b"t.",
+    "a number of 5000 digits": b"L" + b"9" * 5000 + b"L\n.",
+    "nothing on the stack": b"\x80\x02a.", "a mark too few": b"\x80\x02t.", "a mark in the way": b"\x80\x02N(\x85.",
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_what_would_take_all_time_or_memory_is_refused_at_once(tmp_path, data):
+    path, start = tmp_path / "hostile.pkl", time.process_time()
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="hostile.pkl: found"):
+        load_pickle(path)
+    assert time.process_time() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2e6  # kB
+
+
+def test_every_bit_of_an_object_array(tmp_path):
+    """A flipped bit gave NumPy a list that is not as long as the shape says, and the process died."""
+    path = tmp_path / "bit.npy"
+    np.save(path, objects({"a": np.arange(3.0), "b": [1, "x"]}, None))
+    data, fine = path.read_bytes(), 0
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            npy_objects(path)
+            fine += 1
+        except InputError:
+            pass
+    assert 0 < fine < 8 * len(data)
+
+
+def test_a_header_may_not_tell_of_more_objects_than_the_file_has_room_for(tmp_path):
+    path = tmp_path / "out.npy"
+    np.save(path, objects({}, {}))
+    data = path.read_bytes()
+    for shape in (b"(99999999999,), }", b"(-2,), }         "):
+        path.write_bytes(data.replace(b"(2,), }" + b" " * 10, shape))
+        with pytest.raises(InputError, match="a header that tells of -?[0-9]+ objects"):
+            npy_count(path)
 
 
 def test_deep_nesting_is_read_or_refused(tmp_path):

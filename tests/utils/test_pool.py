@@ -51,7 +51,7 @@ def test_a_death_costs_one_item_and_says_whose_it_was():
     assert list(found) != [] and set(found) == set(BAD)
     assert [found["fine", n][1] for n in (2, 7)] == [2, 7]
     for item, cause in ((("segfault", 1), "signal SIGSEGV"), (("killed", 3), "no memory left"),
-                        (("endless", 4), "longer than its time limit")):
+                        (("endless", 4), "computed longer than 60 s")):
         assert isinstance(found[item], Lost) and found[item].where == f"file {item[1]}"
         assert cause in str(found[item])
     assert type(found["error", 5]) is InputError and found["error", 5].where == "a file"
