@@ -47,14 +47,14 @@ jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 
 # %%
 import pandas as pd
-from IPython.display import display
 
 from lewm_core.conditions import CONDITIONS, in_order
 from lewm_core.config import Recipe
 from lewm_core.diagnostics import design, leakage
 from lewm_core.stats import doses, findings, levels, paired, paper, power
-from lewm_core.study import Study, say, tell
+from lewm_core.study import Study
 from lewm_core.viz import level_panels, paper_figures, robustness_figures, style, training_figures
+from lewm_core.viz.shown import say, show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -100,7 +100,7 @@ tell(f"{results['run'].nunique()} runs, {pilot_seeds} for each condition, of {ta
 
 # %%
 over_persistence = results[(results.condition == "A") & (results.metric == "mse_over_static")]
-display(over_persistence.pivot(index="seed", columns="split", values="value").round(3))
+show_table(over_persistence.pivot(index="seed", columns="split", values="value").round(3))
 tell(*findings.persistence(over_persistence))
 
 # %% [markdown]
@@ -117,7 +117,7 @@ tell(*findings.persistence(over_persistence))
 # %%
 outcomes = ["mse", "mse_over_static", "gripper_5", "gripper_5_floor", "gripper_5_persistence"]
 table = levels.reference_table(results, outcomes)
-display(table.style.format({name: style.level_format(name) for name in table}, na_rep="–"))
+show_table(table, {name: style.level_format(name) for name in table}, na_rep="–")
 
 # %% [markdown]
 # ## Figure 1
@@ -144,7 +144,7 @@ study.show(paper_figures.figure1(results, skipped), "figure1", table, about)
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=1).style.format(style.EFFECT, na_rep="–"))
+show_table(findings.effect_table(summary, able, figure=1), style.EFFECT, na_rep="–")
 tell(*findings.effects(summary, figure=1))
 
 # %% [markdown]
@@ -155,8 +155,7 @@ tell(*findings.effects(summary, figure=1))
 
 # %%
 twins = levels.against_twins(results, ["mse", "mse_over_static", "gripper_5"])
-display(twins.set_index(["metric", "condition", "against"]).drop(columns="scale").style.format(
-    style.EFFECT, na_rep="–"))
+show_table(twins.set_index(["metric", "condition", "against"]).drop(columns="scale"), style.EFFECT, na_rep="–")
 tell(*levels.told(twins, "gripper_5"))
 
 # %% [markdown]
@@ -173,7 +172,7 @@ tell(*levels.told(twins, "gripper_5"))
 judged, here = (paired.judged(table[table.condition.isin(CONDITIONS)]) for table in (able, summary))
 study.show(robustness_figures.power_chart(judged, here), "control_power",
            style.tidy(judged, "mde", "smallest change detected (%)"), about)
-display(judged.set_index("condition")[
+show_table(judged.set_index("condition")[
     ["n", "sd", "mde", "mde_low", "mde_high", "seeds", "seeds_low", "seeds_high"]].round(2))
 tell(*findings.reach(judged, figure=1))
 
@@ -214,7 +213,7 @@ study.show(robustness_figures.metric_panels(drawn), "control_metrics",
 # %%
 episode = paired.judged(over_metrics)
 means = episode.pivot(index="condition", columns="metric", values="mean")
-display(means.reindex(index=in_order(means.index), columns=[*errors, "target_variance"]).map(paired.number))
+show_table(means.reindex(index=in_order(means.index), columns=[*errors, "target_variance"]).map(paired.number))
 tell(*findings.over_metrics(episode, errors))
 
 # %% [markdown]
@@ -238,7 +237,7 @@ study.show(training_figures.learning_curves(losses, results, shown), "learning_c
 # %%
 arrived = doses.dose_table(results, conditions=in_order(results.condition))
 wide = arrived.pivot(index="what", columns="condition", values="mean")
-display(wide.reindex(columns=in_order(wide.columns)).style.format(precision=3, na_rep=""))
+show_table(wide.reindex(columns=in_order(wide.columns)), precision=3, na_rep="")
 
 # %% [markdown]
 # ## Where the paper leaves room

@@ -1,6 +1,6 @@
 """What the notebooks found, in sentences that are true whatever the numbers are.
 
-Every function takes tidy tables and returns a list of sentences; `study.tell` shows them. None reads a file. Where a
+Every function takes tidy tables and returns a list of sentences; `viz.shown.tell` shows them. None reads a file. Where a
 choice of conditions, seeds or splits leaves nothing to say, the sentence says that.
 """
 
