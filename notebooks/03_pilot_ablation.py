@@ -53,6 +53,7 @@ from lewm_core.config import Recipe
 from lewm_core.diagnostics import design, leakage
 from lewm_core.stats import doses, findings, levels, paired, paper, power
 from lewm_core.study import Study
+from lewm_core.utils import escape
 from lewm_core.viz import level_panels, paper_figures, robustness_figures, style, training_figures
 from lewm_core.viz.shown import say, show_table, tell
 
@@ -72,9 +73,9 @@ say(f"{study.sets.told('pilot')} Frames are of {pilot['pixels'].shape[1]} px; {p
 # %%
 start = study.base(base, model)
 sizes = start.config
-say(f"The base is {start.name} (hash {start.hash}): images of {sizes.image_size} px, patches of {sizes.patch_size} px, "
-    f"{sizes.encoder_depth} encoder layers, latents of {sizes.dim} numbers, {sizes.predictor_depth} predictor layers "
-    f"that see {sizes.history} frames.")
+say(f"The base is {escape.markdown(start.name)} (hash {start.hash}): images of {sizes.image_size} px, patches of "
+    f"{sizes.patch_size} px, {sizes.encoder_depth} encoder layers, latents of {sizes.dim} numbers, "
+    f"{sizes.predictor_depth} predictor layers that see {sizes.history} frames.")
 
 # %% [markdown]
 # ## The runs

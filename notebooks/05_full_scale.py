@@ -45,6 +45,7 @@ from lewm_core.config import Recipe
 from lewm_core.diagnostics import design, leakage
 from lewm_core.stats import findings, levels, power
 from lewm_core.study import Study
+from lewm_core.utils import escape
 from lewm_core.viz import level_panels, paper_figures, style
 from lewm_core.viz.shown import say, show_table, tell
 
@@ -53,7 +54,7 @@ study = Study(output, figures, profile, data)
 start = study.base(base, model)
 recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
                 val_episodes=val_episodes)
-say(f"Every run starts from {start.name}, hash {start.hash}. {study.sets.told('full')}")
+say(f"Every run starts from {escape.markdown(start.name)}, hash {start.hash}. {study.sets.told('full')}")
 
 # %% [markdown]
 # ## The runs

@@ -10,8 +10,8 @@ import json
 import re
 import unicodedata
 
-LIMIT = 200  # characters of a text or a name; instructions of robots are shorter
-MESSAGE = 4000  # characters of an error message
+LIMIT = 400  # characters of a text; instructions of robots are shorter, and most errors
+MESSAGE = 4000  # characters of an error in a terminal
 CUT = " … "  # what stands for the middle of a longer text
 
 _CODES = re.compile(  # of terminals
@@ -19,9 +19,10 @@ _CODES = re.compile(  # of terminals
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links
     r"|\x1b[ -/]*[0-~]")
 _BREAKS = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
-_ACTIVE = re.compile(  # in Markdown, anywhere: not an underscore within a word, nor an ampersand that opens no entity
-    r"[`*{}\[\]<>#$|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=#?\w+;)|:(?=//)")
-_STARTS = re.compile(r"^(?:[-+=:]|\d+(?=[.)]))")  # in Markdown, at the start of a line
+_ACTIVE = re.compile(  # in Markdown: anywhere, at the edge of a word, in an address, at the start of a line
+    r"[`*{}\[\]<>#$|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|^[-+=:]")
+_NUMBER = re.compile(r"^(\d+)([.)])")  # of a list, in Markdown
+_ENTITY = re.compile(r"&(?=#?\w+;)")
 # Formats that letters need: joiners, the soft hyphen, and signs around Arabic numbers. All others are invisible.
 _NEEDED = frozenset("\u00ad\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2")
 
@@ -49,10 +50,10 @@ def html(text: object, limit: int = LIMIT) -> str:
 
 def markdown(text: object, limit: int = LIMIT) -> str:
     """Text in Markdown: in a sentence, a list, a heading or the cell of a table."""
-    words = " ".join(plain(text, limit).split()).replace("\\", "\0")
-    words = _STARTS.sub(lambda start: f"{start[0]}\\" if start[0][0].isdigit() else f"\\{start[0]}", words)
-    # The backslash is an entity: two of them before a bracket would open a formula.
-    return _ACTIVE.sub(r"\\\g<0>", words).replace("\0", "&#92;")
+    words = " ".join(plain(text, limit).split())
+    words = _ENTITY.sub("&amp;", words).replace("\\", "\0")  # two backslashes before a bracket would open a formula
+    words = _NUMBER.sub(r"\1\\\2", _ACTIVE.sub(r"\\\g<0>", words))
+    return words.replace("\0", "&#92;")
 
 
 def code(text: object, limit: int = LIMIT) -> str:
