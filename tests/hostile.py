@@ -1,6 +1,6 @@
 """Texts that try to be more than text, by what each tries; every test of what data may do takes them from here.
 
-A browser that obeys one sets `canary` on the topmost window, opens a dialog, or asks the host CANARY_HOST for something.
+A browser that obeys one sets `canary` on the topmost window, opens a dialog, or asks CANARY_HOST for something.
 """
 
 CANARY_HOST = "canary.invalid"  # no such host can exist
@@ -70,5 +70,6 @@ NOT_UTF8 = {"half a pair": "a\ud800b"}  # what json.loads gives of "\ud800", and
 
 ORDINARY = (  # texts that must look as they did
     "put the spoon on the towel", "traj0 (camera 3): 5 % & more", "mse_over_static", "D-fg", "−5.5 % [−6.5, −4.6]",
-    "Öffne die Schublade", "把勺子放在毛巾上", "ضع الملعقة على المنشفة", "שים את הכף", "👩‍🍳 cooks 🇨🇭", "naïve café", "a\u00a0b",
+    "Öffne die Schublade", "把勺子放在毛巾上", "ضع الملعقة على المنشفة", "שים את הכף", "👩‍🍳 cooks 🇨🇭", "naïve café",
+    "a\u00a0b",
 )

@@ -125,6 +125,7 @@ def _papermill(path: Path, values: dict[str, Any], progress: Progress, cells: in
     from nbclient.exceptions import DeadKernelError
 
     current = 0
+    braced = str(path).replace("{", "{{").replace("}", "}}")  # papermill fills in what it finds in braces
 
     def on_cell(cell: Any, cell_index: int) -> None:
         nonlocal current
@@ -133,8 +134,8 @@ def _papermill(path: Path, values: dict[str, Any], progress: Progress, cells: in
 
     try:
         node = papermill.execute_notebook(
-            str(path),
-            str(path),
+            braced,
+            braced,
             values,
             cwd=str(ROOT),
             progress_bar=False,

@@ -19,7 +19,7 @@ CAMERA_SIZE = 112  # px of a camera's picture
 PER_ROW = 5
 BEST = 6  # episodes of each kind in the sheet of what was taken
 
-title = partial(escape.plain, limit=200)  # over a picture
+title = partial(escape.plain, limit=120)  # over a picture
 
 
 def all_cameras(spec: SourceSpec, shown: pd.DataFrame) -> tuple[Figure, pd.DataFrame, list[str]]:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from lewm_core.conditions import ALL
 from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import replacing
+from lewm_core.utils.files import replacing, to_csv
 
 STYLE = {
     **sns.axes_style("whitegrid", {"axes.edgecolor": "0.4", "grid.color": "0.9", "axes.spines.top": False,
@@ -242,6 +242,6 @@ def save_figure(fig: Figure, stem: str | Path, table: pd.DataFrame, provenance: 
         png, svg, csv, note = (stack.enter_context(replacing(path)) for path in paths)
         fig.savefig(png, dpi=150)
         fig.savefig(svg, metadata={"Date": None})
-        table.to_csv(csv, index=False, lineterminator="\n")
+        to_csv(table, csv)
         note.write_text(record)
     return paths

@@ -10,7 +10,7 @@ import jupytext
 import pytest
 from nbformat import v4
 
-from lewm_core.runner import pages, site, site_pages
+from lewm_core.runner import pages, site
 from lewm_core.stats import claims, evidence_rows
 from lewm_core.stats.claims_report import save
 from lewm_core.stats.evidence import Evidence

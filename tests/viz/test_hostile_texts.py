@@ -1,0 +1,156 @@
+"""Figures, tables, widgets and the dashboard with texts that try to be more than text."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from IPython.core.formatters import DisplayFormatter
+from nbformat import v4
+
+from lewm_core import dataset
+from lewm_core.curation.score import Criteria
+from lewm_core.curation.selection import Choice
+from lewm_core.dataset.frames import ActionScale
+from lewm_core.diagnostics.decoder import DecoderRecipe
+from lewm_core.diagnostics.playback import Playback
+from lewm_core.runner.pages import to_html
+from lewm_core.utils import escape
+from lewm_core.viz import images, shown, style, widgets
+from lewm_core.viz.curation_browser import CurationBrowser
+from lewm_core.viz.dashboard import Dashboard
+from lewm_core.viz.images import RolloutColumn, contact_sheet, packet_view, rollout_strip
+from tests import canary
+from tests.helpers import acting_model, four_points, write_squares
+from tests.hostile import NOT_UTF8, SET, TEXTS
+from tests.viz.test_curation_browser import measurements
+
+ALL = {**TEXTS, **NOT_UTF8}
+NAMES = list(ALL)
+
+
+def packet(name: str):
+    """An episode whose name, task, backends and reasons are one hostile text."""
+    text = ALL[name]
+    episode, signals = four_points(missing=("depth", "tracks"))
+    signals = replace(signals, episode=text, made_by={"mask": text}, missing=dict.fromkeys(("depth", "tracks"), text))
+    return replace(episode, id=text, task=text), signals
+
+
+def figures(name: str):
+    text, picture = ALL[name], np.full((2, 8, 8, 3), 99, np.uint8)
+    title = f"{escape.plain(text)}\nof an episode"
+    yield contact_sheet(picture, [title, title], 2)
+    yield packet_view(*packet(name))
+    yield style.empty_figure(text)
+    columns = [RolloutColumn("ground truth", picture, "", [escape.plain(text, 60)] * 2)]
+    yield style.add_caption(rollout_strip(columns, [1, 2], [1], title), text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_drawn_and_their_files_are_whole(name, tmp_path):
+    table = pd.DataFrame(columns=style.COLUMNS)
+    for i, figure in enumerate(figures(name)):
+        assert max(figure.get_size_inches()) < 20
+        _, svg, *_ = style.save_figure(figure, tmp_path / f"f{i}", table, {})
+        written = "".join(ElementTree.parse(svg).getroot().itertext())
+        if name == "half a formula":
+            assert "$x^{" in written
+
+
+def test_our_labels_have_no_formulas_to_lose():
+    assert mpl.rcParamsDefault["text.parse_math"] and not style.STYLE["text.parse_math"]
+
+
+def bundle(value: object) -> dict:
+    return DisplayFormatter().format(value)[0]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A notebook's page with every kind of thing that notebooks display, of hostile texts."""
+    seen: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shown, "display", lambda value: seen.append(bundle(value)))
+        texts = list(ALL.values())
+        table = pd.DataFrame({"task": texts, ALL["image"]: np.arange(len(ALL)) / 7, ALL["svg"]: [[t] for t in texts]},
+                             index=pd.Index(texts, name=ALL["script"]))
+        shown.show_table(table)
+        shown.show_table(table, {ALL["image"]: "{:.1%}"}, na_rep="–")
+        shown.show_table(table.reset_index(), index=False, precision=2)
+        shown.tell(*map(escape.markdown, ALL.values()), *map(escape.code, ALL.values()))
+        shown.say("| a | b |", "|---|---|", *(f"| {escape.markdown(t)} | {escape.code(t)} |" for t in ALL.values()))
+    packets = {ALL[name]: packet(name) for name in NAMES}
+    seen += [bundle(inspector(packets)) for inspector in (widgets.inspect_tracks, widgets.inspect_masks)]
+    seen.append(bundle(browser(tmp_path_factory.mktemp("selection"))))
+    outputs = [v4.new_output("display_data", data=data) for data in seen]
+    folder = tmp_path_factory.mktemp("page")
+    node = v4.new_notebook(cells=[v4.new_code_cell("1", outputs=outputs)])
+    (folder / "page.html").write_text(to_html(node, "page"))
+    return folder / "page.html"
+
+
+def browser(folder) -> CurationBrowser:
+    """The best of its episodes have the texts that are shortest."""
+    table = measurements(len(ALL)).sort_values("episode")
+    names = sorted(ALL, key=lambda name: len(ALL[name]))
+    table["task"] = [ALL[name] or "put it on" for name in names]
+    table["episode"] = [f"{i:03} {ALL[name]}" for i, name in enumerate(names)]
+    by_id = dict(zip(table.episode, names, strict=True))
+    made = CurationBrowser(table, lambda id: packet(by_id[id]), folder / "selection.csv", Criteria(min_length=1),
+                           Choice(20, 8, 3))
+    for row in made.rows:
+        if row.episode:
+            made.show(row.episode)
+    return made
+
+
+def test_what_notebooks_display_obeys_nothing(page):
+    assert canary.obeyed([page]) == {}
+
+
+def test_the_canary_sings_where_nothing_is_escaped(tmp_path):
+    """Else the other tests would show nothing."""
+    texts = {"raw.html": "".join(TEXTS.values()), "link.html": f'<a href="javascript:{SET}">x</a>',
+             "remote.html": TEXTS["remote image"]}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(f"<!doctype html><p>{text}")
+    assert set(canary.obeyed(tmp_path / name for name in texts)) == set(texts)
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory) -> Dashboard:
+    """A dashboard of an episode for each text, which is its name and its task."""
+    path = write_squares(tmp_path_factory.mktemp("squares") / "squares.h5", [5] * len(ALL), depth=ALL["image"])
+    data = dataset.load(path)
+    texts = np.array(list(ALL.values()), object)
+    data = replace(data, columns={**data.columns, "episode_id": texts, "task": texts})
+    scale = ActionScale.fit(data["action"])
+    played = Playback(data, 3, np.arange(9), 0, ("A", "B"), lambda name: (acting_model(), scale),
+                      DecoderRecipe(steps=2), {}, {})
+    return Dashboard(played, "".join(TEXTS.values()), ["A"])
+
+
+def test_the_dashboard_obeys_nothing(board, tmp_path):
+    path = tmp_path / "dashboard.html"
+    board.saved(path, len(ALL))
+
+    def play(page) -> None:
+        labels = page.locator("#episode option").all_inner_texts()
+        assert len(labels) == len(ALL)
+        for i in range(len(ALL)):
+            page.locator("#episode").select_option(index=i)
+            page.keyboard.press("End")
+            assert page.evaluate("document.documentElement.scrollWidth") <= canary.WIDTH, labels[i]
+        index = list(ALL).index("bidi")
+        page.locator("#episode").select_option(index=index)
+        assert page.locator("#task").inner_text() == escape.plain(ALL["bidi"])
+
+    with canary.browser() as look:
+        assert look(path, play) == []
+
+
+def test_why_a_signal_is_missing_is_plain_text():
+    assert images.why_missing(packet("nul")[1], "depth") == r"a\x00b"
