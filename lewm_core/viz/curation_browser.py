@@ -104,8 +104,8 @@ class CurationBrowser(WithStandIn):
         for control in self.controls.values():
             control.observe(self._on_control, "value")
         self.reset_button = widgets.Button(description="reset", tooltip="the weights and limits that it opened with")
-        self.save_button = widgets.Button(description="save", button_style="primary",
-                                          tooltip=f"write {escape.plain(self.path.name)}")
+        told = f"write {escape.plain(self.path.name)}"
+        self.save_button = widgets.Button(description="save", button_style="primary", tooltip=told)
         self.reset_button.on_click(lambda _: self.reset())
         self.save_button.on_click(lambda _: self.save())
         return criteria_sliders.panel(self.controls, widgets.HBox([self.reset_button, self.save_button]))
@@ -143,8 +143,7 @@ class CurationBrowser(WithStandIn):
             except InputError as error:
                 return self._say(str(error), wrong=True)
             self.image.value = png(tiles.packet_tile(data, signals))
-            named, task = escape.html(episode), escape.html(data.task or "(no text)")
-            self.caption.value = f"{named}: {task} ({len(data.frames)} frames)"
+            self.caption.value = escape.html(f"{episode}: {data.task or '(no text)'} ({len(data.frames)} frames)")
             self.image.layout.display = None
 
     def reset(self) -> None:
