@@ -66,6 +66,9 @@ LETTERS = {
     "long text": "put the spoon on the towel " * 400,
 }
 TEXTS = HTML | MATH | MARKDOWN | TERMINAL | LETTERS
+STORED = {name: text for name, text in TEXTS.items() if "\0" not in text and len(text) <= 10_000}  # in an episode
+NAMES = {name: f"{name} {text}".translate(dict.fromkeys(b"/\\", "|")).encode()[:200].decode(errors="ignore")  # its id
+         for name, text in STORED.items()}
 NOT_UTF8 = {"half a pair": "a\ud800b"}  # what json.loads gives of "\ud800", and no file can hold
 
 ORDINARY = (  # texts that must look as they did

@@ -8,12 +8,12 @@ import numpy as np
 
 from tests import bridge_fixtures
 from tests.helpers import moving_square
-from tests.hostile import TEXTS
+from tests.hostile import STORED
 
 LENGTH, SIZE = 10, 64
 
 
-def write(folder: Path, texts: Mapping[str, str] = TEXTS) -> Path:
+def write(folder: Path, texts: Mapping[str, str] = STORED) -> Path:
     """An episode for each text, and one whose pictures cannot be decoded."""
     records = [_record(i, text) for i, text in enumerate(texts.values())]
     broken = _record(len(records), "put the broken one on the table", image_0=[b"no picture"] * LENGTH)

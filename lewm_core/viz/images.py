@@ -134,8 +134,8 @@ def why_missing(signals: Signals, name: str) -> str:
     """Why a signal is missing, as plain text; empty where it is there."""
     if getattr(signals, name) is not None:
         return ""
-    why = signals.missing.get(name, f"The {name} signal is not there, and its maker did not say why.")
-    return escape.plain(why)
+    why = escape.plain(signals.missing.get(name, "")).strip()
+    return why or f"The {name} signal is not there, and its maker did not say why."
 
 
 @dataclass(frozen=True)
