@@ -18,8 +18,14 @@ from lewm_core.utils import escape
 from lewm_core.viz.widgets import without_widget_state
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-NO_SCRIPTS = """\
+TEMPLATE = """\
 {%- extends 'index.html.j2' -%}
+{%- block html_head_css -%}
+{{ super() }}
+<style>/* A word that is longer than a line does not push the rest out of sight. */
+body, .jp-OutputArea-output { overflow-wrap: break-word; }
+.jp-OutputArea-output :is(td, th) { max-width: 60em; }</style>
+{%- endblock -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
@@ -87,7 +93,7 @@ class Page(HTMLExporter):
     """An HTML exporter whose pages load nothing."""
 
     def __init__(self, **options: Any):
-        super().__init__(raw_template=NO_SCRIPTS, **options)
+        super().__init__(raw_template=TEMPLATE, **options)
 
     @contextfilter
     def markdown2html(self, context: Any, source: str) -> str:

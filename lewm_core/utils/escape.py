@@ -19,6 +19,8 @@ _CODES = re.compile(  # of terminals
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links
     r"|\x1b[ -/]*[0-~]")
 _BREAKS = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
+_MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"  # that is set on the letter before
+_STACKS = re.compile(f"({_MARK}{{4}}){_MARK}+")
 _ACTIVE = re.compile(  # in Markdown: anywhere, at the edge of a word, in an address, at the start of a line
     r"[`*{}\[\]<>#$|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|^[-+=:]")
 _NUMBER = re.compile(r"^(\d+)([.)])")  # of a list, in Markdown
@@ -30,11 +32,12 @@ _NEEDED = frozenset("\u00ad\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06d
 def plain(text: object, limit: int = LIMIT) -> str:
     """Text in one line, for figures, labels of widgets, and lines of a terminal.
 
-    Codes of terminals are left out, line breaks and tabs are spaces. Other control characters, the marks of writing
-    direction and what is invisible are shown as Python writes them (\\x00, \\u202e). A longer text has CUT in its
-    middle, since an error says at its start what is wrong, and at its end what to do.
+    Codes of terminals are left out, line breaks and tabs are spaces, and a letter carries four marks at most. Other
+    control characters, the marks of writing direction and what is invisible are shown as Python writes them (\\x00,
+    \\u202e). A longer text has CUT in its middle, since an error says at its start what is wrong, and at its end what to
+    do.
     """
-    text = _BREAKS.sub(" ", _CODES.sub("", str(text)))
+    text = _STACKS.sub(r"\1", _BREAKS.sub(" ", _CODES.sub("", str(text))))
     return _bounded(_visible(_bounded(text, limit)), limit)
 
 

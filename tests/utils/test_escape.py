@@ -10,7 +10,7 @@ import pytest
 
 from lewm_core.runner.pages import markdown_html
 from lewm_core.utils import escape
-from tests.hostile import NOT_UTF8, ORDINARY, TERMINAL, TEXTS
+from tests.hostile import LETTERS, NOT_UTF8, ORDINARY, TERMINAL, TEXTS
 
 ALL = TEXTS | NOT_UTF8
 PIECES = ["\\", "`", "*", "_", "{", "}", "[", "]", "<", ">", "#", "$", "|", "~", "&", "!", ":", "//", "http:", "(", ")",
@@ -83,6 +83,7 @@ def test_codes_of_terminals_are_gone():
 def test_what_cannot_be_seen_is_written_out():
     assert escape.plain("a\0b\u202e") == r"a\x00b\u202e"
     assert escape.plain("a\r\nb\tc") == "a b c"
+    assert escape.plain(LETTERS["stacked"]) == "a" + 4 * "\u0301"
 
 
 def test_a_message_keeps_its_lines_and_both_its_ends():
