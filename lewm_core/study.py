@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from lewm_core.config import Recipe
@@ -228,17 +228,6 @@ class Study:
     def measured(self, name: str) -> pd.DataFrame:
         """A table that `keep` kept."""
         return pd.read_csv(self.workspace.need(self.workspace.measured(name), MEASURED[name]))
-
-
-def say(*lines: str) -> None:
-    """Show lines of Markdown."""
-    display(Markdown("\n".join(lines)))
-
-
-def tell(*sentences: str) -> None:
-    """Show sentences as a list; nothing where there are none."""
-    if sentences:
-        display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
 
 
 def _seeds(results: pd.DataFrame) -> list[int] | dict[str, int]:

@@ -58,7 +58,6 @@ jobs = 0  # parallel processes; 0: one a core
 from dataclasses import asdict
 
 import pandas as pd
-from IPython.display import display
 
 from lewm_core.curation.curate import curate, instructions
 from lewm_core.curation.gap import gap
@@ -66,10 +65,11 @@ from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import FULL_BY, PILOT_BY, Choice
 from lewm_core.signals.pipeline import SourceSpec, packet
 from lewm_core.stats import findings_curation, paper
-from lewm_core.study import Study, say, tell
+from lewm_core.study import Study
 from lewm_core.utils.workspace import relative
 from lewm_core.viz import curation_figures, data_figures, tables
 from lewm_core.viz.curation_browser import CurationBrowser
+from lewm_core.viz.shown import say, show_table, tell
 
 # %% [markdown]
 # ## The criteria, and what makes the signals
@@ -84,8 +84,8 @@ spec = SourceSpec(data, n_candidates, seed, image_size, data_path, camera, depth
                   weights, paper_backends, looks)
 rules = Criteria.of(criteria, min_length=min_length, max_length=max_length)
 choice = Choice(n_top, n_full, n_pilot, pilot_by, full_by, full_seed)
-display(pd.Series(asdict(rules), name="value").rename_axis("criterion").astype(str).to_frame().style)
-display(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna("none").rename_axis("signal"))
+show_table(pd.Series(asdict(rules), name="value").rename_axis("criterion").astype(str).to_frame(), {})
+show_table(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fillna("none").rename_axis("signal"))
 
 # %% [markdown]
 # ## The whole curation
@@ -115,10 +115,10 @@ tell(*findings_curation.measured(len(found.measurements), found.newly_measured, 
 # %%
 path, readings = study.workspace.selection, {"full": FULL_BY, "pilot": PILOT_BY}
 tell(*findings_curation.selection(study.selected_by, readings, found.edited, relative(path)))
-display(found.sets().join(paper.sizes()).round(3))
+show_table(found.sets().join(paper.sizes()).round(3))
 
 # %%
-display(found.selection.head(8).round(3))
+show_table(found.selection.head(8).round(3))
 
 # %% [markdown]
 # ## Choose yourself
@@ -139,7 +139,7 @@ CurationBrowser(found.measurements, lambda id: packet(spec, id, study.workspace.
 # %%
 tasks = instructions(found.candidates)
 say(f"{len(tasks)} different instructions. The most frequent:")
-display(tasks.head(30))
+show_table(tasks.head(30))
 
 # %%
 about = study.about(**found.origin(spec), selection=study.selected_by)
@@ -187,8 +187,7 @@ study.show(figure, "signals_sheet", table, about)
 
 # %%
 shares = gap(scored, found.parts, rules.weights)
-display(shares.style.format({"weight": "{:g}", "full marks": "{:.0%}", "share of the gap": "{:+.0%}"}, precision=2,
-                            na_rep="–"))
+show_table(shares, {"weight": "{:g}", "full marks": "{:.0%}", "share of the gap": "{:+.0%}"}, precision=2, na_rep="–")
 tell(*findings_curation.decided(shares, scored))
 
 # %% [markdown]

@@ -39,7 +39,6 @@ full_seeds = 3  # runs per condition on the full set; the paper has 3
 jobs = 0  # parallel processes; 0: one a core
 
 # %%
-from IPython.display import display
 
 from lewm_core.dataset.packets import packets
 from lewm_core.diagnostics import audit
@@ -48,8 +47,9 @@ from lewm_core.signals import trial
 from lewm_core.signals.extraction import FOREGROUND_SHARE
 from lewm_core.signals.geometry import GRID
 from lewm_core.stats import findings_signals
-from lewm_core.study import Study, tell
+from lewm_core.study import Study
 from lewm_core.viz import data_figures, images, tables, widgets
+from lewm_core.viz.shown import show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -76,15 +76,15 @@ else:
 draw = DrawSizes(n_test, n_full, n_pilot, max(pilot_seeds, full_seeds))
 study.write_dataset(controls, draw, jobs)
 pilot, full = study.data("pilot"), study.data("full")
-display(study.set_sizes().style.format({"mean score": "{:.3f}"}, precision=0, na_rep="–"))
+show_table(study.set_sizes(), {"mean score": "{:.3f}"}, precision=0, na_rep="–")
 if n_test:
-    display(overview(study.sets.draws, study.frames).style.format({"new in full": "{:.0%}"}))
+    show_table(overview(study.sets.draws, study.frames), {"new in full": "{:.0%}"})
 
 # %% [markdown]
 # The first five columns are the public LeWM contract, so any LeWM tool trains on the file as it is.
 
 # %%
-display(audit.contract({"pilot": pilot, "full": full}))
+show_table(audit.contract({"pilot": pilot, "full": full}))
 tell(f"{full.nan_actions} action values of the full set are NaN in the file. They become 0 when read.")
 
 # %% [markdown]
@@ -105,7 +105,7 @@ study.show(images.packet_view(episode, signals), "packet_view", tables.packet(si
 # of the points); and the range of one number of it that is easy to check.
 
 # %%
-display(audit.signals(full).style.format({"valid": "{:.1%}"}, precision=3, na_rep="–"))
+show_table(audit.signals(full), {"valid": "{:.1%}"}, precision=3, na_rep="–")
 
 # %% [markdown]
 # ## How good are the backends?
@@ -127,7 +127,7 @@ display(audit.signals(full).style.format({"valid": "{:.1%}"}, precision=3, na_re
 
 # %%
 tried = trial.run(n_quality, quality_size, study.source.seed, study.source.settings, study.workspace.signals)
-display(tried.summary.T.style.format("{:.3f}", na_rep="–"))
+show_table(tried.summary.T, "{:.3f}", na_rep="–")
 
 # %%
 simulated = study.about(data=tried.source.name, fingerprint=tried.source.fingerprint,
@@ -158,7 +158,7 @@ tell(*findings_signals.tracks_on_object(counts, audit.coverage(full), GRID**2, F
 
 # %%
 area = audit.supervised_area(full)
-display(area.style.format({"mean share of the frame": "{:.1%}", "frames with nothing": "{:.1%}"}, na_rep="–"))
+show_table(area, {"mean share of the frame": "{:.1%}", "frames with nothing": "{:.1%}"}, na_rep="–")
 
 # %% [markdown]
 # ## Look for yourself

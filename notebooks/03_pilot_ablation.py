@@ -47,14 +47,15 @@ jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 
 # %%
 import pandas as pd
-from IPython.display import display
 
 from lewm_core.conditions import CONDITIONS, in_order
 from lewm_core.config import Recipe
 from lewm_core.diagnostics import design, leakage
 from lewm_core.stats import doses, findings, levels, paired, paper, power
-from lewm_core.study import Study, say, tell
+from lewm_core.study import Study
+from lewm_core.utils import escape
 from lewm_core.viz import level_panels, paper_figures, robustness_figures, style, training_figures
+from lewm_core.viz.shown import say, show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -72,9 +73,9 @@ say(f"{study.sets.told('pilot')} Frames are of {pilot['pixels'].shape[1]} px; {p
 # %%
 start = study.base(base, model)
 sizes = start.config
-say(f"The base is {start.name} (hash {start.hash}): images of {sizes.image_size} px, patches of {sizes.patch_size} px, "
-    f"{sizes.encoder_depth} encoder layers, latents of {sizes.dim} numbers, {sizes.predictor_depth} predictor layers "
-    f"that see {sizes.history} frames.")
+say(f"The base is {escape.markdown(start.name)} (hash {start.hash}): images of {sizes.image_size} px, patches of "
+    f"{sizes.patch_size} px, {sizes.encoder_depth} encoder layers, latents of {sizes.dim} numbers, "
+    f"{sizes.predictor_depth} predictor layers that see {sizes.history} frames.")
 
 # %% [markdown]
 # ## The runs
@@ -100,7 +101,7 @@ tell(f"{results['run'].nunique()} runs, {pilot_seeds} for each condition, of {ta
 
 # %%
 over_persistence = results[(results.condition == "A") & (results.metric == "mse_over_static")]
-display(over_persistence.pivot(index="seed", columns="split", values="value").round(3))
+show_table(over_persistence.pivot(index="seed", columns="split", values="value").round(3))
 tell(*findings.persistence(over_persistence))
 
 # %% [markdown]
@@ -117,7 +118,7 @@ tell(*findings.persistence(over_persistence))
 # %%
 outcomes = ["mse", "mse_over_static", "gripper_5", "gripper_5_floor", "gripper_5_persistence"]
 table = levels.reference_table(results, outcomes)
-display(table.style.format({name: style.level_format(name) for name in table}, na_rep="–"))
+show_table(table, {name: style.level_format(name) for name in table}, na_rep="–")
 
 # %% [markdown]
 # ## Figure 1
@@ -144,7 +145,7 @@ study.show(paper_figures.figure1(results, skipped), "figure1", table, about)
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=1).style.format(style.EFFECT, na_rep="–"))
+show_table(findings.effect_table(summary, able, figure=1), style.EFFECT, na_rep="–")
 tell(*findings.effects(summary, figure=1))
 
 # %% [markdown]
@@ -155,8 +156,7 @@ tell(*findings.effects(summary, figure=1))
 
 # %%
 twins = levels.against_twins(results, ["mse", "mse_over_static", "gripper_5"])
-display(twins.set_index(["metric", "condition", "against"]).drop(columns="scale").style.format(
-    style.EFFECT, na_rep="–"))
+show_table(twins.set_index(["metric", "condition", "against"]).drop(columns="scale"), style.EFFECT, na_rep="–")
 tell(*levels.told(twins, "gripper_5"))
 
 # %% [markdown]
@@ -173,7 +173,7 @@ tell(*levels.told(twins, "gripper_5"))
 judged, here = (paired.judged(table[table.condition.isin(CONDITIONS)]) for table in (able, summary))
 study.show(robustness_figures.power_chart(judged, here), "control_power",
            style.tidy(judged, "mde", "smallest change detected (%)"), about)
-display(judged.set_index("condition")[
+show_table(judged.set_index("condition")[
     ["n", "sd", "mde", "mde_low", "mde_high", "seeds", "seeds_low", "seeds_high"]].round(2))
 tell(*findings.reach(judged, figure=1))
 
@@ -214,7 +214,7 @@ study.show(robustness_figures.metric_panels(drawn), "control_metrics",
 # %%
 episode = paired.judged(over_metrics)
 means = episode.pivot(index="condition", columns="metric", values="mean")
-display(means.reindex(index=in_order(means.index), columns=[*errors, "target_variance"]).map(paired.number))
+show_table(means.reindex(index=in_order(means.index), columns=[*errors, "target_variance"]).map(paired.number))
 tell(*findings.over_metrics(episode, errors))
 
 # %% [markdown]
@@ -238,7 +238,7 @@ study.show(training_figures.learning_curves(losses, results, shown), "learning_c
 # %%
 arrived = doses.dose_table(results, conditions=in_order(results.condition))
 wide = arrived.pivot(index="what", columns="condition", values="mean")
-display(wide.reindex(columns=in_order(wide.columns)).style.format(precision=3, na_rep=""))
+show_table(wide.reindex(columns=in_order(wide.columns)), precision=3, na_rep="")
 
 # %% [markdown]
 # ## Where the paper leaves room

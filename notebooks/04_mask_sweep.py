@@ -31,13 +31,13 @@ figures = "figures/quick"  # folder of the figures
 
 # %%
 import pandas as pd
-from IPython.display import display
 
 from lewm_core.conditions import condition
 from lewm_core.diagnostics import mask_normalisation
 from lewm_core.stats import findings, paired, paper, power
-from lewm_core.study import Study, say, tell
+from lewm_core.study import Study
 from lewm_core.viz import paper_figures, style
+from lewm_core.viz.shown import say, show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -56,10 +56,10 @@ tell(f"Runs at hand: {', '.join(results.condition.unique())}.", *findings.not_ru
 served = [name for name in family if not pilot.missing(condition(name).columns)]
 regions = {name: mask_normalisation.supervised(pilot, condition(name)) for name in served}
 areas = {name: float(inside.mean()) for name, inside in regions.items()}
-pd.DataFrame({
+show_table(pd.DataFrame({
     "supervised share of the frame": areas,
     "frames with an empty region": {name: int((~inside.any((1, 2))).sum()) for name, inside in regions.items()},
-}).round(4)
+}).round(4))
 
 # %% [markdown]
 # ## Figure 2
@@ -76,7 +76,7 @@ study.show(paper_figures.figure2(drawn, skipped), "figure2",
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=2).style.format(style.EFFECT, na_rep="–"))
+show_table(findings.effect_table(summary, able, figure=2), style.EFFECT, na_rep="–")
 tell(*findings.effects(summary, figure=2))
 
 # %% [markdown]
@@ -104,7 +104,7 @@ tell(*findings.order_by_area(summary, by_area))
 instability = mask_normalisation.instability(pilot, {name: regions[name] for name in by_area})
 study.keep("instability", instability)
 steps = instability.groupby("condition")[["scale", "shift"]].mean().reindex(by_area)
-display(steps.assign(area=pd.Series(areas, dtype=float)).round(3))
+show_table(steps.assign(area=pd.Series(areas, dtype=float)).round(3))
 tell(*findings.steadiness(steps))
 
 # %% [markdown]

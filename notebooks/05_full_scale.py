@@ -40,20 +40,21 @@ jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 
 # %%
 import pandas as pd
-from IPython.display import display
 
 from lewm_core.config import Recipe
 from lewm_core.diagnostics import design, leakage
 from lewm_core.stats import findings, levels, power
-from lewm_core.study import Study, say, tell
+from lewm_core.study import Study
+from lewm_core.utils import escape
 from lewm_core.viz import level_panels, paper_figures, style
+from lewm_core.viz.shown import say, show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
 start = study.base(base, model)
 recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
                 val_episodes=val_episodes)
-say(f"Every run starts from {start.name}, hash {start.hash}. {study.sets.told('full')}")
+say(f"Every run starts from {escape.markdown(start.name)}, hash {start.hash}. {study.sets.told('full')}")
 
 # %% [markdown]
 # ## The runs
@@ -74,7 +75,7 @@ tell(f"{full['run'].nunique()} runs at full scale, {full_seeds} for each conditi
 # %%
 sizes = pd.DataFrame({scale: study.sizes(scale, results) for scale in ("pilot", "full")})
 study.keep("facts", findings.facts(sizes))
-display(sizes.T.convert_dtypes().round(3))
+show_table(sizes.T.convert_dtypes().round(3))
 tell(*findings.growth(sizes))
 
 # %% [markdown]
@@ -92,10 +93,10 @@ study.show(level_panels.scale_bars(results), "baseline_mse",
 
 # %%
 table = levels.reference_table(results, ["mse", "mse_over_static", "gripper_5"])
-display(table.style.format({name: style.level_format(name) for name in table}, na_rep="–"))
+show_table(table, {name: style.level_format(name) for name in table}, na_rep="–")
 errors = baseline[baseline.metric.isin(["mse", "mse_over_variance", "mse_over_static"])]
 means = errors.groupby(["metric", "split", "scale"]).value.mean().unstack("scale")[["pilot", "full"]]
-display(means.assign(ratio=means["pilot"] / means["full"]).style.format({"ratio": "{:.2f}"}, precision=4))
+show_table(means.assign(ratio=means["pilot"] / means["full"]), {"ratio": "{:.2f}"}, precision=4)
 tell(*findings.persistence(results))
 
 # %% [markdown]
@@ -123,7 +124,7 @@ tell(*findings.flips(summary, auxiliary), *findings.inside_band(summary))
 
 # %%
 able = power.power_table(changes)
-display(findings.effect_table(summary, able, figure=3).style.format(style.EFFECT, na_rep="–"))
+show_table(findings.effect_table(summary, able, figure=3), style.EFFECT, na_rep="–")
 tell(*findings.effects(summary, figure=3))
 
 # %% [markdown]
@@ -131,7 +132,7 @@ tell(*findings.effects(summary, figure=3))
 
 # %%
 twins = levels.against_twins(results, ["gripper_5", "mse_over_static"])
-display(twins.set_index(["metric", "scale", "condition", "against"]).style.format(style.EFFECT, na_rep="–"))
+show_table(twins.set_index(["metric", "scale", "condition", "against"]), style.EFFECT, na_rep="–")
 tell(*levels.told(twins, "gripper_5"))
 
 # %% [markdown]

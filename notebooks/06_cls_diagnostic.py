@@ -37,14 +37,14 @@ point_counts = [1, 16, 100, 400]  # points regressed at once (the slowest part);
 
 # %%
 import pandas as pd
-from IPython.display import display
 
 from lewm_core.diagnostics import capacity, probe_study
 from lewm_core.diagnostics.probes import held_out, token_features
 from lewm_core.stats import findings_probes
-from lewm_core.study import Study, tell
+from lewm_core.study import Study
 from lewm_core.utils.progress import bar
 from lewm_core.viz import probe_figures, style
+from lewm_core.viz.shown import show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -65,9 +65,9 @@ frames = data_of[seeds[0]]
 
 # %%
 side = frames["pixels"].shape[1] // start.config.patch_size
-display(pd.Series({"episodes": len(frames["ep_len"]), "frames": len(frames["pixels"]),
-                   "numbers in the CLS token": start.config.width, "patch tokens": side**2,
-                   "numbers in all patch tokens": side**2 * start.config.width}, name=probe_scale).to_frame())
+show_table(pd.Series({"episodes": len(frames["ep_len"]), "frames": len(frames["pixels"]),
+                      "numbers in the CLS token": start.config.width, "patch tokens": side**2,
+                      "numbers in all patch tokens": side**2 * start.config.width}, name=probe_scale).to_frame())
 unavailable = probe_study.unavailable(frames)
 tell(*(f"Episodes held out with seed {seed}: {len(episodes)}." for seed, episodes in held.items()),
      *(f"Truth of {name}: {maker}." for name, maker in frames.made.get("made_by", {}).items()),
@@ -93,7 +93,8 @@ features = {(name, seed): tokens_of(name, seed) for name, seed in bar(read, "tok
 probes = probe_study.probe_models(features, data_of, held)
 of_a = probes[probes.condition == "A"]
 study.keep("probes", of_a)
-probes.groupby(["condition", "probe", "tokens", "target"], sort=False).r2.mean().unstack("target").round(3)
+means = probes.groupby(["condition", "probe", "tokens", "target"], sort=False).r2.mean()
+show_table(means.unstack("target").round(3))
 
 # %%
 about = study.about(probe_scale, results[results.seed.isin(seeds)], model=start.model, not_probed=unavailable)
@@ -127,7 +128,7 @@ study.show(probe_figures.probe_bars(titled[linear]), "cls_probes_models", table[
 
 # %%
 first_frame = probe_study.probe_first_frame(features, data_of, held)
-display(first_frame.groupby("tokens", sort=False).r2.mean().to_frame("R² (tracks)").round(3))
+show_table(first_frame.groupby("tokens", sort=False).r2.mean().to_frame("R² (tracks)").round(3))
 tell(*findings_probes.token_or_target(first_frame))
 
 # %% [markdown]
@@ -165,7 +166,7 @@ tell(*findings_probes.track_layouts(both, skipped))
 # %%
 floors = capacity.head_floors(both[both.condition.isin(["D", "D-fg"])], study.runs, study.everything)
 study.keep("floors", floors)
-display(floors.drop(columns="seed").groupby(["scale", "condition"]).mean().style.format("{:.3g}"))
+show_table(floors.drop(columns="seed").groupby(["scale", "condition"]).mean(), "{:.3g}")
 tell(*findings_probes.against_floors(floors))
 
 # %% [markdown]

@@ -49,17 +49,16 @@ random_repeats = 3  # times that the random actions are drawn for each task
 # %%
 from functools import partial
 
-from IPython.display import display
-
 from lewm_core.diagnostics import planning_study, playback, rollout_study
 from lewm_core.diagnostics.decoder import DecoderRecipe
 from lewm_core.diagnostics.planning import NEAR
 from lewm_core.diagnostics.planning_study import PlanRecipe
 from lewm_core.stats import findings, findings_rollouts
-from lewm_core.study import Study, tell
+from lewm_core.study import Study
 from lewm_core.utils import provenance
 from lewm_core.viz import rollout_figures
 from lewm_core.viz.dashboard import Dashboard
+from lewm_core.viz.shown import show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -107,7 +106,7 @@ tell(*findings_rollouts.distances(table), *findings_rollouts.along_steps(table))
 
 # %%
 decoders, psnr = rollout_study.train_decoders(rollouts, DecoderRecipe(steps=decoder_steps))
-display(psnr.style.format("{:.2f} dB"))
+show_table(psnr, "{:.2f} dB")
 
 # %% [markdown]
 # ## Figure 4
@@ -146,7 +145,7 @@ study.show(rollout_figures.strip(rollouts, rollout_figures.scope_columns(picture
 # %%
 steady = rollout_study.stability(rollouts)
 measures = ["same_episode", "switches", "mean_jump", "monotonicity", "unique_frames", "repeated"]
-display(steady.groupby(["scope", "model"], sort=False)[measures].mean().round(1))
+show_table(steady.groupby(["scope", "model"], sort=False)[measures].mean().round(1))
 
 # %% [markdown]
 # ## Tags
@@ -209,7 +208,7 @@ study.show(rollout_figures.planning(planned), "planning",
 # model's cost ranks behind the recorded actions, which do lead to the goal (0.5 is chance).
 
 # %%
-display(planned.outcomes.style.format(precision=2, na_rep="–"))
+show_table(planned.outcomes, precision=2, na_rep="–")
 
 # %% [markdown]
 # Every model against the base, against A and against random actions, on the same tasks. *only_method* and
@@ -217,7 +216,7 @@ display(planned.outcomes.style.format(precision=2, na_rep="–"))
 # corrected for the number of these pairs. Random actions enter with their first try, since the model has one too.
 
 # %%
-display(planned.comparisons.style.format(precision=2, na_rep="–").hide(axis="index"))
+show_table(planned.comparisons, index=False, precision=2, na_rep="–")
 
 # %% [markdown]
 # ## What we found

@@ -49,7 +49,7 @@ from lewm_core.experiments import controls
 from lewm_core.stats import contrasts, explanations, findings, norms, paired, patch_routes, scaling, targets
 from lewm_core.stats.arms import Arms, not_asked
 from lewm_core.stats.outcomes import OUTCOME, PAPERS, UNTAUGHT
-from lewm_core.study import Study, say, tell
+from lewm_core.study import Study
 from lewm_core.train import Recipe
 from lewm_core.viz import (
     control_figures,
@@ -60,6 +60,7 @@ from lewm_core.viz import (
     style,
     target_figures,
 )
+from lewm_core.viz.shown import say, show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -81,9 +82,9 @@ recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, direct
 
 # %%
 results = study.run_controls(start, recipe, jobs)
-results.groupby(["study", "arm"], sort=False).agg(
+show_table(results.groupby(["study", "arm"], sort=False).agg(
     episodes=("episodes", "first"), steps=("steps", "max"), conditions=("condition", "nunique"),
-    seeds=("seed", "nunique"))
+    seeds=("seed", "nunique")))
 
 # %%
 tell(*not_asked(results))
@@ -107,7 +108,7 @@ study.show(control_figures.effect_against_size(crossings, scale.changes, sizes),
 corners = [f"{kind} {n}" for n in (few, many) for kind in ("best", "random")]
 study.show(control_figures.effects_by_arm(scale.changes, scale.summary, corners), "control_curation",
            control_tables.arm_table(scale, corners), study.about("pool", scale.rows))
-contrasts.effects(scale.summary, corners)
+show_table(contrasts.effects(scale.summary, corners))
 
 # %%
 say(*explanations.told(explanations.scale_or_curation(scale, few, many), scale.changes))
@@ -130,7 +131,7 @@ crossed = Arms.of(results, "steps")
 pairs = controls.STEP_ARMS
 study.show(control_figures.effects_by_arm(crossed.changes, crossed.summary, pairs), "control_steps",
            control_tables.arm_table(crossed, pairs), study.about("pool", crossed.rows))
-contrasts.effects(crossed.summary, pairs)
+show_table(contrasts.effects(crossed.summary, pairs))
 
 # %%
 say(*explanations.told(explanations.steps_or_data(crossed, pairs), crossed.changes))
@@ -156,7 +157,7 @@ say(*explanations.baseline_along_training(along, pairs, crossed.steps))
 protocol, arms = Arms.of(results, "protocol", OUTCOME), controls.PROTOCOL_ARMS
 study.show(control_figures.effects_by_arm(protocol.changes, protocol.summary, arms, OUTCOME), "control_protocol",
            control_tables.arm_table(protocol, arms), study.about("full", protocol.rows))
-contrasts.effects(protocol.summary, arms)
+show_table(contrasts.effects(protocol.summary, arms))
 
 # %%
 say(*explanations.told(targets.by_recipe(protocol, "B", "B-shuf"), protocol.changes))
@@ -250,7 +251,7 @@ masks = Arms.of(results, "masks")
 areas = mask_normalisation.supervised_shares(study.data("pool"), masks.conditions)
 study.show(control_figures.area_families(control_tables.families_by_area(masks, areas)), "control_masks",
            control_tables.arm_table(masks, figure=2), study.about("pool", masks.rows))
-contrasts.effects(masks.summary, ["pilot"])
+show_table(contrasts.effects(masks.summary, ["pilot"]))
 
 # %% [markdown]
 # ### The noise, without training

@@ -37,7 +37,6 @@ figures = "figures/quick"  # folder of the figures
 controls = False  # also judge what needs the runs of notebook 08
 
 # %%
-from IPython.display import display
 
 from lewm_core.diagnostics import leakage, metrics
 from lewm_core.stats import (
@@ -51,8 +50,9 @@ from lewm_core.stats import (
     outcomes,
     primary,
 )
-from lewm_core.study import Study, say, tell
+from lewm_core.study import Study
 from lewm_core.viz import claim_figures, robustness_figures, style
+from lewm_core.viz.shown import say, show_table, tell
 
 # %%
 study = Study(output, figures, profile, data)
@@ -87,7 +87,7 @@ say(*claims_report.gates_told(judged))
 # How much of its treatment each condition got. These numbers decide nothing.
 
 # %%
-display(doses.dose_table(evidence.results).set_index(["scale", "condition", "what"]).round(3))
+show_table(doses.dose_table(evidence.results).set_index(["scale", "condition", "what"]).round(3))
 tell(*findings.persistence(evidence.results), *leakage.describe_leak(evidence.leak),
      *findings_probes.against_floors(evidence.floors))
 

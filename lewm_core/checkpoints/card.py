@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from lewm_core.checkpoints import hub
 from lewm_core.encoder import IMAGE_MEAN, IMAGE_STD
 from lewm_core.model import LeWM
+from lewm_core.utils.escape import markdown
 from lewm_core.utils.provenance import data_label
 
 USE = """\
@@ -30,7 +31,7 @@ def card(model: LeWM, metadata: Mapping[str, object], name: str, heads: bool) ->
     title = name
     if metadata.get("condition"):
         title = f"condition {metadata['condition']}, seed {metadata.get('seed')}"
-    parts = [*_front(metadata), "", f"# LeWM, {title}", "", ABOUT + (HEADS if heads else ""), "",
+    parts = [*_front(metadata), "", f"# LeWM, {markdown(title)}", "", ABOUT + (HEADS if heads else ""), "",
              *_table("", _facts(model, metadata)), *_metrics(metadata), *_recipe(metadata), *_input(metadata), "", USE]
     return "\n".join(parts)
 
@@ -64,10 +65,10 @@ def _metrics(metadata: Mapping[str, object]) -> list[str]:
     if not metrics:
         return []
     lines = ["## Metrics", "", "Held out, one column a split; gripper and object in cm, so many steps ahead.", "",
-             f"| metric | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
+             f"| metric | {' | '.join(map(markdown, metrics))} |", "|---" * (len(metrics) + 1) + "|"]
     for name in dict.fromkeys(name for split in metrics.values() for name in split):
         cells = [_number(split.get(name)) for split in metrics.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {markdown(name)} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
@@ -90,10 +91,10 @@ def _input(metadata: Mapping[str, object]) -> list[str]:
 
 
 def _table(title: str, rows: Mapping[str, object]) -> list[str]:
-    return [f"| {title} | |", "|---|---|", *(f"| {k} | {_number(v)} |" for k, v in rows.items()), ""]
+    return [f"| {title} | |", "|---|---|", *(f"| {markdown(k)} | {_number(v)} |" for k, v in rows.items()), ""]
 
 
 def _number(value: object) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else markdown(value)

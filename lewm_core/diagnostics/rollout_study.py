@@ -17,6 +17,7 @@ from lewm_core.diagnostics.retrieval import Corpus, LatentWorld
 from lewm_core.model import LeWM
 from lewm_core.stats.paper import BASELINE
 from lewm_core.train import default_device
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.progress import bar
 
@@ -75,7 +76,7 @@ class Rollouts:
                  f"{self.steps} steps ({self.steps / 5:.1f} s) from {self.history} frames."]
         short = [self.ids[e] for e in self.held if e not in episodes]
         if short:
-            lines.append(f"Too short to be rolled out: {', '.join(short)}.")
+            lines.append(f"Too short to be rolled out: {', '.join(map(escape.markdown, short))}.")
         return lines
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from lewm_core.checkpoints import hub
 from lewm_core.runner.cli import FAILED, OK
 from lewm_core.runner.inspection import inspect, kind, need_file
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError, pick
 
 KEPT = ("condition", "seed", "base", "dataset", "steps", "windows", "metrics", "device", "duration_s")  # of a result
@@ -41,7 +42,7 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
             raise InputError(options.dataset, f"no way to serve condition {options.condition} ({reason})",
                              "a dataset with its targets, or another condition",
                              "See which conditions it serves: python -m lewm_core inspect " + options.dataset)
-        print(f"base: {runs[0].base.name}", file=sys.stderr)
+        print(f"base: {escape.plain(runs[0].base.name)}", file=sys.stderr)
         folder = Path(scratch) / "runs"
         run = _with_bar(execute, runs[0], folder)
         record = result(folder, run.key)

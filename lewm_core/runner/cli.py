@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from lewm_core.sources.registry import SOURCES
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None, notebooks: Path | None = None) -> int:
         with isolated(plan.place):
             return OK if execute(plan) else FAILED
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escape.message(error)}", file=sys.stderr)
         return BAD_USAGE
     except KeyboardInterrupt:
         print("\nInterrupted. Finished work is kept: the same command goes on from there.", file=sys.stderr)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lewm_core.runner.cli import BAD_USAGE, INTERRUPTED
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 
 EPILOG = """\
@@ -135,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
 
         report, code = COMMANDS[options.command](options)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escape.message(error)}", file=sys.stderr)
         return BAD_USAGE
     except KeyboardInterrupt:
         print("\nInterrupted. Nothing half-made was left; what a download had fetched is kept.", file=sys.stderr)
@@ -151,19 +152,21 @@ def text(report: object, indent: str = "") -> str:
     lines = []
     for name, value in report.items():
         if isinstance(value, Mapping) and value:
-            lines += [f"{indent}{name}:", text(value, indent + "  ")]
+            lines += [f"{indent}{escape.plain(name)}:", text(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            lines += [f"{indent}{name}:", *(f"{indent}  {line}" for line in table(value))]
+            lines += [f"{indent}{escape.plain(name)}:", *(f"{indent}  {line}" for line in table(value))]
         else:
-            lines.append(f"{indent}{name}: {_shown(value)}")
+            lines.append(f"{indent}{escape.plain(name)}: {escape.plain(_shown(value), escape.MESSAGE)}")
     return "\n".join(lines)
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """Lines of a table: a line of column names, then one a row; empty where a row lacks a column."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [columns, *([f"{v:.3f}" if isinstance(v, float) else str(v) for v in (row.get(c, "") for c in columns)]
-                        for row in rows)]
+    cells = [list(map(escape.plain, columns))]
+    for row in rows:
+        values = [row.get(column, "") for column in columns]
+        cells.append([f"{v:.3f}" if isinstance(v, float) else escape.plain(v) for v in values])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
 

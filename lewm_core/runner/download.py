@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from lewm_core.runner.cli import FAILED, OK
 from lewm_core.runner.transfer import File, Remote, ask, check, fetch, hub_file, part_of, recorded, size_of
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import new_folder
 
@@ -184,7 +185,7 @@ def _by_hand(missing: dict[File, str], folder: Path) -> None:
 
 
 def _say(text: str, end: str = "\n") -> None:
-    print(text, file=sys.stderr, end=end, flush=True)
+    print(escape.message(text), file=sys.stderr, end=end, flush=True)
 
 
 def _human(size: int | None) -> str:

@@ -13,7 +13,7 @@ from lewm_core.runner import stamps
 from lewm_core.runner.notebook import Notebook
 from lewm_core.runner.plan import UNDECIDED, Plan
 from lewm_core.runner.progress import Progress
-from lewm_core.utils import provenance
+from lewm_core.utils import escape, provenance
 from lewm_core.utils.files import digest, file_digest, replacing, write_json
 from lewm_core.utils.workspace import ROOT, Workspace, relative
 
@@ -83,7 +83,7 @@ def _summarise(plan: Plan, report: dict[str, dict], total: float) -> None:
     for name, row in report.items():
         seconds = "–" if row["seconds"] is None else row["seconds"]
         print(f"  {name:{width}}  {seconds:>7} s  {row['state']}")
-    print(f"  {'in all':{width}}  {total:>7} s   figures: {relative(plan.place.figures)}", flush=True)
+    print(f"  {'in all':{width}}  {total:>7} s   figures: {escape.plain(relative(plan.place.figures))}", flush=True)
 
 
 def _exports(place: Workspace, name: str) -> tuple[Path, Path]:
@@ -125,6 +125,7 @@ def _papermill(path: Path, values: dict[str, Any], progress: Progress, cells: in
     from nbclient.exceptions import DeadKernelError
 
     current = 0
+    braced = str(path).replace("{", "{{").replace("}", "}}")  # papermill fills in what it finds in braces
 
     def on_cell(cell: Any, cell_index: int) -> None:
         nonlocal current
@@ -133,8 +134,8 @@ def _papermill(path: Path, values: dict[str, Any], progress: Progress, cells: in
 
     try:
         node = papermill.execute_notebook(
-            str(path),
-            str(path),
+            braced,
+            braced,
             values,
             cwd=str(ROOT),
             progress_bar=False,

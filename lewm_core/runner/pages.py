@@ -9,15 +9,23 @@ from copy import deepcopy
 from typing import Any
 from xml.etree import ElementTree
 
+from mistune.util import safe_entity
 from nbconvert import HTMLExporter
 from nbconvert.exporters.html import contextfilter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+from lewm_core.utils import escape
 from lewm_core.viz.widgets import without_widget_state
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-NO_SCRIPTS = """\
+TEMPLATE = """\
 {%- extends 'index.html.j2' -%}
+{%- block html_head_css -%}
+{{ super() }}
+<style>/* A word that is longer than a line does not push the rest out of sight. */
+body, .jp-OutputArea-output { overflow-wrap: break-word; }
+.jp-OutputArea-output :is(td, th) { max-width: 60em; }</style>
+{%- endblock -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
@@ -31,7 +39,7 @@ def mathml(formula: str, display: str = "inline") -> str:
 
         found = converter.convert_to_element(formula, display=display)
     except Exception:  # its errors have no type in common
-        return f"<code>{html.escape(formula)}</code>"
+        return f"<code>{escape.html(formula)}</code>"
     for part in found.iter():
         part.text = html.unescape(part.text or "")  # which is escaped again below, as the converter's own writer is not
         part.attrib.pop("href", None)
@@ -43,6 +51,9 @@ class Markdown(IPythonRenderer):
 
     def __init__(self, **options: Any):
         super().__init__(**options | {"escape": True, "allow_harmful_protocols": False})
+
+    def text(self, text: str) -> str:
+        return safe_entity(text)  # without it an entity would be shown as it is written
 
     def block_mermaidjs(self, code: str) -> str:
         return self.block_code(code)
@@ -82,7 +93,7 @@ class Page(HTMLExporter):
     """An HTML exporter whose pages load nothing."""
 
     def __init__(self, **options: Any):
-        super().__init__(raw_template=NO_SCRIPTS, **options)
+        super().__init__(raw_template=TEMPLATE, **options)
 
     @contextfilter
     def markdown2html(self, context: Any, source: str) -> str:

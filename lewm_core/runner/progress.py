@@ -7,7 +7,8 @@ import time
 
 from tqdm import tqdm
 
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f]")
+from lewm_core.utils import escape
+
 EVERY = 30.0  # seconds between two status lines where there is no terminal
 
 
@@ -36,7 +37,7 @@ class Progress:
 
     def write(self, text: str) -> int:
         """What the running cell wrote: its last non-empty line counts."""
-        lines = [s for line in re.split(r"[\r\n]+", text) if (s := CONTROL.sub("", line).strip())]
+        lines = [s for line in re.split(r"[\r\n]+", text) if (s := escape.plain(line).strip())]
         if lines:
             self._last = lines[-1]
             self._show()
@@ -46,6 +47,7 @@ class Progress:
         self._stream.flush()
 
     def message(self, text: str) -> None:
+        text = escape.message(text)
         if self._live:
             self._line.set_description_str("")
             tqdm.write(text, file=self._stream)

@@ -11,6 +11,7 @@ from lewm_core.stats import answer as readme
 from lewm_core.stats import claims_report, evidence_rows
 from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS
 from lewm_core.stats.paired import bounds, digits, number
+from lewm_core.utils.escape import markdown
 from lewm_core.utils.provenance import data_label
 from lewm_core.utils.workspace import Workspace
 
@@ -24,11 +25,6 @@ MAKERS = {  # the code that makes a table, by the table's name
 FIGURE = re.compile(r"!\[([^]]*)\]\(figures/answer\.png\)")
 README_LINK = re.compile(r"\[`?figures/claims\.md`?\]\(figures/claims\.md\)")
 Place = tuple[str, str]  # a notebook and a heading in it
-
-
-def escaped(text: object) -> str:
-    """Text as Markdown shows it unchanged, in a paragraph or in a table's cell."""
-    return re.sub(r"([\\`*_{}\[\]<>#$|~&!:])", r"\\\1", " ".join(str(text).split()))
 
 
 def maker(table: str) -> str:
@@ -47,22 +43,22 @@ def toctree(pages: Sequence[str], *options: str) -> str:
 
 def table(rows: Sequence[Sequence[object]], columns: Sequence[str]) -> str:
     """A Markdown table of plain text."""
-    lines = [columns, ["---"] * len(columns), *[[escaped(cell) for cell in row] for row in rows]]
+    lines = [columns, ["---"] * len(columns), *[[markdown(cell) for cell in row] for row in rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def csv_page(path: Path) -> str:
     """A committed table as a page."""
     found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return f"# {escaped(path.name)}\n\n{table(found.to_numpy().tolist(), [escaped(c) for c in found.columns])}\n"
+    return f"# {markdown(path.name)}\n\n{table(found.to_numpy().tolist(), [markdown(c) for c in found.columns])}\n"
 
 
 def reference(room: str, modules: Sequence[str]) -> str:
     """The reference of a room's modules, from their docstrings."""
-    parts = [f"# {escaped(room)}\n"]
+    parts = [f"# {markdown(room)}\n"]
     for module in modules:
         own = module in (room, f"lewm_core.{room}")  # whose title is the page's
-        heading = [] if own else [f"## {escaped(module.removeprefix('lewm_core.'))}\n"]
+        heading = [] if own else [f"## {markdown(module.removeprefix('lewm_core.'))}\n"]
         options = ["   :members:", "   :ignore-module-all:"]  # what a package names again is shown where it is written
         parts += [*heading, "```{eval-rst}", f".. automodule:: {module}", *options, "```\n"]
     return "\n".join(parts)
@@ -77,7 +73,7 @@ def about(place: Workspace) -> str:
     values = next(iter(record.get("parameters", {}).values()), {})
     parts = [f"run {record.get('run')}", f"data: {data_label(values.get('data'))}" if "data" in values else "",
              f"commit {record['commit'][:10]}" if record.get("commit") else ""]
-    return escaped(" · ".join(part for part in parts if part))
+    return markdown(" · ".join(part for part in parts if part))
 
 
 def index(text: str, run: str, answer: str, names: Sequence[str], found: Sequence[str], pages: Sequence[str]) -> str:
@@ -97,15 +93,17 @@ def index(text: str, run: str, answer: str, names: Sequence[str], found: Sequenc
 
 def linked(claims: pd.DataFrame) -> pd.DataFrame:
     """The claims with their sentences linked to their evidence."""
-    links = [f"[{row.claim}](site:evidence.html#{row.id})" if row.kind in KINDS else row.claim
-             for row in claims.itertuples()]
-    return claims.assign(claim=links)
+    texts = []
+    for row in claims.itertuples():
+        text = markdown(row.claim)
+        texts.append(f"[{text}](site:evidence.html#{anchor(row.id)})" if row.kind in KINDS else text)
+    return claims.assign(claim=texts)
 
 
 def answer(claims: pd.DataFrame, picture: str) -> str:
     """What the README has of the claims, which are `linked`. picture: the figure's place; empty where there is none."""
     rows = claims[claims.kind == "primary"]
-    links = ", ".join(f"[{row.id}](site:evidence.html#{row.id})" for row in rows.itertuples())
+    links = ", ".join(f"[{markdown(row.id)}](site:evidence.html#{anchor(row.id)})" for row in rows.itertuples())
     first = FIGURE.sub(rf"![\1]({picture})" if picture else "", readme.answer(claims))
     more = README_LINK.sub("[Claims](claims.md)", readme.tested(claims))
     return f"{first.strip()}\n\nThe evidence: {links}.\n\n## How sure is that?\n\n{more}"
@@ -132,8 +130,8 @@ def evidence_page(claims: pd.DataFrame, evidence: pd.DataFrame, where: Mapping[s
             parts.append(f"## {title}\n")
         for claim in rows.itertuples():
             own = evidence[evidence.id == claim.id]
-            parts += [f'```{{raw}} html\n<span id="{anchor(claim.id)}"></span>\n```\n', f"### {escaped(claim.id)}\n",
-                      f"{escaped(claim.claim)}\n", *evidence_of(claim, own, where, judged)]
+            parts += [f'```{{raw}} html\n<span id="{anchor(claim.id)}"></span>\n```\n', f"### {markdown(claim.id)}\n",
+                      f"{markdown(claim.claim)}\n", *evidence_of(claim, own, where, judged)]
     return "\n".join(parts)
 
 
@@ -144,23 +142,23 @@ def anchor(name: str) -> str:
 
 def evidence_of(claim: tuple, own: pd.DataFrame, where: Mapping[str, Place], judged: Place | None) -> list[str]:
     """The lines of one claim: its verdict, its numbers, and how and of what they were made."""
-    reason = f": {escaped(claim.reason)}" if claim.reason else ""
+    reason = f": {markdown(claim.reason)}" if claim.reason else ""
     status = f" ({own.status.iloc[0]})" if len(own) else ""
-    lines = [f"**{escaped(claim.verdict)}**{reason}{status}\n"]
+    lines = [f"**{markdown(claim.verdict)}**{reason}{status}\n"]
     numbers = own[own.number.notna()]
     if len(numbers):
         cells = [(row.part or "–", shown(row.number, row.low, row.high), row.unit or "–", row.n)
                  for row in numbers.itertuples()]
         lines.append(table(cells, ["", "number and 95 % interval", "unit", "n"]) + "\n")
     elif claim.ours.strip("–"):
-        lines.append(f"{escaped(claim.ours)}\n")
+        lines.append(f"{markdown(claim.ours)}\n")
     if own.empty:
         return lines
     first = own.iloc[0]
-    by = f", by {escaped(first.metric)} on the split by {escaped(first.split)}" if first.metric else ""
-    lines.append(f"- How: {escaped(first.aggregation)}{by}.")
+    by = f", by {markdown(first.metric)} on the split by {markdown(first.split)}" if first.metric else ""
+    lines.append(f"- How: {markdown(first.aggregation)}{by}.")
     lines += dict.fromkeys(line for row in own.itertuples() for line in sources(row, where))
-    lines.append(f"- Rule: {escaped(claim.rule)}." + (f" Judged in {section(*judged)}." if judged else ""))
+    lines.append(f"- Rule: {markdown(claim.rule)}." + (f" Judged in {section(*judged)}." if judged else ""))
     return [*lines, ""]
 
 
@@ -171,10 +169,10 @@ def sources(row: tuple, where: Mapping[str, Place]) -> list[str]:
     for i, source in enumerate(spread[0]):
         digest, rows, made_by = (cells[i] if i < len(cells) else "" for cells in spread[1:])
         name = source.rpartition("/")[2]
-        file = f"{{download}}`{name} <files/{name}>`" if name in where else escaped(source)
-        told = f" ({escaped(rows)})" if rows else ""
+        file = f"{{download}}`{name} <files/{name}>`" if name in where else markdown(source)
+        told = f" ({markdown(rows)})" if rows else ""
         sha = f", SHA-256 `{digest}`" if re.fullmatch("[0-9a-f]+", digest) else ""
-        by = section(*where[name]) if name in where else escaped(made_by)
+        by = section(*where[name]) if name in where else markdown(made_by)
         lines.append(f"- From {file}{told}{sha}" + (f", made in {by}." if by else "."))
     return lines
 
@@ -182,7 +180,7 @@ def sources(row: tuple, where: Mapping[str, Place]) -> list[str]:
 def section(name: str, heading: str) -> str:
     """A link to a notebook's section."""
     slug = re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
-    return f"[notebook {escaped(name[:2])}, {escaped(heading)}](notebooks/{name}.ipynb#{slug})"
+    return f"[notebook {markdown(name[:2])}, {markdown(heading)}](notebooks/{name}.ipynb#{slug})"
 
 
 def shown(value: float, low: float, high: float) -> str:

@@ -14,6 +14,7 @@ from lewm_core.stats.outcomes import OUTCOME_IN_WORDS, SMALLEST
 from lewm_core.stats.paired import number
 from lewm_core.stats.primary import FULL, PRIMARY_HYPOTHESES
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, VERDICTS
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.utils.workspace import FIGURES, ROOT, SCALES
@@ -83,7 +84,7 @@ def _why(table: pd.DataFrame, id: str, reason: str, state: str = "verdict", numb
     places = pd.Series(list(zip(gates.claim, gates.section, strict=True)), gates.index)
     shut = gates[places.isin(PLACES[id]) & (gates[state] == SHUT)]
     told = [f"{SHUT_MEANS[row.id]}: {getattr(row, numbers)}" for row in shut.itertuples()]
-    return "; ".join(dict.fromkeys(told)) or reason
+    return "; ".join(dict.fromkeys(told)) or escape.markdown(reason)
 
 
 def _by_mse(table: pd.DataFrame) -> str:
@@ -106,7 +107,7 @@ def answer(table: pd.DataFrame) -> str:
     """The README's first block: what the paper reports, on what the study is, the answers, and the figure."""
     told = [f"{place}. **{question}** {_capital(found)}." for place, (question, found)
             in enumerate(answers(table), 1)]
-    where, profile = table.data.iloc[0], table.profile.iloc[0]
+    where, profile = map(escape.markdown, (table.data.iloc[0], table.profile.iloc[0]))
     return "\n".join([f"{papers()} **Here, on {where}, profile {profile}:**", "", *told, "", MEASURE,
                       claims_report.ABOUT, "", "![The effect of depth, with its verdicts](figures/answer.png)"])
 

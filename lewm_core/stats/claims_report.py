@@ -9,6 +9,7 @@ import pandas as pd
 from lewm_core.stats.gates import GATES
 from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS, SMALLEST
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNTESTED, VERDICTS
+from lewm_core.utils import escape
 from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.provenance import SIMULATED
 
@@ -31,8 +32,9 @@ def source(provenance: Mapping[str, object]) -> str:
 
 
 def heading(table: pd.DataFrame) -> str:
-    """What the table is about: its data source and profile."""
-    return f"The paper's claims on {table.data.iloc[0]}, profile {table.profile.iloc[0]}"
+    """What the table is about, in Markdown: its data source and profile."""
+    data, profile = map(escape.markdown, (table.data.iloc[0], table.profile.iloc[0]))
+    return f"The paper's claims on {data}, profile {profile}"
 
 
 ABOUT = ("A verdict is about these runs, with their data, model and training length. It says nothing of the paper's "
@@ -57,7 +59,7 @@ def rows(table: pd.DataFrame) -> list[str]:
     the verdict by the paper's own metric."""
     lines = [HEADER, "|" + "---|" * (HEADER.count("|") - 1)]
     for row in table.itertuples():
-        verdict = row.verdict + (f": {row.reason}" if row.reason else "")
+        verdict = row.verdict + (f": {escape.markdown(row.reason)}" if row.reason else "")
         by_mse = row.mse_verdict + (f" ({row.mse_ours})" if row.mse_ours.strip("–") else "") or "–"
         cells = (row.section, row.claim, row.paper, row.ours, str(row.n or "–"), _mde(row), verdict, by_mse)
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
@@ -108,7 +110,7 @@ def primaries_told(table: pd.DataFrame) -> list[str]:
     """A Markdown table of the primary hypotheses."""
     lines = ["| | primary hypothesis | ours [95 %] | n | detectable | verdict |", "|---|---|---|---|---|---|"]
     for row in of_kind(table, "primary").itertuples():
-        verdict = row.verdict + (f": {row.reason}" if row.reason else "")
+        verdict = row.verdict + (f": {escape.markdown(row.reason)}" if row.reason else "")
         tested = f"; Holm's p {row.p_holm:.2g} for it, {row.p_against_holm:.2g} against it" if row.n > 1 else ""
         lines.append(f"| {row.id} | {row.claim} | {row.ours}{tested} | {row.n or '–'} | {_mde(row)} | {verdict} |")
     return lines
@@ -125,7 +127,8 @@ def facts_told(facts: pd.DataFrame) -> list[str]:
     """A Markdown table of facts: the paper's number and the one counted here."""
     lines = ["| § | fact | paper | here |", "|---|---|---|---|"]
     for row in facts.itertuples():
-        cells = (row.section, row.claim, row.paper, row.ours if row.verdict != UNTESTED else row.reason)
+        here = row.ours if row.verdict != UNTESTED else escape.markdown(row.reason)
+        cells = (row.section, row.claim, row.paper, here)
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return lines
 

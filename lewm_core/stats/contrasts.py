@@ -13,6 +13,7 @@ from lewm_core.stats import outcomes, verdicts
 from lewm_core.stats.paired import bounds, judged, number
 from lewm_core.stats.power import can_show, power_table
 from lewm_core.stats.verdicts import Finding
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 
 Findings = Mapping[tuple[str, str], Finding]  # (prediction, of what: a condition, a head) -> what was found
@@ -161,7 +162,7 @@ def markdown(found: Findings) -> str:
     lines = ["| prediction | of | ours [95 %] | n | detectable | verdict |", "|---|---|---|---|---|---|"]
     for (says, of), f in found.items():
         cells = (says, of, f.ours, f.n or "–", f"{f.mde:.2g}" if np.isfinite(f.mde) else "–",
-                 f.verdict + (f": {f.reason}" if f.reason else ""))
+                 f.verdict + (f": {escape.markdown(f.reason)}" if f.reason else ""))
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 

@@ -24,9 +24,9 @@ WHERE = {  # evidence that may be absent: what it is, and what makes it
     "probes": ("probes of the tokens", "notebook 06 fits them"),
     "capacity": ("errors by number of points", "notebook 06 measures them"),
     "floors": ("floors of the track heads", "notebook 06 measures them"),
-    "parameters": ("numbers of parameters", "`diagnostics.design` counts them"),
-    "paper_steps": ("optimizer steps of the paper's own runs", "`diagnostics.design` counts them"),
-    "coverage": ("coverage of the masks", "`diagnostics.audit` measures it"),
+    "parameters": ("numbers of parameters", "diagnostics.design counts them"),
+    "paper_steps": ("optimizer steps of the paper's own runs", "diagnostics.design counts them"),
+    "coverage": ("coverage of the masks", "diagnostics.audit measures it"),
 }
 FLOORS = ("training mean", "no motion")  # the capacity table's series of predictions that look at nothing
 CLEAR = 0.98  # of the training mean's error: a probe that is not below recovers nothing to speak of

@@ -1,7 +1,7 @@
 """What the notebooks found, in sentences that are true whatever the numbers are.
 
-Every function takes tidy tables and returns a list of sentences; `study.tell` shows them. None reads a file. Where a
-choice of conditions, seeds or splits leaves nothing to say, the sentence says that.
+Every function takes tidy tables and returns a list of sentences; `viz.shown.tell` shows them. None reads a file. Where
+a choice of conditions, seeds or splits leaves nothing to say, the sentence says that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ import pandas as pd
 
 from lewm_core.stats import paper
 from lewm_core.stats.paired import bounds, describe_order, digits, judged, number, power_note
+from lewm_core.utils import escape
 
 HELD_OUT = {"episode": "held-out episodes", "window": "held-out windows"}
 NO_EFFECT = ["No condition was run beside the baseline, so there is no effect to see."]
@@ -22,7 +23,8 @@ ONE_SCALE = "not at both scales, so nothing can be said of a flip"
 
 def not_run(skipped: pd.DataFrame) -> list[str]:
     """Which conditions were left out and why. skipped: condition, scale, reason."""
-    return [f"Not run at the {row.scale} scale: {row.condition}. {row.reason}" for row in skipped.itertuples()]
+    return [f"Not run at the {row.scale} scale: {row.condition}. {escape.markdown(row.reason)}"
+            for row in skipped.itertuples()]
 
 
 def persistence(results: pd.DataFrame) -> list[str]:

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from lewm_core.utils import escape
+
 
 def metadata(candidates: pd.DataFrame) -> list[str]:
     """How many candidates pass the filter on metadata, and why the others do not. Columns accepted, reason."""
     rejected = candidates[~candidates.accepted].reason.value_counts()
     lines = [f"{candidates.accepted.sum()} of {len(candidates)} candidates pass the filter on text and length."]
     if len(rejected):
-        lines.append("Rejected: " + ", ".join(f"{reason} ({count})" for reason, count in rejected.items()) + ".")
+        told = [f"{escape.markdown(reason)} ({count})" for reason, count in rejected.items()]
+        lines.append(f"Rejected: {', '.join(told)}.")
     return lines
 
 
@@ -23,8 +26,8 @@ def measured(n: int, new: int, absent: Sequence[str], bad: pd.DataFrame, report:
     if absent:
         lines.append(f"Not part of the score, for lack of a signal: {', '.join(absent)}.")
     if len(bad):
-        lines.append(f"{len(bad)} episodes cannot be read and are left out; all are listed in `{report}`. The first: "
-                     f"{bad.reason.iloc[0]}")
+        lines.append(f"{len(bad)} episodes cannot be read and are left out; all are listed in {escape.code(report)}. "
+                     f"The first: {escape.markdown(bad.reason.iloc[0])}")
     return lines
 
 
@@ -35,7 +38,7 @@ def selection(chosen: Mapping[str, object], readings: Mapping[str, Mapping[str, 
     chosen: as from `selection.chosen_by`. readings: set -> its readings by name, in words. path: the selection file.
     """
     state = "was edited by hand, and is kept as it is" if edited else "was written"
-    lines = [f"The selection **{state}**: `{path}`."]
+    lines = [f"The selection **{state}**: {escape.code(path)}."]
     for name, words in readings.items():
         by = str(chosen[f"{name}_by"])
         lines.append(f"The {name} set is {words.get(by, 'edited by hand')} (`{name}_by={by}`).")

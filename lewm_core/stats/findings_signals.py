@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lewm_core.stats import paper
+from lewm_core.utils import escape
 
 
 def backend_quality(numbers: pd.DataFrame, summary: pd.DataFrame, backend: str) -> list[str]:
@@ -33,7 +34,7 @@ def tracks_on_object(counts: pd.DataFrame, coverage: float, points: int, inside:
     """
     mean = counts.groupby("layout")["count"].mean()
     if mean.isna().any():
-        return [f"Cannot be counted: {counts.note.iloc[0]}"]
+        return [f"Cannot be counted: {escape.markdown(counts.note.iloc[0])}"]
     reported = paper.ON_OBJECT_TRACKS
     return [
         f"Uniform queries put {mean['uniform']:.1f} visible tracks on the object, mean over frames (the paper: about "

@@ -1,5 +1,6 @@
 """Writing files so that a reader never sees half of one, and what may be opened for reading."""
 
+import csv
 import hashlib
 import json
 import os
@@ -96,7 +97,15 @@ def write_json(path: str | Path, value: object) -> None:
 def write_csv(path: str | Path, table: "pandas.DataFrame") -> None:
     """Write a table as CSV without its index, atomically."""
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+        to_csv(table, temporary)
+
+
+def to_csv(table: "pandas.DataFrame", path: str | Path) -> None:
+    """Write a table as CSV without its index. Texts are in quotes where one has a carriage return, since readers take
+    that for the end of a row."""
+    columns = (table.iloc[:, i] for i in range(table.shape[1]) if table.dtypes.iloc[i] in ("object", "str"))
+    broken = any("\r" in cell for column in columns for cell in column if isinstance(cell, str))
+    table.to_csv(path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL)
 
 
 def digest(*parts: bytes | memoryview | str, length: int = 16) -> str:

@@ -4,7 +4,6 @@ It ranks and flags as the notebook does, from the table of measurements; signals
 clicked. One page of the table exists at a time, whatever its length.
 """
 
-import html
 import threading
 import warnings
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from lewm_core.curation import score, selection
 from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import FLAGS, Choice
 from lewm_core.signals.extraction import Packet
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import criteria_sliders, tiles
 from lewm_core.viz.curation_table import Pager, Row, cells, heads, static_table
@@ -104,7 +104,8 @@ class CurationBrowser(WithStandIn):
         for control in self.controls.values():
             control.observe(self._on_control, "value")
         self.reset_button = widgets.Button(description="reset", tooltip="the weights and limits that it opened with")
-        self.save_button = widgets.Button(description="save", button_style="primary", tooltip=f"write {self.path.name}")
+        told = f"write {escape.plain(self.path.name)}"
+        self.save_button = widgets.Button(description="save", button_style="primary", tooltip=told)
         self.reset_button.on_click(lambda _: self.reset())
         self.save_button.on_click(lambda _: self.save())
         return criteria_sliders.panel(self.controls, widgets.HBox([self.reset_button, self.save_button]))
@@ -142,7 +143,7 @@ class CurationBrowser(WithStandIn):
             except InputError as error:
                 return self._say(str(error), wrong=True)
             self.image.value = png(tiles.packet_tile(data, signals))
-            self.caption.value = html.escape(f"{episode}: {data.task or '(no text)'} ({len(data.frames)} frames)")
+            self.caption.value = escape.html(f"{episode}: {data.task or '(no text)'} ({len(data.frames)} frames)")
             self.image.layout.display = None
 
     def reset(self) -> None:
@@ -219,7 +220,7 @@ class CurationBrowser(WithStandIn):
         return set(self.chosen["episode"][self.chosen[flag]])
 
     def _say(self, text: str, wrong: bool = False) -> None:
-        self.status.value = f'<span style="color:{"#D55E00" if wrong else "inherit"}">{html.escape(text)}</span>'
+        self.status.value = f'<span style="color:{"#D55E00" if wrong else "inherit"}">{escape.html(text)}</span>'
 
     def _show_page(self) -> None:
         with self._mine:

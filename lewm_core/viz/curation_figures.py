@@ -1,5 +1,6 @@
 """The contact sheets of notebook 01, each with the table of the numbers in it."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lewm_core.curation.curate import Curated
 from lewm_core.signals.pipeline import SourceSpec, open_episode, packets
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import tiles
 from lewm_core.viz.images import contact_sheet
@@ -17,9 +19,12 @@ CAMERA_SIZE = 112  # px of a camera's picture
 PER_ROW = 5
 BEST = 6  # episodes of each kind in the sheet of what was taken
 
+title = partial(escape.plain, limit=120)  # over a picture
+
 
 def all_cameras(spec: SourceSpec, shown: pd.DataFrame) -> tuple[Figure, pd.DataFrame, list[str]]:
-    """The middle frame of episodes from every camera: the figure, its table, and a sentence per kind of absent picture.
+    """The middle frame of episodes from every camera: the figure, its table, and for each kind of absent picture a
+    sentence in Markdown.
 
     shown: columns episode, task. Of a source with one camera there is nothing to compare.
     """
@@ -32,10 +37,10 @@ def all_cameras(spec: SourceSpec, shown: pd.DataFrame) -> tuple[Figure, pd.DataF
         picture, absent = tiles.camera_tile(views, id, CAMERA_SIZE)
         pictures.append(picture)
         lacking.append(absent)
-    figure = contact_sheet(pictures, shown.episode + "\n" + shown.task, PER_ROW)
+    figure = contact_sheet(pictures, shown.episode.map(title) + "\n" + shown.task.map(title), PER_ROW)
     seen = shown.assign(cameras=[len(views) - len(absent) for absent in lacking])
     counts = pd.Series([line for absent in lacking for line in absent], dtype=object).value_counts()
-    lines = [f"{line} ({count} of {len(pictures)} episodes)" for line, count in counts.items()]
+    lines = [f"{escape.markdown(line)} ({count} of {len(pictures)} episodes)" for line, count in counts.items()]
     return figure, tidy(seen, "cameras", "cameras with pictures"), lines
 
 
@@ -69,9 +74,9 @@ def _middle_frame(spec: SourceSpec, id: str, cache: Path) -> np.ndarray | None:
 def _why(row: pd.Series, parts: list[str]) -> str:
     """The title of a picture: the reason of a rejection, or the score with its lowest part."""
     if not row.accepted:
-        return f"{row.reason}\n{row.length} frames: {row.task or '(no text)'}"
+        return f"{title(row.reason)}\n{row.length} frames: {title(row.task or '(no text)')}"
     lowest = row[parts].astype(float).idxmin()
-    return f"{row.score:.2f}; {lowest.removeprefix('part_')} {row[lowest]:.2f}\n{row.task}"
+    return f"{row.score:.2f}; {lowest.removeprefix('part_')} {row[lowest]:.2f}\n{title(row.task)}"
 
 
 def signals_sheet(curated: Curated, spec: SourceSpec, cache: Path, shown: pd.DataFrame,
@@ -89,6 +94,6 @@ def signals_sheet(curated: Curated, spec: SourceSpec, cache: Path, shown: pd.Dat
     seen["coverage"] = seen.filter(regex=r"^coverage_\d").mean(axis=1)
     found = packets(spec, seen.episode, cache, jobs, desc="pictures")
     pictures = [tiles.signals_tile(episode, signals) for episode, signals in found]
-    words = [f"{row.task}\npath {row[motion]:.0f} px, mask {row.coverage:.1%}" for _, row in seen.iterrows()]
+    words = [f"{title(row.task)}\npath {row[motion]:.0f} px, mask {row.coverage:.1%}" for _, row in seen.iterrows()]
     return contact_sheet(pictures, words, PER_ROW), tidy(seen[["episode", "task", motion, "coverage"]], "coverage",
                                                          "mean mask coverage")

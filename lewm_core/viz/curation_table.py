@@ -1,7 +1,6 @@
 """The look of the curation browser's table: a line with ticks and a button per episode, and the table on paper."""
 
 import base64
-import html
 import threading
 from collections.abc import Callable, Iterable
 
@@ -11,6 +10,7 @@ import pandas as pd
 from ipywidgets import Layout
 
 from lewm_core.curation.score import PARTS
+from lewm_core.utils import escape
 from lewm_core.viz.pixels import jpeg
 
 NARROW = {"verb": 42, "length": 46, "motion": 50, "coverage": 64, "stability": 56}  # px; other parts as any
@@ -25,9 +25,9 @@ GREY = "rgba(128,128,128,.18)"
 def cells(data: pd.Series, rank: int, sets: str) -> dict[str, str]:
     """The cells of one episode's line as HTML, by column. data: a row of `curation.score`'s table."""
     parts = {part: _bar(data[f"part_{part}"], GREEN, 2) for part in PARTS}
-    task = html.escape(data["task"] or "(no text)")
+    task = escape.html(data["task"] or "(no text)")
     return {"rank": str(rank), "set": f'<b style="color:{BLUE}">{sets}</b>', "score": _bar(data["score"], BLUE, 4),
-            **parts, "frames": str(data["length"]), "episode": html.escape(data["episode"]),
+            **parts, "frames": str(data["length"]), "episode": escape.html(data["episode"]),
             "task": f'<span title="{task}">{task}</span>'}
 
 
@@ -103,7 +103,7 @@ class Row:
         self.pilot.value = pilot
         self.pilot.disabled = not kept
         self._filling = False
-        self.button.description = self.episode
+        self.button.description = escape.plain(self.episode)
         self.cells.value = _line(cells(data, rank, "full" if full else ""), faint=not kept)
         self.box.layout.visibility = "visible"
 
@@ -149,12 +149,12 @@ def static_table(lines: Iterable[tuple[np.ndarray | str, dict[str, str]]], words
     rows = [_html_row("th", ["", *columns])]
     for picture, texts in lines:
         if isinstance(picture, str):
-            shown = html.escape(picture)
+            shown = escape.html(picture)
         else:
             data = base64.b64encode(jpeg(picture)).decode()
             shown = f'<img alt="{texts["episode"]}" width="112" src="data:image/jpeg;base64,{data}">'
         rows.append(_html_row("td", [shown, *(texts[column] for column in columns)]))
-    return f'<div class="curation-table"><table>{"".join(rows)}</table><p>{html.escape(words)}</p></div>'
+    return f'<div class="curation-table"><table>{"".join(rows)}</table><p>{escape.html(words)}</p></div>'
 
 
 def _html_row(tag: str, cells_of_row: Iterable[str]) -> str:

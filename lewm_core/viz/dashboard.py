@@ -6,8 +6,6 @@ Python holds them and feeds the one that is picked to the same document, in a fr
 
 import base64
 import hashlib
-import html
-import json
 import re
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,6 +18,7 @@ import ipywidgets as widgets
 from lewm_core.diagnostics.decoder import Decoder, DecoderRecipe
 from lewm_core.diagnostics.playback import Load, Playback
 from lewm_core.diagnostics.rollout_study import Rollouts
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.utils.progress import bar
@@ -43,20 +42,15 @@ def document(shared: Mapping[str, object]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = {
         "policy": f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        "style": (PARTS / "dashboard.css").read_text(), "data": as_json(shared), "script": script,
+        "style": (PARTS / "dashboard.css").read_text(), "data": escape.script_json(shared), "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], (PARTS / "dashboard.html").read_text())
-
-
-def as_json(value: object) -> str:
-    """JSON that can stand in a script element: nothing in it can close that or open another."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def framed(page: str) -> str:
     """A document in a frame of its own, as HTML that can stand anywhere."""
     style = f"width:100%;height:{HEIGHT}px;border:0"
-    return f'<iframe title="Dashboard of predicted episodes" style="{style}" srcdoc="{html.escape(page)}"></iframe>'
+    return f'<iframe title="Dashboard of predicted episodes" style="{style}" srcdoc="{escape.document(page)}"></iframe>'
 
 
 class Dashboard(WithStandIn):
@@ -125,7 +119,7 @@ class Dashboard(WithStandIn):
         room = 1e6 * MEGABYTES
         for i, number in enumerate(self.episodes[:episodes]):
             found = self.value(number, names)
-            room -= len(as_json(found))
+            room -= len(escape.script_json(found))
             if i and room < 0:
                 return
             yield found
@@ -142,7 +136,7 @@ class Dashboard(WithStandIn):
         with replacing(path) as temporary:
             temporary.write_text(self.page(episodes))
         return (f"[The dashboard as a page]({quote(f'../{path.name}')}), {path.stat().st_size / 1e6:.1f} MB: "
-                f"`{relative(path)}`.")
+                f"{escape.code(relative(path))}.")
 
     def static_html(self) -> str:
         """The working page with a few episodes and the conditions that are loaded."""
@@ -154,11 +148,11 @@ class Dashboard(WithStandIn):
             number, chosen = self.episode.value, self.chosen
             for name in chosen:
                 if name not in self.playback.ready:
-                    self.status.value = html.escape(f"{name}: loading, and training its decoder …")
+                    self.status.value = escape.html(f"{name}: loading, and training its decoder …")
                     self.playback.player(name)
             self.status.value = ""
             shown = {"episode": self.value(number, chosen), "chosen": chosen}
-            self.feed.value = f'<script type="application/json">{as_json(shown)}</script>'
+            self.feed.value = f'<script type="application/json">{escape.script_json(shown)}</script>'
 
     def _recorded_of(self, number: int) -> dict[str, object]:
         return values.recorded(self.playback, number)

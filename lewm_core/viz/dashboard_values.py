@@ -16,6 +16,7 @@ from lewm_core.diagnostics.playback import Playback
 from lewm_core.outcomes.world_units import CM
 from lewm_core.signals.extraction import Packet
 from lewm_core.sources.episode import ACTION_DIM, ACTIONS, FPS
+from lewm_core.utils import escape
 from lewm_core.viz import images, pixels, style
 
 SIDE = 128  # px, the greatest side of a picture in a sheet
@@ -31,8 +32,8 @@ def about(playback: Playback, caption: str, chosen: Sequence[str]) -> Value:
     """What all episodes share. caption: what made the models. chosen: the conditions that are shown at first."""
     names = ACTIONS if playback.data["action"].shape[1] == ACTION_DIM else ()
     return {
-        "history": playback.history, "fps": FPS, "caption": caption, "chosen": list(chosen), "scopes": SCOPES,
-        "actions": list(names), "trail": images.TRAIL,
+        "history": playback.history, "fps": FPS, "caption": escape.plain(caption), "chosen": list(chosen),
+        "scopes": SCOPES, "actions": list(names), "trail": images.TRAIL,
         "conditions": {name: _condition(name) for name in playback.offered},
         "tags": {"beats": retrieval.BEATS_STATIC, "tie": retrieval.TIGHT_TIE, "gap": retrieval.LARGE_GAP},
     }
@@ -46,7 +47,8 @@ def _condition(name: str) -> Value:
 def label(playback: Playback, episode: int) -> str:
     """An episode in a list: its task, its name, and whether the models know it."""
     data = playback.data
-    return f"{data['task'][episode] or 'no task text'} · {data['episode_id'][episode]}{_known(playback, episode)}"
+    task, named = map(escape.plain, (data["task"][episode] or "no task text", data["episode_id"][episode]))
+    return f"{task} · {named}{_known(playback, episode)}"
 
 
 def _known(playback: Playback, episode: int) -> str:
@@ -61,8 +63,9 @@ def recorded(playback: Playback, episode: int) -> Value:
     id = str(data["episode_id"][episode])
     packet = packets(data, [id])[id]
     return {
-        "id": id, "task": packet[0].task, "label": label(playback, episode), "frames": len(packet[0].frames),
-        "known": _known(playback, episode).removeprefix(" · "), "rgb": sheet(packet[0].frames), **_signals(packet),
+        "id": escape.plain(id), "task": escape.plain(packet[0].task), "label": label(playback, episode),
+        "frames": len(packet[0].frames), "known": _known(playback, episode).removeprefix(" · "),
+        "rgb": sheet(packet[0].frames), **_signals(packet),
         "actions": short(data["action"][frames]), **_places(playback, episode),
     }
 
@@ -121,7 +124,7 @@ def _found(playback: Playback, name: str, rows: pd.DataFrame, frames: np.ndarray
     corpus, ids = playback.player(name).world.corpus, playback.data["episode_id"]
     steady = retrieval.stability(rows, corpus).iloc[0]
     return {"tile": np.searchsorted(frames, rows.frame).tolist(), "distance": short(rows.retrieval_distance),
-            "name": [f"{ids[corpus.episode[frame]]}:{corpus.frame[frame]}" for frame in rows.frame],
+            "name": [f"{escape.plain(ids[corpus.episode[frame]])}:{corpus.frame[frame]}" for frame in rows.frame],
             "stability": {measure: short(steady[measure]) for measure in STABILITY}}
 
 

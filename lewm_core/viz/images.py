@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, to_supervision
 from lewm_core.sources.episode import Episode
+from lewm_core.utils import escape
 from lewm_core.utils.files import replacing
 from lewm_core.viz import pixels
 from lewm_core.viz.style import colour, empty_figure, new_figure, styled
@@ -88,11 +89,13 @@ def packet_view(episode: Episode, signals: Signals) -> Figure:
             text.set_in_layout(False)  # it is wider than the axes it is fixed to
     for ax, t in zip(axes[0], times, strict=True):
         ax.set_title(f"t = {t}", fontsize=9, fontweight="normal", loc="center", pad=3)
-    made = ", ".join(f"{name} by {signals.made_by[name]}" for name in SHOWN if name in signals.made_by)
+    makers = {name: escape.plain(signals.made_by[name], 60) for name in SHOWN if name in signals.made_by}
+    made = ", ".join(f"{name} by {maker}" for name, maker in makers.items())
     if signals.mask is not None and not signals.mask.any():
         made += " (empty in every frame)"
-    fig.suptitle(f"{episode.id}: {episode.task or 'no task text'} ({length} frames)\n{made}", x=0.01, ha="left",
-                 fontsize=9.5)
+    named, task = escape.plain(episode.id), escape.plain(episode.task or "no task text")
+    title = textwrap.fill(f"{named}: {task} ({length} frames)", 160)
+    fig.suptitle(f"{title}\n{textwrap.fill(made, 160)}", x=0.01, ha="left", fontsize=9.5)
     fig.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     return fig
 
@@ -128,10 +131,11 @@ def packet_rows(episode: Episode, signals: Signals) -> list[Row]:
 
 
 def why_missing(signals: Signals, name: str) -> str:
-    """Why a signal is missing; empty where it is there."""
+    """Why a signal is missing, as plain text; empty where it is there."""
     if getattr(signals, name) is not None:
         return ""
-    return signals.missing.get(name, f"The {name} signal is not there, and its maker did not say why.")
+    why = escape.plain(signals.missing.get(name, "")).strip()
+    return why or f"The {name} signal is not there, and its maker did not say why."
 
 
 @dataclass(frozen=True)
@@ -177,10 +181,10 @@ def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: 
             _picture(ax, column.frames[i], keep=True)
             _frame(ax, column.colour)
             if len(column.notes):
-                ax.set_xlabel(column.notes[i], fontsize=7.5, labelpad=2)
+                ax.set_xlabel(_wrapped(column.notes[i]), fontsize=7.5, labelpad=2)
     for ax, column in zip(axes[0], columns, strict=True):
         ax.set_title(textwrap.fill(column.name, 20), fontsize=9, loc="center", color=column.colour, pad=4)
-    fig.suptitle(title, x=0.01, ha="left", fontsize=10)
+    fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 14)), x=0.01, ha="left", fontsize=10)
     return fig
 
 

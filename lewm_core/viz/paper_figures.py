@@ -15,6 +15,7 @@ from lewm_core.stats import paper
 from lewm_core.stats.levels import REFERENCES, beside_baseline
 from lewm_core.stats.outcomes import OUTCOME, PAPERS
 from lewm_core.stats.paired import number
+from lewm_core.utils import escape
 from lewm_core.utils.workspace import SCALES
 from lewm_core.viz import draw, effect_panels, style
 from lewm_core.viz.effect_panels import Lane
@@ -83,7 +84,7 @@ def _panels(changes, table, names: Sequence[str], shown: Sequence[tuple[Sequence
 
 def _not_run(skipped: pd.DataFrame, names: Sequence[str], table: pd.DataFrame) -> list[str]:
     """Why rows are empty, conditions of one reason together."""
-    lines = [f"Not run: {', '.join(dict.fromkeys(rows.condition))}. {reason}"
+    lines = [f"Not run: {', '.join(dict.fromkeys(rows.condition))}. {escape.plain(reason)}"
              for reason, rows in skipped[skipped.condition.isin(names)].groupby("reason", sort=False)]
     known = {*skipped.condition, *table.condition}
     rest = [name for name in names if name not in known]

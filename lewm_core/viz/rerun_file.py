@@ -25,6 +25,7 @@ from lewm_core.signals.backends import is_relative
 from lewm_core.signals.extraction import Packet, Signals
 from lewm_core.signals.geometry import SUPERVISION_SIZE
 from lewm_core.sources.episode import ACTIONS, FPS, Episode
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.viz.pixels import MASK_COLOUR, png, point_colours
@@ -56,7 +57,7 @@ def write(path: str | Path, packets: Iterable[Packet], forecasts: Mapping[str, "
     with replacing(path) as temporary:
         recording = rr.RecordingStream("lewm_core", recording_id=Path(path).stem)
         recording.save(temporary, _layout(rr, bool(forecasts)))
-        recording.send_recording_name(Path(path).stem)
+        recording.send_recording_name(escape.plain(Path(path).stem))
         _log_names(rr, recording)
         start = 0
         for episode, signals in packets:
@@ -85,7 +86,8 @@ class _Log:
         rr = self.rr
         for entity in ("camera", "depth", "retrieved", "state", "prediction"):
             self.at(0, entity, rr.Clear(recursive=True))
-        self.at(0, "episode", rr.TextDocument(f"{episode.id}\n{episode.task}", media_type="text/plain"))
+        text = f"{escape.plain(episode.id)}\n{escape.plain(episode.task)}"
+        self.at(0, "episode", rr.TextDocument(text, media_type="text/plain"))
         if episode.intrinsics is not None:
             self._cameras(episode)
         for t, frame in enumerate(episode.frames):

@@ -14,10 +14,12 @@ from lewm_core.diagnostics.decoder import Decoder, decode
 from lewm_core.diagnostics.planning_study import Planned
 from lewm_core.diagnostics.rollout_study import Rollouts
 from lewm_core.stats import findings_rollouts
+from lewm_core.utils import escape
 from lewm_core.viz import diagnostic_figures, images
 from lewm_core.viz.images import RolloutColumn
 from lewm_core.viz.style import empty_figure, tidy
 
+NAME = 60  # characters of an episode's name under a picture
 SHOWN = 4  # steps that get a row in Figure 4
 TRUTH, PERSISTENCE = "ground truth", "persistence"
 SAME_EPISODE = ", same episode"
@@ -79,7 +81,7 @@ def _rows(rollouts: Rollouts, episode: int, start: int, name: str, scope: str = 
 def _note(rollouts: Rollouts, row: tuple) -> str:
     """Which frame was found, and how far it is from the prediction."""
     corpus = rollouts.corpus
-    found = f"{rollouts.ids[corpus.episode[row.frame]]}:{corpus.frame[row.frame]}"
+    found = f"{escape.plain(rollouts.ids[corpus.episode[row.frame]], NAME)}:{corpus.frame[row.frame]}"
     return f"{found}\nd = {row.retrieval_distance:.2f}"
 
 
@@ -101,8 +103,8 @@ def strip(rollouts: Rollouts, chosen: list[RolloutColumn], episode: int, start: 
     steps = rollouts.steps
     show = sorted({1, *np.linspace(1, steps, min(SHOWN, steps)).round().astype(int).tolist()})
     held = ", held out" if episode in rollouts.held else ""
-    title = (f"{rollouts.ids[episode]}: {rollouts.data['task'][episode] or 'no task text'} · predicted from frames "
-             f"{start} to {start + rollouts.history - 1}{held}")
+    named, task = map(escape.plain, (rollouts.ids[episode], rollouts.data["task"][episode] or "no task text"))
+    title = f"{named}: {task} · predicted from frames {start} to {start + rollouts.history - 1}{held}"
     return images.rollout_strip(chosen, list(range(1, steps + 1)), show, title)
 
 

@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lewm_core.conditions import ALL
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import replacing
+from lewm_core.utils.files import replacing, to_csv
 
 STYLE = {
     **sns.axes_style("whitegrid", {"axes.edgecolor": "0.4", "grid.color": "0.9", "axes.spines.top": False,
@@ -25,7 +26,7 @@ STYLE = {
     "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.labelsize": 10, "xtick.labelsize": 8.5, "ytick.labelsize": 9,
     "legend.fontsize": 9, "legend.frameon": False, "figure.titlesize": 12, "figure.titleweight": "bold",
-    "svg.fonttype": "none", "svg.hashsalt": "lewm",
+    "svg.fonttype": "none", "svg.hashsalt": "lewm", "text.parse_math": False,  # a $ in a task text is a dollar
 }
 COLOURS = {  # of each family of conditions, in the order of the table; after Okabe and Ito, masks in one hue
     "baseline": ("#444444",), "depth": ("#0072B2",), "mask": ("#7CCBB2", "#35A98B", "#00785D", "#004A39"),
@@ -89,14 +90,15 @@ def empty_figure(reason: str) -> Figure:
     """A figure that only says why there is nothing to show."""
     fig, axes = new_figure(7, 1.2)
     axes[0, 0].set_axis_off()
-    axes[0, 0].text(0, 0.5, textwrap.fill(f"not run: {reason}", 100), va="center", color="0.35")
+    axes[0, 0].text(0, 0.5, textwrap.fill(f"not run: {escape.plain(reason)}", 100), va="center", color="0.35")
     return fig
 
 
 @styled
 def add_caption(fig: Figure, text: str) -> Figure:
     """Write `text` small under the axes, as `provenance.caption` makes it; replaces an earlier caption."""
-    fig.supxlabel(textwrap.fill(text, int(fig.get_figwidth() * 15)), x=0.01, ha="left", fontsize=8, color="0.35")
+    lines = textwrap.fill(escape.plain(text), int(fig.get_figwidth() * 15))
+    fig.supxlabel(lines, x=0.01, ha="left", fontsize=8, color="0.35")
     return fig
 
 
@@ -240,6 +242,6 @@ def save_figure(fig: Figure, stem: str | Path, table: pd.DataFrame, provenance: 
         png, svg, csv, note = (stack.enter_context(replacing(path)) for path in paths)
         fig.savefig(png, dpi=150)
         fig.savefig(svg, metadata={"Date": None})
-        table.to_csv(csv, index=False, lineterminator="\n")
+        to_csv(table, csv)
         note.write_text(record)
     return paths

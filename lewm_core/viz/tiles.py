@@ -12,6 +12,7 @@ from lewm_core.signals.geometry import REFERENCE_SIZE
 from lewm_core.signals.quality import MOVING
 from lewm_core.sources.episode import Episode, Source
 from lewm_core.sources.pictures import resize
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.viz.images import DARK, packet_rows
 from lewm_core.viz.pixels import draw_mask, draw_tracks, enlarge
@@ -54,8 +55,8 @@ def mosaic(pictures: Sequence[np.ndarray | str], size: int) -> np.ndarray:
         y = i // columns * (size + GAP)
         if isinstance(picture, str):
             draw.rectangle((x, y, x + size - 1, y + size - 1), "#C8C8C8")
-            draw.multiline_text((x + size / 2, y + size / 2), textwrap.fill(picture, 14), "#333333", font, anchor="mm",
-                                align="center")
+            words = textwrap.fill(escape.plain(picture), 14)
+            draw.multiline_text((x + size / 2, y + size / 2), words, "#333333", font, anchor="mm", align="center")
         else:
             sheet.paste(Image.fromarray(picture), (x, y))
         if len(pictures) > 1:

@@ -6,7 +6,6 @@ provided the widget state is not embedded in it (`without_widget_state`).
 """
 
 import base64
-import html
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,6 +16,7 @@ from lewm_core.conditions import DILATIONS
 from lewm_core.signals import geometry
 from lewm_core.signals.extraction import Packet
 from lewm_core.sources.episode import Episode
+from lewm_core.utils import escape
 from lewm_core.viz import pixels
 
 DISPLAY_SIZE = 448  # px, the least width at which frames are shown
@@ -42,7 +42,7 @@ def static_slider_html(pages: Sequence[tuple[np.ndarray, str]]) -> str:
 def _figure_html(picture: np.ndarray, label: str, hidden: bool) -> str:
     """A picture with its label as HTML that needs nothing from outside."""
     data = base64.b64encode(pixels.jpeg(picture)).decode()
-    text = html.escape(label)
+    text = escape.html(label)
     display = ";display:none" if hidden else ""
     return (f'<figure style="margin:0{display}"><img alt="picture: {text}" style="max-width:100%" '
             f'src="data:image/jpeg;base64,{data}"><figcaption>{text}</figcaption></figure>')
@@ -99,7 +99,7 @@ class Inspector(WithStandIn):
         with self._drawing:  # so that the last to draw has read the values last
             picture, text = self.draw(**self.values())
             self.image.value = pixels.png(picture)
-            self.text.value = html.escape(text)
+            self.text.value = escape.html(text)
 
     def static_html(self) -> str:
         """The stand-in: a slider over pictures of the settings that `static` lists."""
@@ -165,7 +165,8 @@ def inspect_masks(episodes: Mapping[str, Packet]) -> Inspector:
 def _at(episode: Episode, frame: int) -> tuple[int, str]:
     """The frame, or the last one of an episode that is shorter, and which it is in words."""
     frame = min(frame, len(episode.frames) - 1)
-    return frame, f"{episode.id}, frame {frame} of {len(episode.frames)}: {episode.task}"
+    named, task = map(escape.plain, (episode.id, episode.task))
+    return frame, f"{named}, frame {frame} of {len(episode.frames)}: {task}"
 
 
 def _zoom(episode: Episode) -> int:
@@ -174,7 +175,7 @@ def _zoom(episode: Episode) -> int:
 
 def _episode_and_frame(episodes: Mapping[str, Packet]) -> dict[str, widgets.Widget]:
     last = {id: len(episode.frames) - 1 for id, (episode, _) in episodes.items()}
-    episode = widgets.Dropdown(options=list(last), description="episode")
+    episode = widgets.Dropdown(options=[(escape.plain(id), id) for id in last], description="episode")
     frame = widgets.IntSlider(0, 0, last[episode.value], description="frame")
     episode.observe(lambda change: setattr(frame, "max", last[change.new]), "value")
     return {"episode": episode, "frame": frame}

@@ -10,7 +10,7 @@ import jupytext
 import pytest
 from nbformat import v4
 
-from lewm_core.runner import pages, site, site_pages
+from lewm_core.runner import pages, site
 from lewm_core.stats import claims, evidence_rows
 from lewm_core.stats.claims_report import save
 from lewm_core.stats.evidence import Evidence
@@ -240,8 +240,3 @@ def test_an_exported_page_needs_no_network():
 def test_no_formula_is_live_or_fatal(formula):
     text = pages.mathml(formula)
     assert "<img" not in text and "javascript" not in text and text.startswith(("<math", "<code"))
-
-
-def test_escaped_text_is_shown_unchanged():
-    text = r"a_b *c* `d` [e](f) <g> {h}`i` $j$ | \k # ~ & :l:"
-    assert pages.markdown_html(site_pages.escaped(text)).strip() == f"<p>{pages.html.escape(text, quote=False)}</p>"

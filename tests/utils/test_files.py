@@ -3,10 +3,12 @@
 import os
 import socket
 
+import pandas as pd
 import pytest
 
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import edited, ends_of, note_written, regular
+from lewm_core.utils.files import edited, ends_of, note_written, regular, write_csv
+from tests.hostile import TEXTS
 
 
 def test_an_edited_file_is_told_from_ours(tmp_path):
@@ -56,3 +58,14 @@ def test_only_a_regular_file_may_be_opened(tmp_path):
                             ("a" * 10_000, "name too long"), ("nul\0", "null"), ("\ud800", "surrogates")):
             with pytest.raises(InputError, match=found):
                 regular(tmp_path / path)
+
+
+def test_a_table_comes_back_whatever_its_texts_hold(tmp_path):
+    table = pd.DataFrame({"text": list(TEXTS.values())})
+    table = table.assign(n=table.index, share=(table.index / 7).to_series().where(table.index > 3))
+    write_csv(tmp_path / "t.csv", table)
+    read = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, na_values={"share": [""]})
+    pd.testing.assert_frame_equal(read, table, check_dtype=False)
+    plain = table[~table.text.str.contains("\r")]
+    write_csv(tmp_path / "p.csv", plain)
+    assert (tmp_path / "p.csv").read_text() == plain.to_csv(index=False), "others are written as pandas writes them"

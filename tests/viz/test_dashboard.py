@@ -17,6 +17,7 @@ from lewm_core.diagnostics import playback as playbacks
 from lewm_core.diagnostics import retrieval
 from lewm_core.diagnostics.decoder import decode
 from lewm_core.outcomes.ridge import ALPHAS
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.viz import dashboard, pixels, style
 from lewm_core.viz import dashboard_values as values
@@ -209,7 +210,7 @@ def test_the_page_holds_what_it_says_and_no_more_than_fits(data, tmp_path, monke
     page = held((tmp_path / "a page.html").read_text())
     assert "(../a%20page.html)" in told and [e["id"] for e in page["episodes"]] == ["square1", "square4", "square0"]
     assert set(page["conditions"]) == set(page["episodes"][0]["conditions"]) == set(OFFERED)
-    size = len(dashboard.as_json(page["episodes"][0]))
+    size = len(escape.script_json(page["episodes"][0]))
     monkeypatch.setattr(dashboard, "MEGABYTES", 2.4 * size / 1e6)
     assert len(held(board.page(5))["episodes"]) == 2
     monkeypatch.setattr(dashboard, "MEGABYTES", 0)
