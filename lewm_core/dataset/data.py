@@ -1,18 +1,21 @@
 """The dataset file in use: what it holds is `contract`, how it is written `packing`, how a run splits it `splits`."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from lewm_core.dataset import seal
 from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, gripper, made, missing, validate
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
 from lewm_core.utils.provenance import usable_memory
+
+FRAMES = ("pixels", "action", "observation", "episode_id", "task")  # what an episode is without its signals
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,8 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
     """Read a validated dataset, or only its first `episodes`, into memory. NaN actions become 0 and are counted.
 
     Grey pixels become RGB with three equal channels. A file without the column gripper has it from its observation,
-    which is not in the digests. InputError: all violations of the contract together, or more than
-    the free memory holds (counting the pixels twice, since training lays them out anew).
+    which is not in the digests. InputError: all violations of the contract together, an episode that is not what was
+    written (`seal`), or more than the free memory holds (counting the pixels twice, since training lays them out anew).
     """
     _need(path)
     if episodes is not None and episodes < 1:
@@ -100,11 +103,11 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
     with h5py.File(path, "r") as f:
         length, offset = (f[name][:episodes].astype(np.int64) for name in ("ep_len", "ep_offset"))
         _check_memory(path, f, length)
-        columns = {c.name: _column(f[c.name], c, length, offset) for c in COLUMNS.values() if c.name in f}
-        about = made(f)
+        written, columns, about = seal.read(path, f), _columns(f, length, offset), made(f)
     nan = np.isnan(columns["action"])
     columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
     digests = _digests(columns)
+    seal.check(path, written, digests)
     if "gripper" not in columns and (found := gripper(columns["observation"])) is not None:
         columns["gripper"] = found
     return Data(columns, about, int(nan.sum()), digests)
@@ -114,12 +117,33 @@ def read_episodes(path: str | Path) -> Iterator[Episode]:
     """The episodes of a dataset without their signals, one at a time; no more than one is held in memory."""
     _need(path)
     with h5py.File(path, "r") as f:
-        for i, (length, offset) in enumerate(zip(f["ep_len"][:], f["ep_offset"][:], strict=True)):
-            own = {name: _column(f[name], COLUMNS[name], np.array([length]), np.array([offset]))
-                   for name in ("pixels", "action", "observation", "episode_id", "task") if name in f}
+        written = seal.read(path, f)
+        for i, own in enumerate(_one_by_one(f, tuple(COLUMNS) if written else FRAMES)):
+            if written:  # of an episode as a whole, so that its signals are read as well
+                seal.check(path, written, _digests(own), i)
             text = {name: str(own[name][0]) if name in own else "" for name in ("episode_id", "task")}
             yield Episode(text["episode_id"] or f"episode-{i:06d}", own["pixels"], own["action"], own["observation"],
                           text["task"])
+
+
+def digests_in(f: h5py.File) -> Iterator[str]:
+    """The digest of each episode as it lies in a file; no more than one episode is held in memory."""
+    for own in _one_by_one(f, tuple(COLUMNS)):
+        yield from _digests(own)
+
+
+def _one_by_one(f: h5py.File, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+    """Each episode's own columns, as far as they are among `names`."""
+    for length, offset in zip(f["ep_len"][:], f["ep_offset"][:], strict=True):
+        yield _columns(f, np.array([length], np.int64), np.array([offset], np.int64), names)
+
+
+def _columns(f: h5py.File, length: np.ndarray, offset: np.ndarray, names: Container[str] = COLUMNS,
+             ) -> dict[str, np.ndarray]:
+    """The contract's columns in a file, as far as they are among `names`, for consecutive episodes."""
+    found = {"ep_len": length, "ep_offset": offset}
+    return {c.name: found[c.name] if c.name in found else _column(f[c.name], c, length, offset)
+            for c in COLUMNS.values() if c.name in f and (c.name in names or c.name in found)}
 
 
 def _need(path: str | Path) -> None:
@@ -132,8 +156,6 @@ def _need(path: str | Path) -> None:
 
 def _column(data: h5py.Dataset, column: Column, length: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """The part of a column that belongs to consecutive episodes; text, which stands at every frame, once for each."""
-    if column.axis == "E":
-        return data[: len(length)].astype(column.dtype, copy=False)
     start, stop = int(offset[0]), int(offset[-1] + length[-1])
     try:
         if column.dtype == "str":
@@ -174,6 +196,8 @@ def _digests(columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:
                 parts += [name, str(values[i])]
             else:
                 own = np.ascontiguousarray(values[stop - length : stop])
+                if name == "action" and np.isnan(own).any():  # as `load` reads them
+                    own = np.where(np.isnan(own), 0, own).astype(own.dtype)
                 parts += [name, repr((own.shape, str(own.dtype))), own.data.cast("B")]
         found.append(digest(*parts))
     return tuple(found)

@@ -21,6 +21,7 @@ CHUNK_BYTES. 3,000 frames at 224 px with all signals make 0.52 GB; packing them 
 shared) and the peak goes from 0.12 to 0.15 GB.
 """
 
+import io
 import json
 import shutil
 import warnings
@@ -30,12 +31,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from lewm_core.dataset import seal
 from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns, validate
+from lewm_core.dataset.data import digests_in
 from lewm_core.signals import cache
 from lewm_core.signals.extraction import ARRAYS, Packet, Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest, replacing
+from lewm_core.utils.files import FullDisk, digest, full_disk_named, replacing
 from lewm_core.utils.provenance import code_digest
 
 CHUNK_BYTES = 8192
@@ -52,8 +55,8 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
     its signals or their shapes.
     """
     with replacing(path) as temporary:
-        with h5py.File(temporary, "w") as f:
-            made_by, missing, biased = _write_episodes(f, items)
+        with _Opened(temporary) as opened, h5py.File(opened, "w") as f:
+            made_by, missing, biased = _write_episodes(f, opened.while_whole(items))
             if not len(f):
                 raise InputError(path, "no episodes to write", "at least one", "Check the selection.")
             if "tracks_fg" in f and not biased:  # all of them fell back to the uniform grid: that is condition D
@@ -61,8 +64,50 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
                 made_by.pop("tracks_fg", None)
                 missing["tracks_fg"] = NO_FOREGROUND
             f.attrs["made"] = json.dumps({**attributes, "made_by": made_by, "missing": missing}, sort_keys=True)
+            f.flush()
+            opened.check()
+            seal.write(f, [*digests_in(f)])
         if problems := validate(temporary):
             raise InputError(path, "; ".join(problems), "a dataset that keeps the contract", "Nothing was written.")
+
+
+class _Opened(io.FileIO):
+    """A file to which HDF5 may write on a full disk: its library crashes on a failed write, so that it sees none. What
+    failed is raised at the latest when the file is closed."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "w+b")
+        self.failed: OSError | None = None
+
+    def write(self, data) -> int:
+        left = memoryview(data)
+        while len(left) and self.failed is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.failed = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failed = self.failed or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise what failed."""
+        if self.failed is not None:
+            raise self.failed
+
+    def while_whole(self, items: Iterable[Packet]) -> Iterator[Packet]:
+        for item in items:
+            yield item
+            self.check()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.check()
 
 
 def _write_episodes(f: h5py.File, items: Iterable[Packet]) -> tuple[dict[str, str], dict[str, str], bool]:
@@ -128,13 +173,16 @@ def pack(path: str | Path, ids: Iterable[str], read: Callable[[list[str]], Itera
         warnings.warn(f"Discarded {len(list(other.iterdir()))} episodes of an interrupted packing of {path.name}: "
                       "it had other settings or other code.", stacklevel=2)
         shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
+    with full_disk_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     left = [id for id in ids if not (folder / f"{id}.npz").exists()]
     for episode, signals in read(left):
         arrays = {name: getattr(episode, name) for name in _OF_EPISODE} | {n: getattr(signals, n) for n in ARRAYS}
         cache.write(folder / f"{episode.id}.npz", arrays, signals.made_by, signals.missing)
     try:
         write(path, _parts(folder, ids, read), **attributes)
+    except FullDisk:
+        raise
     except InputError:  # what the parts hold is no dataset: keeping them would not help
         shutil.rmtree(folder)
         raise

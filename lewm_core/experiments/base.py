@@ -23,6 +23,7 @@ from lewm_core.signals.extraction import extract
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.train import train
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, file_digest
 from lewm_core.utils.workspace import BASES
@@ -105,6 +106,7 @@ def resolve(name: str, model: str, cache: Path) -> Base:
         path = cache / f"base_{model}.safetensors"
         if not is_current(path, model):
             pretrain(model, path)
+            sealed.note(path)
     return Base("tabletop play", model, path, file_digest(path))
 
 
@@ -123,8 +125,9 @@ def is_current(path: Path, model: str) -> bool:
     if not path.is_file():
         return False
     try:
-        _, metadata = checkpoint.load(path)
-    except InputError:  # damaged, or of another version
+        _, metadata = checkpoint.load(sealed.check(path))
+    except InputError as error:  # damaged, or of another version
+        sealed.made_again(path, error.found)
         return False
     return metadata.get("recipe_digest") == recipe_digest(model)
 

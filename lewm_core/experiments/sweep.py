@@ -1,6 +1,7 @@
 """Many runs: conditions × seeds, in parallel processes, each finished run kept and never repeated."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,9 +21,10 @@ from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.draws import Episodes
-from lewm_core.experiments.run import Run, execute, is_done, load_once, result, trained_on
+from lewm_core.experiments.run import RESULT, Run, execute, is_done, load_once, result, trained_on
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import usable_cores
@@ -89,6 +91,8 @@ def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0) -> pd.DataFrame:
     """
     runs = list(runs)
     left = {run.key: run for run in runs if not is_done(folder, run.key)}
+    for key in left:
+        shutil.rmtree(folder / key, ignore_errors=True)  # a damaged one
     jobs = jobs or (1 if default_device() == "cuda" else usable_cores())
     with bar(desc="runs", unit="run", total=len(runs), initial=len(runs) - len(left), delay=0) as shown:
         if left:
@@ -144,7 +148,7 @@ def check_fresh(results: pd.DataFrame, folder: Path, data: Data, made_by: str, e
 
 
 def _is_fresh(key: str, folder: Path, data: Data, wanted: Episodes | None) -> bool:
-    if not is_done(folder, key):
+    if not (folder / key / RESULT).is_file():
         return False
     record = result(folder, key)
     had = Episodes(*(record[part] and tuple(record[part]) for part in ("episodes", "test")))
@@ -184,7 +188,7 @@ def load_model(results: pd.DataFrame, folder: Path, name: str, seed: int) -> tup
     if condition(name).predictor == "patch":
         raise InputError(f"run {run}", f"the patch-aware predictor of {name}", "a model that reads latents only",
                          "It can neither be rolled out nor written in the public format.")
-    model, metadata = checkpoint.load(folder / run / "model.safetensors")
+    model, metadata = checkpoint.load(sealed.check(folder / run / "model.safetensors"))
     return model, ActionScale(**metadata["action_scale"])
 
 

@@ -67,9 +67,10 @@ def main(argv: list[str] | None = None, notebooks: Path | None = None) -> int:
         from lewm_core.runner.execute import execute
         from lewm_core.runner.isolation import isolated
         from lewm_core.runner.plan import make_plan
+        from lewm_core.utils.files import full_disk_named
 
         plan = make_plan(options, notebooks)
-        with isolated(plan.place):
+        with full_disk_named(plan.place.output), isolated(plan.place):
             return OK if execute(plan) else FAILED
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

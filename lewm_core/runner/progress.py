@@ -8,6 +8,7 @@ import time
 from tqdm import tqdm
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f]")
+DAMAGE = "DamageWarning: "  # before what a notebook says of a damaged file that it makes again
 EVERY = 30.0  # seconds between two status lines where there is no terminal
 
 
@@ -35,8 +36,11 @@ class Progress:
         self._show()
 
     def write(self, text: str) -> int:
-        """What the running cell wrote: its last non-empty line counts."""
+        """What the running cell wrote: its last non-empty line counts, and every line that tells of damage is shown."""
         lines = [s for line in re.split(r"[\r\n]+", text) if (s := CONTROL.sub("", line).strip())]
+        for line in lines:
+            if DAMAGE in line:
+                self.message(line.partition(DAMAGE)[2])
         if lines:
             self._last = lines[-1]
             self._show()

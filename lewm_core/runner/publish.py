@@ -43,10 +43,10 @@ def finished(place: Workspace, names: list[str]) -> list[Path]:
     found, open_ = [], []
     for name in names:
         stamp = stamps.read(place, name)
-        if stamp and stamps.intact(stamp):
-            found += stamps.figures(place, stamp)
-        else:
-            open_.append(name)
+        problems = list(stamps.problems(place, stamp)) if stamp else ["not finished"]
+        if problems:
+            open_.append(f"{name} ({problems[0]})")
+        found += stamps.figures(place, stamp) if stamp else []
     if open_:
         raise InputError(relative(place.output), f"no finished {', '.join(open_)}", "a run of all notebooks, untouched",
                          "Run ./run_all.sh with the same options first; what is finished is reused.")

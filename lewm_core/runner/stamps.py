@@ -1,39 +1,93 @@
 """What says that a notebook need not run again: its stamp.
 
-A stamp holds the digest of all that decides a notebook's outcome, how long it took, and the files it wrote, those in
-the figures' folder with their own digests. It is written after everything else lies in place.
+A stamp holds the digest of all that decides a notebook's outcome, how long it took, and the files it wrote with their
+own digests. Tables that several notebooks write, and that Jupyter's user may write anew, have theirs in the folder's
+list (`utils.sealed`). The stamp is written after everything else lies in place, and is itself in such a list.
 """
 
+import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lewm_core.utils.files import file_digest, write_json
+from lewm_core.utils import sealed
+from lewm_core.utils.files import file_digest, identity, write_json
 from lewm_core.utils.workspace import ROOT, Workspace, relative
+
+LARGE = 8_000_000_000  # bytes: a larger file (a dataset) is compared when it is read, not before each run
 
 
 def read(place: Workspace, name: str) -> dict[str, Any]:
-    """The stamp of a notebook; empty where there is none, or none that can be read."""
+    """The stamp of a notebook; empty where there is none, or a damaged one, which is told."""
+    path = _path(place, name)
     try:
-        return json.loads(_path(place, name).read_text())
-    except (OSError, ValueError):
+        stamp = json.loads(sealed.check(path).read_text())
+        if not (isinstance(stamp["digest"], str) and isinstance(stamp["files"], dict) and "seconds" in stamp):
+            raise ValueError("no stamp")
+        return stamp
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sealed.made_again(relative(path), error)
         return {}
 
 
 def write(place: Workspace, name: str, digest: str, seconds: float, files: list[Path]) -> None:
-    """Stamp a notebook as finished. files: all that it wrote; those that are figures are stamped with their content."""
-    contents = {relative(p): file_digest(p) if p.parent == place.figures else None for p in files}
-    write_json(_path(place, name), {"digest": digest, "seconds": seconds, "files": contents})
+    """Stamp a notebook as finished. files: all that it wrote."""
+    contents = {relative(p): None if _kept_in_list(place, p) else file_digest(p) for p in files}
+    write_json(_path(place, name), {"digest": digest, "seconds": seconds, "files": contents}, seal=True)
 
 
 def remove(place: Workspace, name: str) -> None:
     _path(place, name).unlink(missing_ok=True)
 
 
-def intact(stamp: dict[str, Any]) -> bool:
-    """Whether every file that a stamp names is there, and every figure is as the notebook wrote it."""
-    paths = {ROOT / path: content for path, content in stamp["files"].items()}
-    return all(p.is_file() and content in (None, file_digest(p)) for p, content in paths.items())
+def problems(place: Workspace, stamp: dict[str, Any]) -> Iterator[str]:
+    """A line for each file that a stamp names and that is gone or not what was written, and for each damaged run that
+    a table of results names."""
+    for name, content in stamp["files"].items():
+        path = ROOT / name
+        if not path.is_file():
+            yield f"{name} is gone"
+        elif path == place.selection:
+            continue  # a person may edit it
+        elif is_damaged(path, content):
+            yield f"{name} is damaged, or was changed"
+        elif path.name.startswith("results_"):
+            yield from _damaged_runs(place, path)
+
+
+def is_damaged(path: Path, content: str | None) -> bool:
+    """Whether a file is not what was written. content: its digest in a stamp, or None."""
+    if content is not None:
+        return path.stat().st_size <= LARGE and content != file_digest(path)
+    try:
+        sealed.check(path)
+    except sealed.Damaged:
+        return True
+    return False
+
+
+def _damaged_runs(place: Workspace, results: Path) -> Iterator[str]:
+    with open(results, newline="") as f:
+        keys = dict.fromkeys(row.get("run") for row in csv.DictReader(f))
+    for key in filter(None, keys):
+        try:
+            sealed.check_folder(place.runs / key)
+            json.loads((place.runs / key / "result.json").read_text())
+        except FileNotFoundError:
+            continue  # a person may have made room
+        except sealed.Damaged as error:
+            yield f"{relative(error.where)} is damaged"
+        except ValueError:  # of a run from before there were lists
+            yield f"{relative(place.runs / key / 'result.json')} is damaged"
+
+
+def _kept_in_list(place: Workspace, path: Path) -> bool:
+    """Whether the list of its folder says what a file is. It accepts what a notebook run by hand wrote since; figures
+    are to be this notebook's."""
+    return path == place.selection or path.parent != place.figures and sealed.is_noted(path)
 
 
 def figures(place: Workspace, stamp: dict[str, Any]) -> list[Path]:
@@ -41,10 +95,11 @@ def figures(place: Workspace, stamp: dict[str, Any]) -> list[Path]:
     return [ROOT / path for path in stamp["files"] if (ROOT / path).parent == place.figures]
 
 
-def state(place: Workspace) -> dict[Path, tuple[int, int]]:
-    """Time and size of the files in a run's folders, to find out later what was written."""
+def state(place: Workspace) -> dict[Path, tuple[int, ...]]:
+    """The identity of the files in a run's folders, to find out later what was written."""
     folders = [f for f in (place.output, place.figures) if f.is_dir()]
-    return {p: (p.stat().st_mtime_ns, p.stat().st_size) for f in folders for p in f.iterdir() if p.is_file()}
+    return {p: identity(p) for f in folders for p in f.iterdir()
+            if p.is_file() and p.name != sealed.SUMS and not p.name.startswith(".")}
 
 
 def _path(place: Workspace, name: str) -> Path:
