@@ -16,8 +16,8 @@ from lewm_core.utils.sealed import Damaged
 
 BATCH = 2000
 SEAL, DIGESTS, MADE = "sealed", "digests_{}", "made"
-REMEDY = ("Delete it and make it again: in a study, ./run_all.sh with the same options does. If it was changed on purpose, "
-          "lewm_core.dataset.seal.remove takes the seal away.")
+REMEDY = ("Delete it and make it again: in a study, ./run_all.sh with the same options does. If it was changed on "
+          "purpose, lewm_core.dataset.seal.remove takes the seal away.")
 
 
 def write(f: h5py.File, digests: Sequence[str]) -> None:

@@ -87,7 +87,9 @@ def _damaged_runs(place: Workspace, results: Path) -> Iterator[str]:
 def _kept_in_list(place: Workspace, path: Path) -> bool:
     """Whether the list of its folder says what a file is. It accepts what a notebook run by hand wrote since; figures
     are to be this notebook's."""
-    return path == place.selection or path.parent != place.figures and sealed.is_noted(path)
+    if path in (place.selection, place.summary):  # which change after this
+        return True
+    return path.parent != place.figures and sealed.is_noted(path)
 
 
 def figures(place: Workspace, stamp: dict[str, Any]) -> list[Path]:
