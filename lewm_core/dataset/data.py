@@ -126,6 +126,20 @@ def read_episodes(path: str | Path) -> Iterator[Episode]:
                           text["task"])
 
 
+def damage(path: str | Path) -> list[str]:
+    """What is wrong with a dataset, as sentences: violations of the contract, and what is not as it was written."""
+    if problems := validate(path):
+        return problems
+    try:
+        with h5py.File(path, "r") as f:
+            written = seal.read(path, f)
+            for i, found in enumerate(digests_in(f) if written else ()):
+                seal.check(path, written, [found], i)
+    except InputError as error:
+        return [f"{error.where.removeprefix(str(path)).lstrip(', ')} {error.found}".strip()]
+    return []
+
+
 def digests_in(f: h5py.File) -> Iterator[str]:
     """The digest of each episode as it lies in a file; no more than one episode is held in memory."""
     for own in _one_by_one(f, tuple(COLUMNS)):

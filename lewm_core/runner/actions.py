@@ -194,5 +194,13 @@ def write_dashboard(options: argparse.Namespace) -> tuple[dict, int]:
     return dashboard.write(options.run, options.output, options.episodes, options.scale, options.seed), OK
 
 
+def verify(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner.verification import verify
+
+    report, whole = verify(options.run)
+    return report, OK if whole else FAILED
+
+
 COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "export": export, "download": download,
-            "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard}
+            "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard,
+            "verify": verify}

@@ -20,6 +20,8 @@ other commands:
                                            and claims over those in figures/, and rewrite the README's answer
   ./run_all.sh site [NAME]                 build a static site of that finished run (default: quick), to be read without
                                            a network: runs/NAME/site/index.html
+  ./run_all.sh verify [NAME]               compare every file of that run with its checksum and name what is damaged; a
+                                           folder may be given instead of a name. Exit code 1 where something is.
   python -m lewm_core --help               checkpoints and datasets without notebooks
 
 Executed notebooks (.ipynb, .html) and results go to runs/NAME, figures to figures/NAME, where NAME is the profile

@@ -15,8 +15,8 @@ from lewm_core.utils.errors import InputError
 
 EPILOG = """\
 A checkpoint is a weights file (.safetensors, .pt, .ckpt), a folder with one, or a hub id such as quentinll/lewm-cube.
-Exit codes: 0 done, 1 an inspected file cannot be used, a base misses a bar or a download is not whole, 2 bad options
-or input, 130 interrupted.
+Exit codes: 0 done, 1 an inspected file cannot be used, a verified one is damaged, a base misses a bar or a download is
+not whole, 2 bad options or input, 130 interrupted.
 """
 DOWNLOAD = """\
 Fetch what the paper's own pipeline needs into one folder: BridgeData shards, base weights, extractor weights.
@@ -40,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON value instead of text")
         return command
 
-    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site, _dashboard):
+    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site, _dashboard,
+                        _verify):
         add_command(add)
     return p
 
@@ -125,6 +126,12 @@ def _dashboard(add: Add) -> None:
     p.add_argument("--episodes", type=int, default=12, metavar="N", help="at most (default: 12)")
     p.add_argument("--scale", default="full", choices=["pilot", "full"], help="whose runs (default: full)")
     p.add_argument("--seed", type=int, default=0, help="of these runs (default: 0)")
+
+
+def _verify(add: Add) -> None:
+    p = add("verify", "compare every file of a run with the checksum it was written with, and name what is damaged")
+    p.add_argument("run", nargs="?", default="quick", metavar="RUN",
+                   help="a name under runs/ (default: quick), or a run's folder")
 
 
 def main(argv: list[str] | None = None) -> int:

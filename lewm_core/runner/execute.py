@@ -47,8 +47,8 @@ def _reuse_or_run(plan: Plan, i: int, common: str, progress: Progress, report: d
             report[name] = {"state": "reused", "seconds": old["seconds"]}
             progress.done(f"{name}: nothing changed, reused")
             return True
-        for problem in problems:
-            progress.message(f"{name}: {problem}: made again")
+        for path, found in problems:
+            progress.message(f"{name}: {path} is {found}: made again")
     report[name] = {"state": "interrupted", "seconds": None}
     start = time.monotonic()
     progress.start(name)

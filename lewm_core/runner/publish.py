@@ -43,9 +43,10 @@ def finished(place: Workspace, names: list[str]) -> list[Path]:
     found, open_ = [], []
     for name in names:
         stamp = stamps.read(place, name)
-        problems = list(stamps.problems(place, stamp)) if stamp else ["not finished"]
-        if problems:
-            open_.append(f"{name} ({problems[0]})")
+        if not stamp:
+            open_.append(name)
+        elif problem := next(stamps.problems(place, stamp), None):
+            open_.append(f"{name} ({' is '.join(problem)})")
         found += stamps.figures(place, stamp) if stamp else []
     if open_:
         raise InputError(relative(place.output), f"no finished {', '.join(open_)}", "a run of all notebooks, untouched",

@@ -43,17 +43,17 @@ def remove(place: Workspace, name: str) -> None:
     _path(place, name).unlink(missing_ok=True)
 
 
-def problems(place: Workspace, stamp: dict[str, Any]) -> Iterator[str]:
-    """A line for each file that a stamp names and that is gone or not what was written, and for each damaged run that
-    a table of results names."""
+def problems(place: Workspace, stamp: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each file that a stamp names and that is gone or not what was written, and each damaged one of the runs that a
+    table of results names: its name and what was found."""
     for name, content in stamp["files"].items():
         path = ROOT / name
         if not path.is_file():
-            yield f"{name} is gone"
+            yield name, "gone"
         elif path == place.selection:
             continue  # a person may edit it
         elif is_damaged(path, content):
-            yield f"{name} is damaged, or was changed"
+            yield name, "damaged, or changed"
         elif path.name.startswith("results_"):
             yield from _damaged_runs(place, path)
 
@@ -69,19 +69,18 @@ def is_damaged(path: Path, content: str | None) -> bool:
     return False
 
 
-def _damaged_runs(place: Workspace, results: Path) -> Iterator[str]:
+def _damaged_runs(place: Workspace, results: Path) -> Iterator[tuple[str, str]]:
     with open(results, newline="") as f:
         keys = dict.fromkeys(row.get("run") for row in csv.DictReader(f))
-    for key in filter(None, keys):
-        try:
-            sealed.check_folder(place.runs / key)
-            json.loads((place.runs / key / "result.json").read_text())
-        except FileNotFoundError:
+    for folder in [place.runs / key for key in keys if key]:
+        if not folder.is_dir():
             continue  # a person may have made room
-        except sealed.Damaged as error:
-            yield f"{relative(error.where)} is damaged"
-        except ValueError:  # of a run from before there were lists
-            yield f"{relative(place.runs / key / 'result.json')} is damaged"
+        problems = [path for path, _ in sealed.problems(folder)]
+        try:
+            json.loads((folder / "result.json").read_text())
+        except (OSError, ValueError):  # of a run from before there were lists
+            problems.append(folder / "result.json")
+        yield from ((relative(path), "damaged") for path in dict.fromkeys(problems))
 
 
 def _kept_in_list(place: Workspace, path: Path) -> bool:

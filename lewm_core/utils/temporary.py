@@ -25,7 +25,7 @@ def sweep(folder: str | Path, of: str = "", deep: bool = True) -> list[Path]:
     found = []
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            if (not of or name.startswith(f".{Path(of).stem}.")) and _is_left(name):
+            if (not of or name.startswith(f".{Path(of).stem}.")) and is_left(name):
                 found.append(Path(place, name))
         folders[:] = [name for name in folders if deep and Path(place, name) not in found]
     for path in found:
@@ -33,7 +33,7 @@ def sweep(folder: str | Path, of: str = "", deep: bool = True) -> list[Path]:
     return found
 
 
-def _is_left(name: str) -> bool:
+def is_left(name: str) -> bool:
     """Whether this is a temporary name whose process is gone."""
     parts = NAME.fullmatch(name)
     if not parts or parts["machine"] not in (None, _machine()):
