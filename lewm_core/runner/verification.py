@@ -39,7 +39,10 @@ def verify(run: str) -> tuple[dict[str, object], bool]:
         with warnings.catch_warnings(action="ignore", category=sealed.DamageWarning):  # it is in the report
             stamp = stamps.read(place, path.stem)
         stamped |= set(stamp.get("files", ()))
-        damaged |= dict(stamps.problems(place, stamp)) if stamp else {relative(path): "damaged"}
+        if not stamp:
+            damaged[relative(path)] = "damaged"
+            continue
+        damaged |= {name: found for name, found in stamps.problems(place, stamp) if _is_of(place, name)}
     for path in _files(place):
         if is_left(path.name):
             counts["left by killed runs"] += 1
@@ -54,6 +57,11 @@ def verify(run: str) -> tuple[dict[str, object], bool]:
         report[relative(place.selection)] = "changed since it was written, by a person or by damage"
     rows = [{"file": name, "found": found} for name, found in sorted(damaged.items())]
     return report | {"damaged": len(rows), "damaged files": rows}, not rows
+
+
+def _is_of(place: Workspace, name: str) -> bool:
+    """Whether a file that a stamp names lies in a run's folders: those of a copied run name the original's."""
+    return any((ROOT / name).is_relative_to(folder) for folder in (place.output, place.figures))
 
 
 def _files(place: Workspace) -> Iterator[Path]:
