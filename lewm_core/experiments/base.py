@@ -106,7 +106,6 @@ def resolve(name: str, model: str, cache: Path) -> Base:
         path = cache / f"base_{model}.safetensors"
         if not is_current(path, model):
             pretrain(model, path)
-            sealed.note(path)
     return Base("tabletop play", model, path, file_digest(path))
 
 
@@ -125,7 +124,7 @@ def is_current(path: Path, model: str) -> bool:
     if not path.is_file():
         return False
     try:
-        _, metadata = checkpoint.load(sealed.check(path))
+        _, metadata = checkpoint.load(path)
     except InputError as error:  # damaged, or of another version
         sealed.made_again(path, error.found)
         return False
@@ -161,4 +160,5 @@ def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dic
                 "recipe_digest": recipe_digest(model), "source": source.fingerprint, "steps": outcome.steps,
                 "held_out": outcome.metrics["episode"]}
     checkpoint.save(path, outcome.model.half(), **metadata)  # half the bytes; what is loaded computes in float32
+    sealed.note(path)
     return metadata

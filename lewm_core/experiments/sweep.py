@@ -24,7 +24,6 @@ from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.run import RESULT, Run, execute, is_done, load_once, result, trained_on
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
-from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import usable_cores
@@ -188,7 +187,7 @@ def load_model(results: pd.DataFrame, folder: Path, name: str, seed: int) -> tup
     if condition(name).predictor == "patch":
         raise InputError(f"run {run}", f"the patch-aware predictor of {name}", "a model that reads latents only",
                          "It can neither be rolled out nor written in the public format.")
-    model, metadata = checkpoint.load(sealed.check(folder / run / "model.safetensors"))
+    model, metadata = checkpoint.load(folder / run / "model.safetensors")
     return model, ActionScale(**metadata["action_scale"])
 
 

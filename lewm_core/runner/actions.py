@@ -5,7 +5,6 @@ Each imports what it needs when it is called, since most of that takes seconds t
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from lewm_core.checkpoints import hub
 from lewm_core.runner.cli import FAILED, OK
 from lewm_core.runner.inspection import inspect, kind, need_file
 from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.files import temporary_folder
+from lewm_core.utils.temporary import sweep as sweep_left
 
 KEPT = ("condition", "seed", "base", "dataset", "steps", "windows", "metrics", "device", "duration_s")  # of a result
 
@@ -30,10 +31,9 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.experiments.run import execute, result
 
     check_target(output, options.overwrite)
-    parent = output.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".lewm.", dir=parent) as scratch:
-        start = base.resolve(options.base, options.model, Path(scratch))
+    sweep_left(output.absolute().parent, of=output.name, deep=False)
+    with temporary_folder(output.absolute()) as scratch:
+        start = base.resolve(options.base, options.model, scratch)
         runs, skipped = sweep.plan([options.condition], "own", [options.seed], Path(options.dataset), start, recipe,
                                    first=options.episodes)
         if not runs:
@@ -42,7 +42,7 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
                              "a dataset with its targets, or another condition",
                              "See which conditions it serves: python -m lewm_core inspect " + options.dataset)
         print(f"base: {runs[0].base.name}", file=sys.stderr)
-        folder = Path(scratch) / "runs"
+        folder = scratch / "runs"
         run = _with_bar(execute, runs[0], folder)
         record = result(folder, run.key)
         export(folder / run.key, output, options.overwrite)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import file_digest, write_json
+from lewm_core.utils.files import file_digest, sync, write_json
 
 RECORD = "checksums.json"
 
@@ -84,6 +84,7 @@ def fetch(file: File, remote: Remote, folder: Path) -> None:
     if remote.differs(size, sha256):
         part.unlink()
         raise InputError(file.url, f"{size} bytes with SHA-256 {sha256}", str(remote), "It was removed. Call again.")
+    sync(part)
     os.replace(part, path)
     _record(folder, file, size, sha256)
 
