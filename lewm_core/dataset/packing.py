@@ -56,7 +56,7 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
     """
     with replacing(path) as temporary:
         with _Opened(temporary) as opened, h5py.File(opened, "w") as f:
-            made_by, missing, biased = _write_episodes(f, opened.while_whole(items))
+            made_by, missing, biased = _write_episodes(f, opened.while_whole(items), path)
             if not len(f):
                 raise InputError(path, "no episodes to write", "at least one", "Check the selection.")
             if "tracks_fg" in f and not biased:  # all of them fell back to the uniform grid: that is condition D
@@ -110,13 +110,14 @@ class _Opened(io.FileIO):
         self.check()
 
 
-def _write_episodes(f: h5py.File, items: Iterable[Packet]) -> tuple[dict[str, str], dict[str, str], bool]:
+def _write_episodes(f: h5py.File, items: Iterable[Packet], path: str | Path,
+                    ) -> tuple[dict[str, str], dict[str, str], bool]:
     """Write all columns; returns what made each signal, why others are missing, and whether any queries are biased."""
     lengths: list[int] = []
     made_by, missing, biased, first = {}, {}, False, ""
     for episode, signals in items:
         first = first or episode.id
-        _write_episode(f, episode, signals, first)
+        _write_episode(f, episode, signals, first, f"{path}, episode {episode.id}")
         lengths.append(len(episode.frames))
         made_by |= signals.made_by
         missing |= signals.missing
@@ -127,16 +128,16 @@ def _write_episodes(f: h5py.File, items: Iterable[Packet]) -> tuple[dict[str, st
     return made_by, missing, biased
 
 
-def _write_episode(f: h5py.File, episode: Episode, signals: Signals, first: str) -> None:
+def _write_episode(f: h5py.File, episode: Episode, signals: Signals, first: str, where: str) -> None:
     """Append an episode's rows. InputError where its columns or their shapes are not those of the `first` one."""
     found = {column.name: column.of(episode, signals) for column in frame_columns()}
     rows = {name: value for name, value in found.items() if value is not None}
     if len(f) and set(rows) != set(f) - TEXT:
-        raise InputError(f"episode {episode.id}", f"columns {sorted(rows)}", f"those of {first}, "
+        raise InputError(where, f"columns {sorted(rows)}", f"those of {first}, "
                          f"{sorted(set(f) - TEXT)}")
     for name, value in rows.items():
         if name in f and f[name].shape[1:] != value.shape[1:]:
-            raise InputError(f"episode {episode.id}", f"{name} of {value.shape[1:]} a frame",
+            raise InputError(where, f"{name} of {value.shape[1:]} a frame",
                              f"{f[name].shape[1:]} as in {first}")
         _append(f, name, np.ascontiguousarray(value, dtype=COLUMNS[name].dtype))
     for name, text in (("episode_id", episode.id), ("task", episode.task)):

@@ -160,5 +160,4 @@ def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dic
                 "recipe_digest": recipe_digest(model), "source": source.fingerprint, "steps": outcome.steps,
                 "held_out": outcome.metrics["episode"]}
     checkpoint.save(path, outcome.model.half(), **metadata)  # half the bytes; what is loaded computes in float32
-    sealed.note(path)
     return metadata

@@ -4,8 +4,8 @@ It has a line for each content that a file was given, in the form that the progr
 before the content is, so that a crash in between leaves a file that is still known. Lines are only added: two processes
 may do so at once. A file that no line names is not checked: it is another program's, or older than the list.
 
-Arrays (`utils.arrays`) and datasets (`dataset.seal`) carry their checksums themselves: there are many, or they are
-large.
+Arrays (`utils.arrays`), datasets (`dataset.seal`) and weights (`checkpoints.weights_file`) carry their checksums
+themselves: there are many, they are large, or they go elsewhere.
 """
 
 import hashlib
