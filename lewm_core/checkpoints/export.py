@@ -7,7 +7,6 @@
     README.md            the model card
 """
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from lewm_core.checkpoints.card import card
 from lewm_core.checkpoints.names import public_state
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_json
+from lewm_core.utils.plain import read_json
 
 WEIGHTS, TENSORS, CARD = "weights.pt", "model.safetensors", "README.md"
 FILES = (hub.CONFIG, WEIGHTS, TENSORS, hub.HEADS, CARD)
@@ -36,7 +36,7 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
     model, metadata = checkpoint.load(files.weights)
     heads, result = (files.weights.with_name(name) for name in (hub.HEADS, "result.json"))
     if metadata and result.is_file():  # ours
-        metadata |= json.loads(result.read_text())
+        metadata |= read_json(result, "what a run leaves beside its weights")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         new = Path(scratch) / "new"
