@@ -30,7 +30,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns, validate
+from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns
+from lewm_core.dataset.violations import validate
 from lewm_core.signals import cache
 from lewm_core.signals.extraction import ARRAYS, Packet, Signals
 from lewm_core.sources.episode import Episode
