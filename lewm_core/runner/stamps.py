@@ -4,20 +4,24 @@ A stamp holds the digest of all that decides a notebook's outcome, how long it t
 the figures' folder with their own digests. It is written after everything else lies in place.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import file_digest, write_json
+from lewm_core.utils.plain import read_json
 from lewm_core.utils.workspace import ROOT, Workspace, relative
 
 
 def read(place: Workspace, name: str) -> dict[str, Any]:
     """The stamp of a notebook; empty where there is none, or none that can be read."""
     try:
-        return json.loads(_path(place, name).read_text())
-    except (OSError, ValueError):
+        stamp = read_json(_path(place, name))
+    except InputError:
         return {}
+    kinds = {"digest": str, "seconds": int | float, "files": dict}
+    whole = isinstance(stamp, dict) and all(isinstance(stamp.get(key), kind) for key, kind in kinds.items())
+    return stamp if whole else {}
 
 
 def write(place: Workspace, name: str, digest: str, seconds: float, files: list[Path]) -> None:
