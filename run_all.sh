@@ -106,7 +106,7 @@ lab)
     ;;
 bench)
     name="${2:-}"
-    [ -n "$name" ] && [ -f "$root/benchmarks/$name.py" ] ||
+    [[ "$name" =~ ^[A-Za-z0-9_]+$ ]] && [ -f "$root/benchmarks/$name.py" ] ||
         die "no benchmark '$name'. There are: $(cd "$root/benchmarks" && ls *.py | sed '/^public_/d; s/\.py$//' | tr '\n' ' ')"
     shift 2
     choose_environment ""

@@ -32,8 +32,9 @@ import h5py
 import numpy as np
 
 from lewm_core.dataset import seal
-from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns, validate
+from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns
 from lewm_core.dataset.data import digests_in
+from lewm_core.dataset.violations import validate
 from lewm_core.signals import cache
 from lewm_core.signals.extraction import ARRAYS, Packet, Signals
 from lewm_core.sources.episode import Episode
@@ -66,7 +67,7 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
             f.attrs["made"] = json.dumps({**attributes, "made_by": made_by, "missing": missing}, sort_keys=True)
             f.flush()
             opened.check()
-            seal.write(f, [*digests_in(f)])
+            seal.write(f, [*digests_in(path, f)])
         if problems := validate(temporary):
             raise InputError(path, "; ".join(problems), "a dataset that keeps the contract", "Nothing was written.")
 

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from lewm_core.checkpoints import hub
-from lewm_core.runner.cli import FAILED, OK
+from lewm_core.runner.arguments import FAILED, OK, check_writable
 from lewm_core.runner.inspection import inspect, kind, need_file
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import temporary_folder
@@ -23,6 +23,7 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.config import MODELS
 
     output, recipe = Path(options.output), read_recipe(options.settings)
+    check_writable(output, "--output")
     hub.check_base(options.base)
     pick(MODELS, options.model, "model")
     need_file(options.dataset)
@@ -89,6 +90,7 @@ def export(options: argparse.Namespace) -> tuple[dict, int]:
     to_rerun = target.suffix == ".rrd"
     if (to_rerun or source != "checkpoint") and target.exists():
         raise InputError(target, "something there already", "a path that is free")
+    check_writable(target, "the target")
     if not to_rerun and (options.episodes or options.episode or options.checkpoint):
         raise InputError("export", "--episodes, --episode or --checkpoint", "these for a target that ends in .rrd only")
     if to_rerun:
@@ -144,6 +146,8 @@ def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.config import MODELS
 
     pick(MODELS, options.model, "model")
+    if options.output and not options.check:
+        check_writable(options.output, "--output", file=True)
     import torch
 
     from lewm_core.diagnostics.base_bars import judge

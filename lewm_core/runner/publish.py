@@ -1,12 +1,12 @@
 """Make a finished run the one that the repository shows: its figures and claims, and the README's answer."""
 
-import json
 import shutil
 from pathlib import Path
 
 from lewm_core.runner import notebook, stamps
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import replacing
+from lewm_core.utils.plain import read_json
 from lewm_core.utils.workspace import CONTROLS, FIGURES, ROOT, Workspace, relative
 
 SUFFIXES = (".png", ".svg", ".csv", ".json", ".gif", ".md")  # of what a run leaves in its figures' folder
@@ -31,11 +31,17 @@ def publish(run: str = "quick") -> dict[str, object]:
 
 def with_controls(place: Workspace) -> bool:
     """Whether the last run there had the controls."""
+    return any(values.get("controls", False) for values in parameters_of(place))
+
+
+def parameters_of(place: Workspace) -> list[dict[str, object]]:
+    """What the notebooks of the last run there were given; empty where there is no record of one."""
     try:
-        parameters = json.loads(place.summary.read_text())["parameters"]
-    except (OSError, ValueError, KeyError):
-        return False
-    return any(values.get("controls", False) for values in parameters.values())
+        record = read_json(place.summary)
+    except InputError:
+        return []
+    given = record.get("parameters") if isinstance(record, dict) else None
+    return [values for values in given.values() if isinstance(values, dict)] if isinstance(given, dict) else []
 
 
 def finished(place: Workspace, names: list[str]) -> list[Path]:

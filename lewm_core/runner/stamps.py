@@ -6,13 +6,14 @@ list (`utils.sealed`). The stamp is written after everything else lies in place,
 """
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lewm_core.utils import sealed
+from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import file_digest, identity, write_json
+from lewm_core.utils.plain import read_json
 from lewm_core.utils.workspace import ROOT, Workspace, relative
 
 LARGE = 8_000_000_000  # bytes: a larger file (a dataset) is compared when it is read, not before each run
@@ -22,15 +23,16 @@ def read(place: Workspace, name: str) -> dict[str, Any]:
     """The stamp of a notebook; empty where there is none, or a damaged one, which is told."""
     path = _path(place, name)
     try:
-        stamp = json.loads(sealed.check(path).read_text())
-        if not (isinstance(stamp["digest"], str) and isinstance(stamp["files"], dict) and "seconds" in stamp):
-            raise ValueError("no stamp")
-        return stamp
-    except FileNotFoundError:
+        stamp = read_json(sealed.check(path))
+    except InputError as error:
+        if path.exists():
+            sealed.made_again(relative(path), error.found)
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        sealed.made_again(relative(path), error)
-        return {}
+    kinds = {"digest": str, "seconds": int | float, "files": dict}
+    whole = isinstance(stamp, dict) and all(isinstance(stamp.get(key), kind) for key, kind in kinds.items())
+    if not whole:
+        sealed.made_again(relative(path), "no stamp")
+    return stamp if whole else {}
 
 
 def write(place: Workspace, name: str, digest: str, seconds: float, files: list[Path]) -> None:
@@ -70,15 +72,19 @@ def is_damaged(path: Path, content: str | None) -> bool:
 
 
 def _damaged_runs(place: Workspace, results: Path) -> Iterator[tuple[str, str]]:
-    with open(results, newline="") as f:
-        keys = dict.fromkeys(row.get("run") for row in csv.DictReader(f))
+    with open(results, newline="", errors="replace") as f:
+        try:
+            keys = dict.fromkeys(row.get("run") for row in csv.DictReader(f))
+        except csv.Error:  # of a table from before there were lists
+            yield relative(results), "damaged"
+            return
     for folder in [place.runs / key for key in keys if key]:
         if not folder.is_dir():
             continue  # a person may have made room
         problems = [path for path, _ in sealed.problems(folder)]
         try:
-            json.loads((folder / "result.json").read_text())
-        except (OSError, ValueError):  # of a run from before there were lists
+            read_json(folder / "result.json")
+        except InputError:  # of a run from before there were lists
             problems.append(folder / "result.json")
         yield from ((relative(path), "damaged") for path in dict.fromkeys(problems))
 

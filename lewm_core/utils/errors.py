@@ -4,6 +4,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 V = TypeVar("V")
+MOST = 20_000  # characters of each part of an error: what is found may be as long as a file
+
+
+def _cut(text: str) -> str:
+    return text if len(text) < MOST + 40 else f"{text[:MOST]}… ({len(text):,} characters)"
 
 
 class InputError(ValueError):
@@ -17,7 +22,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, where: object, found: str, expected: str, remedy: str = ""):
-        self.where, self.found, self.expected, self.remedy = str(where), found, expected, remedy
+        self.where, self.found = _cut(str(where)), _cut(found)
+        self.expected, self.remedy = _cut(expected), remedy
         super().__init__(f"{where}: found {found}; expected {expected}." + (f" {remedy}" if remedy else ""))
 
     def __reduce__(self):  # survives the way back from a worker process
@@ -30,7 +36,7 @@ OnError = Callable[[str, InputError], None]
 
 def known(names: Collection[str], name: str, kind: str) -> str:
     """`name`; an InputError that lists `names` where it is none of them."""
-    if name not in names:
+    if name not in list(names):  # a list also where `name`, a setting's value, cannot be hashed
         raise InputError(kind, repr(name), "one of " + ", ".join(map(str, names)))
     return name
 
