@@ -1,16 +1,17 @@
 """What the dataset file's chunks and compression cost, and what packing takes.
 
-    ./run_all.sh bench bench_dataset            codec × chunk: random windows a CPU-second, bytes a frame; packing
-    ./run_all.sh bench bench_dataset --growth   packing 10 to 1,000 episodes: time and memory
+    ./run_all.sh bench bench_dataset    codec × chunk: random windows a CPU-second, bytes a frame; packing at 224 px
 
-Frames are the simulated tabletop's. Windows are four frames, read warm, at random, one at a time.
+Frames are the simulated tabletop's. Windows are four frames, read warm, at random, one at a time. How packing grows is
+bench_growth's subject.
 """
 
 import resource
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -64,44 +65,53 @@ def table(packets: list[Packet], folder: Path, windows: int = 150) -> None:
                       f"{written:12.0f}", flush=True)
 
 
-def packing(n_frames: int, size: int, n_rendered: int, full: bool) -> tuple[int, int, float, float, float, float]:
-    """Pack episodes that repeat a few rendered ones until there are `n_frames`; run in a process of its own.
+@dataclass(frozen=True)
+class Packing:
+    """What packing took. before, peak: the most memory that the process had held before it and after it, GB."""
 
-    Returns episodes, frames, seconds, GB on disk, and the process's peak memory in GB before and after.
-    """
-    packets = rendered(n_rendered, size, SIMULATOR if full else Backends(None, None, None))
-    ids, frames = [], 0
-    while frames < n_frames:
-        frames += len(packets[len(ids) % n_rendered][0].frames)
-        ids.append(f"{len(ids):05d}")
+    episodes: int
+    frames: int
+    seconds: float
+    disk: float  # GB
+    before: float
+    peak: float
 
-    def read(wanted):
+
+def packing(path: Path, episodes: int, size: int, n_rendered: int) -> Packing:
+    """Pack episodes with their signals, `n_rendered` of them over and over, to `path`; in a process of its own."""
+    packets = rendered(n_rendered, size, SIMULATOR)
+    frames = sum(len(packets[i % n_rendered][0].frames) for i in range(episodes))
+
+    def read(wanted: list[str]) -> Iterator[Packet]:
         for id in wanted:
             episode, signals = packets[int(id) % n_rendered]
             yield Episode(id, episode.frames.copy(), episode.actions, episode.observations, episode.task), signals
 
-    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, time.perf_counter()
+    before, begun = peak(), time.perf_counter()
+    dataset.pack(path, [f"{i:05d}" for i in range(episodes)], read)
+    seconds = time.perf_counter() - begun
+    return Packing(episodes, frames, seconds, path.stat().st_size / 1e9, before, peak())
+
+
+def peak() -> float:
+    """The most memory that this process has held, GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def apart(function: Callable, *arguments: object) -> object:
+    """What `function` returns, called in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "packed.h5"
-        dataset.pack(path, ids, read)
-        seconds, disk = time.perf_counter() - begun, path.stat().st_size / 1e9
-    return len(ids), frames, seconds, disk, before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def report(jobs: list[tuple[int, int, int, bool]]) -> None:
-    print(f"{'px':>4} {'episodes':>8} {'frames':>6} {'s':>6} {'frames/s':>8} {'MB/s':>5} {'GB':>6} {'peak GB':>8} "
-          f"{'of it packing':>13}")
-    for job in jobs:
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            episodes, frames, seconds, disk, before, peak = pool.submit(packing, *job).result()
-        print(f"{job[1]:4} {episodes:8} {frames:6} {seconds:6.1f} {frames / seconds:8.0f} {1e3 * disk / seconds:5.0f} "
-              f"{disk:6.2f} {peak:8.3f} {peak - before:13.3f}", flush=True)
+        table(rendered(8, 224, SIMULATOR), Path(folder))
+        found = apart(packing, Path(folder) / "packed.h5", 125, 224, 4)
+    print(f"packing {found.episodes} episodes, {found.frames} frames of 224 px: {found.seconds:.1f} s, "
+          f"{found.frames / found.seconds:.0f} frames/s, {found.disk:.2f} GB; peak memory {found.peak:.3f} GB, of it "
+          f"packing {found.peak - found.before:.3f}")
 
 
 if __name__ == "__main__":
-    if "--growth" in sys.argv:
-        report([(n * 24, 64, 4, True) for n in (10, 100, 1000)])
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            table(rendered(8, 224, SIMULATOR), Path(folder))
-        report([(3000, 224, 4, True)])
+    main()

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lewm_core.utils.files import replacing, write_csv
+from benchmarks import speed_page
+from lewm_core.utils.files import write_csv
 from lewm_core.utils.provenance import revision, usable_cores, versions
 
 KEYS = ("peer", "model", "px", "condition", "threads", "precision", "device")
@@ -46,8 +47,6 @@ cached; one process, no workers. Public: a DataLoader over its reader, on a file
 JPEGs, the others pixels). Ours: the dataset's contract checked, all of it read into memory (`dataset.load`, `Frames`),
 windows gathered from there. The first epoch includes opening and reading; a later one does not."""),
 }
-BEGIN = "<!-- compare_public: from here to its end this page is written by ./run_all.sh bench compare_public -->"
-END = "<!-- compare_public: end -->"
 Row = dict[str, object]
 
 
@@ -118,8 +117,8 @@ def part_table(table: pd.DataFrame) -> list[str]:
 
 
 def section(table: pd.DataFrame) -> str:
-    """The whole table as Markdown, between the marks that a later call looks for."""
-    lines = [BEGIN, "", "## Against the public code", "", """\
+    """The whole table as Markdown."""
+    lines = ["## Against the public code", "", """\
 The public LeWM (`stable-worldmodel`) and ours in one run. Each cell: median of the public one, median of ours, and in
 bold how many times better ours is, the median of the pairs (and their range); above 1, ours is better. Where pairs are
 few, or the machine was busy, the range says so. The same numbers: `compare_public.csv`, beside this page."""]
@@ -129,18 +128,13 @@ few, or the machine was busy, the range says so. The same numbers: `compare_publ
         rows = table[table.part == part]
         if len(rows):
             lines += ["", f"### {title}", "", text, "", *part_table(rows)]
-    return "\n".join([*lines, "", END])
+    return "\n".join(lines)
 
 
 def write(folder: Path, rows: Iterable[Row]) -> pd.DataFrame:
     """Merge `rows` into folder/compare_public.csv and rewrite that section of folder/speed.md; nothing else of it."""
-    path, page = folder / "compare_public.csv", folder / "speed.md"
+    path = folder / "compare_public.csv"
     table = merge(pd.read_csv(path) if path.exists() else None, rows)
     write_csv(path, table)
-    text = page.read_text() if page.exists() else f"# Speed\n\n{BEGIN}\n{END}\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    with replacing(page) as temporary:
-        temporary.write_text(before + section(table) + rest.partition(END)[2])
+    speed_page.put(folder, "compare_public", section(table))
     return table

@@ -108,6 +108,9 @@ tell(*findings_curation.measured(len(found.measurements), found.newly_measured, 
 
 # %% [markdown]
 # ## The selection
+#
+# Where notebook 02 draws episodes afresh for every seed (its parameter `n_test`), it draws from all that were kept; the
+# two sets below then show what a choice by score would be, and no run uses them.
 
 # %%
 path, readings = study.workspace.selection, {"full": FULL_BY, "pilot": PILOT_BY}
@@ -184,7 +187,8 @@ study.show(figure, "signals_sheet", table, about)
 
 # %%
 shares = gap(scored, found.parts, rules.weights)
-display(shares.style.format({"weight": "{:g}", "full marks": "{:.0%}", "share of the gap": "{:+.0%}"}, precision=2))
+display(shares.style.format({"weight": "{:g}", "full marks": "{:.0%}", "share of the gap": "{:+.0%}"}, precision=2,
+                            na_rep="–"))
 tell(*findings_curation.decided(shares, scored))
 
 # %% [markdown]

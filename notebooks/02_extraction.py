@@ -54,9 +54,11 @@ from lewm_core.viz import data_figures, images, tables, widgets
 # %%
 study = Study(output, figures, profile, data)
 chosen = study.selected_by
-tell(f"Source: {study.source.open().name}, {study.source.image_size} px.",
-     f"The full set was chosen by {chosen['full_by']}, the pilot by {chosen['pilot_by']}.",
-     *([f"But each of {max(pilot_seeds, full_seeds)} seeds draws its own of both."] if n_test else []))
+tell(f"Source: {study.source.open().name}, {study.source.image_size} px.")
+if n_test:
+    tell(f"Each of {max(pilot_seeds, full_seeds)} seeds draws its own full set and, of it, its own pilot.")
+else:
+    tell(f"The full set was chosen by {chosen['full_by']}, the pilot by {chosen['pilot_by']}.")
 
 # %% [markdown]
 # ## The dataset
@@ -67,13 +69,14 @@ tell(f"Source: {study.source.open().name}, {study.source.image_size} px.",
 #
 # With `n_test` above 0 every seed draws its own episodes from those that notebook 01 kept: first the test episodes,
 # then the full set, whose first are the pilot. All conditions of a seed share them. An interval over seeds then covers
-# which episodes were drawn, too. *new in full*: the share of the full set that no seed before it had.
+# which episodes were drawn, too. The first table then counts the episodes of all seeds together, the second those of
+# each; *new in full* is the share of the full set that no seed before it had.
 
 # %%
 draw = DrawSizes(n_test, n_full, n_pilot, max(pilot_seeds, full_seeds))
 study.write_dataset(controls, draw, jobs)
 pilot, full = study.data("pilot"), study.data("full")
-display(study.set_sizes().round(3))
+display(study.set_sizes().style.format({"mean score": "{:.3f}"}, precision=0, na_rep="–"))
 if n_test:
     display(overview(study.sets.draws, study.frames).style.format({"new in full": "{:.0%}"}))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import compare_public, public_side, public_table
-from benchmarks.public_table import BEGIN, END, compared, write
+from benchmarks import compare_public, public_side, public_table, speed_page
+from benchmarks.public_table import compared, write
 from lewm_core.config import MODELS
 
 KEY = {"part": "step", "model": "paper", "px": 224, "condition": "A", "threads": 1, "precision": "fp32",
@@ -35,7 +35,8 @@ def test_measured_again_is_replaced_and_the_rest_stays(tmp_path):
     assert list(table.columns) == list(public_table.COLUMNS)
     assert table[["part", "measure", "ratio"]].values.tolist() == [
         ["step", "CPU", 1.5], ["step", "wall", 3.0], ["data", "first", 11.0]]
-    before, section, after = page.read_text().replace(END, BEGIN).split(BEGIN)
+    begin, end = speed_page.marks("compare_public")
+    before, section, after = page.read_text().replace(end, begin).split(begin)
     assert before.strip() == "# Speed\n\nBy hand, before." and after.strip() == "By hand, after."
     lines = [line for line in section.splitlines() if line.startswith("| paper")]
     assert lines == ["| paper | 224 | A | 1 | fp32 | cpu | 9 / 6, **1.50** | 12 / 4, **3.00** | 1 |"]

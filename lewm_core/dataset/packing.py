@@ -39,13 +39,21 @@ from lewm_core.signals import cache
 from lewm_core.signals.extraction import ARRAYS, Packet, Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import FullDisk, digest, full_disk_named, replacing
+from lewm_core.utils.files import digest, full_disk_named, replacing
 from lewm_core.utils.provenance import code_digest
 
 CHUNK_BYTES = 8192
 COMPRESSION = {"mask": {"compression": "gzip", "compression_opts": 1}}
 TEXT = {"episode_id", "task"}
 _OF_EPISODE = ("frames", "actions", "observations", "task")  # what a part holds besides the signals
+
+
+class Unfit(InputError):
+    """An episode that cannot be written beside the others."""
+
+    @property
+    def episode(self) -> str:
+        return self.where.rpartition(", episode ")[2]
 
 
 def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> None:
@@ -134,15 +142,16 @@ def _write_episode(f: h5py.File, episode: Episode, signals: Signals, first: str,
     found = {column.name: column.of(episode, signals) for column in frame_columns()}
     rows = {name: value for name, value in found.items() if value is not None}
     if len(f) and set(rows) != set(f) - TEXT:
-        raise InputError(where, f"columns {sorted(rows)}", f"those of {first}, "
-                         f"{sorted(set(f) - TEXT)}")
+        raise Unfit(where, f"columns {sorted(rows)}", f"those of {first}, {sorted(set(f) - TEXT)}")
     for name, value in rows.items():
         if name in f and f[name].shape[1:] != value.shape[1:]:
-            raise InputError(where, f"{name} of {value.shape[1:]} a frame",
-                             f"{f[name].shape[1:]} as in {first}")
+            raise Unfit(where, f"{name} of {value.shape[1:]} a frame", f"{f[name].shape[1:]} as in {first}")
         _append(f, name, np.ascontiguousarray(value, dtype=COLUMNS[name].dtype))
     for name, text in (("episode_id", episode.id), ("task", episode.task)):
-        _append(f, name, np.full(len(episode.frames), text, object))
+        try:
+            _append(f, name, np.full(len(episode.frames), text, object))
+        except ValueError as error:  # what no HDF5 text holds
+            raise Unfit(where, f"{name} {text!r:.200} ({error})", "a text") from None
 
 
 def _append(f: h5py.File, name: str, value: np.ndarray) -> None:
@@ -162,7 +171,8 @@ def pack(path: str | Path, ids: Iterable[str], read: Callable[[list[str]], Itera
 
     Each episode is first kept as a part, a file of its own in a hidden folder beside `path`, which appears whole or not
     at all; when all are there they are written to `path`, and the folder goes. So while it works there are two copies
-    on disk. Parts that were made with other attributes or other code are discarded, with a warning.
+    on disk. Parts that were made with other attributes or other code are discarded, with a warning. An error leaves
+    the parts, but for that of an episode that cannot be written beside the others (`Unfit`).
 
     Args:
         ids: of the episodes, in their order in the file.
@@ -183,10 +193,8 @@ def pack(path: str | Path, ids: Iterable[str], read: Callable[[list[str]], Itera
         cache.write(folder / f"{episode.id}.npz", arrays, signals.made_by, signals.missing)
     try:
         write(path, _parts(folder, ids, read), **attributes)
-    except FullDisk:
-        raise
-    except InputError:  # what the parts hold is no dataset: keeping them would not help
-        shutil.rmtree(folder)
+    except Unfit as error:  # the others are good, whatever becomes of this one
+        (folder / f"{error.episode}.npz").unlink(missing_ok=True)
         raise
     shutil.rmtree(folder)
 

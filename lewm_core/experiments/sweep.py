@@ -1,17 +1,12 @@
 """Many runs: conditions × seeds, in parallel processes, each finished run kept and never repeated."""
 
-import os
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from lewm_core.checkpoints import checkpoint
@@ -25,6 +20,7 @@ from lewm_core.experiments.run import RESULT, Run, execute, is_done, load_once, 
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.pool import Lost, Pool
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import usable_cores
 
@@ -86,7 +82,8 @@ def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0) -> pd.DataFrame:
     """Do what is not done yet and return all results, tidy: condition, scale, seed, split, metric, value, run.
 
     jobs: parallel processes of one thread each; 0: one a core on a CPU, one on a GPU. Finished runs stay on disk
-    whatever happens to the others; an error in one run stops the sweep after those under way.
+    whatever happens to the others; an error in one run stops the sweep after those under way, and a process that dies
+    costs its run alone: the sweep ends with an InputError that names it, and the same call does what is left.
     """
     runs = list(runs)
     left = {run.key: run for run in runs if not is_done(folder, run.key)}
@@ -100,33 +97,24 @@ def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0) -> pd.DataFrame:
 
 
 def _do(runs: list[Run], folder: Path, jobs: int, shown: tqdm) -> None:
-    """Execute `runs` in processes; the bar `shown` advances as they finish."""
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (os.getpid(),))
-    try:
-        for done in as_completed([pool.submit(execute, run, folder) for run in runs]):
-            run = done.result()
-            shown.set_postfix_str(f"{run.condition} seed {run.seed}", refresh=False)
+    """Execute `runs` in processes; the bar `shown` advances as they finish.
+
+    After an error no other run is begun. A run whose process died stops none of the others.
+    """
+    failed, lost = [], []
+    left = (run for run in runs if not failed)
+    with Pool(jobs) as pool:
+        for run, outcome in pool.map(partial(execute, folder=folder), left, name=_name):
+            if isinstance(outcome, Exception):
+                (lost if isinstance(outcome, Lost) else failed).append(outcome)
+            shown.set_postfix_str(_name(run), refresh=False)
             shown.update()
-    except Exception:
-        pool.shutdown(cancel_futures=True)  # waits for the runs under way, which are kept
-        raise
-    except BaseException:
-        for process in list(pool._processes.values()):  # no public way to stop work under way
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
+    if failed or lost:
+        raise (failed or lost)[0]
 
 
-def _start_worker(parent: int) -> None:
-    torch.set_num_threads(1)
-
-    def watch() -> None:  # a killed parent cannot tell its workers
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _name(run: Run) -> str:
+    return f"{run.condition} seed {run.seed}"
 
 
 def check_fresh(results: pd.DataFrame, folder: Path, data: Data, made_by: str, episodes: OfSeed | None = None) -> None:

@@ -5,17 +5,12 @@ was opened and extracted once is read from the cache folder, by whoever asks for
 """
 
 import json
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import get_args
-
-import cv2
 
 from lewm_core.signals.backends import PAPER, SIMULATOR, Backends, check, choose, on_gpu
 from lewm_core.signals.extraction import Packet, cached, extract_once
@@ -27,6 +22,7 @@ from lewm_core.sources.tabletop.scene import kitchens_of
 from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, OnError, pick
 from lewm_core.utils.files import write_json
+from lewm_core.utils.pool import Pool
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import SIMULATED, usable_cores
 from lewm_core.utils.workspace import ROOT, relative
@@ -157,10 +153,9 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path, jobs: int = 0,
     check(spec.backends, spec.settings)
     jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), len(ids))
     fingerprint = spec.open().fingerprint  # here once: of a large data set it takes long
-    tasks = ((spec, id, cache, fingerprint) for id in ids)
-    results = _in_order(tasks, jobs) if jobs > 1 else map(_packet, tasks)
+    results = _results([(spec, id, cache, fingerprint) for id in ids], jobs)
     frames = 0
-    with bar(desc=desc, unit="episode", total=len(ids), delay=0) as shown:
+    with bar(desc=desc, unit="episode", total=len(ids), delay=0) as shown, closing(results):
         for id, result in zip(ids, results, strict=True):
             shown.update()
             if not isinstance(result, InputError):
@@ -220,23 +215,21 @@ def _packet(task: tuple[SourceSpec, str, Path, str]) -> Packet | InputError:
         return error
 
 
-def _in_order(tasks: Iterable, jobs: int) -> Iterator[Packet | InputError]:
-    """`_packet` of each task in processes; only a few results are ahead of who consumes them."""
-    # spawn: a fork of a process with threads (a notebook kernel, torch) can hang.
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread)
-    try:
-        waiting = deque()
-        for task in tasks:
-            waiting.append(pool.submit(_packet, task))
-            if len(waiting) > 4 * jobs:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _results(tasks: list[tuple[SourceSpec, str, Path, str]], jobs: int) -> Iterator[Packet | InputError]:
+    """`_packet` of each task, in processes where there are several jobs; few results are ahead of who consumes them.
+
+    With one job it works in this process; only files of strangers are read in another even then (`sources.isolated`).
+    """
+    if jobs == 1:
+        yield from map(_packet, tasks)
+        return
+    with Pool(jobs) as pool:
+        for _, result in pool.map(_packet, tasks, ordered=True, ahead=3 * jobs, name=_name):
+            if isinstance(result, Exception) and not isinstance(result, InputError):
+                raise result
+            yield result
 
 
-def _one_thread() -> None:
-    """One thread for this process, also in torch, if a backend imports it."""
-    cv2.setNumThreads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _name(task: tuple[SourceSpec, str, Path, str]) -> str:
+    spec, id = task[:2]
+    return f"episode {id} of {spec.data_path or spec.data}"

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from lewm_core.sources.bridge_base import Recordings, found_at
+from lewm_core.sources.bridge_base import Recordings
 from lewm_core.sources.bridge_numpy import BridgeNumpy, numpy_files
 from lewm_core.sources.bridge_raw import BridgeRaw, trajectories
 from lewm_core.sources.bridge_rlds import Bridge, BridgeOpenX, shard_files
+from lewm_core.sources.listing import found_at
 from lewm_core.utils.errors import InputError
 
 

@@ -3,27 +3,30 @@
 A layout says which episodes there are (`ids`) and reads one as it is stored (`_read`); all else is here, once.
 """
 
-import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, unquote
 
 import numpy as np
 
-from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE, Episode, EpisodeInfo, check_moves
+from lewm_core.sources.episode import (
+    ACTION_DIM,
+    IMAGE_SIZE,
+    Episode,
+    EpisodeInfo,
+    check_length,
+    check_moves,
+)
 from lewm_core.sources.index import Index
+from lewm_core.sources.listing import listed
 from lewm_core.sources.pictures import Picture, checked_size, constant, decode, resize, shows_something
-from lewm_core.utils.errors import InputError, OnError
+from lewm_core.utils.errors import InputError, OnError, foreign
 from lewm_core.utils.files import digest
 
 STATE_DIM = 7
-_DEPTH = 8  # folders that are looked into, one in the other
-_GROUP = re.compile("traj_group[0-9]+")
 
 
 class Stored(NamedTuple):
@@ -130,12 +133,14 @@ class Recordings(ABC):
                 be decoded, are of several sizes or constant in every frame (a camera that was not there).
         """
         stored, where = self._checked(id), f"{self._where(id)}, camera {self.camera}"
-        frames, sizes, blank = [], set(), True
-        for t, stored_picture in enumerate(stored.pictures):
-            picture = decode(stored_picture, f"{where}, frame {t}")
-            sizes.add(picture.shape[:2])
-            blank = blank and constant(picture)
-            frames.append(resize(picture, self.image_size))
+        frames = np.empty((len(stored.pictures), self.image_size, self.image_size, 3), np.uint8)
+        sizes, blank = set(), True
+        with foreign(where):
+            for t, stored_picture in enumerate(stored.pictures):
+                picture = decode(stored_picture, f"{where}, frame {t}")
+                sizes.add(picture.shape[:2])
+                blank = blank and constant(picture)
+                frames[t] = resize(picture, self.image_size)
         square = all(height == width for height, width in sizes)
         if len(sizes) > 1 or not (self.squash or square):
             found = ", ".join(f"{w}x{h}" for h, w in sorted(sizes))
@@ -143,11 +148,14 @@ class Recordings(ABC):
                              "pictures of one size" if self.squash else "square pictures of one size")
         if blank:
             raise self._no_pictures(id, "blank pictures in every frame")
-        return Episode(id, np.stack(frames), stored.actions, stored.observations, stored.task)
+        return Episode(id, frames, stored.actions, stored.observations, stored.task)
 
     def _checked(self, id: str) -> Stored:
-        stored = self._read(id)
-        check_moves(stored.actions, self._where(id))
+        where = self._where(id)
+        with foreign(where):
+            stored = self._read(id)
+            check_length(where, len(stored.pictures), self.image_size)
+            check_moves(stored.actions, where)
         return stored
 
     def _no_pictures(self, id: str, found: str) -> InputError:
@@ -158,66 +166,34 @@ class Recordings(ABC):
 
 
 def numbers(value: object, columns: int, where: str) -> np.ndarray:
-    """`value` as (T, columns) float32; InputError for anything else."""
-    try:
+    """`value`, rows of numbers, as (T, columns) float32; InputError for anything else."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        value = list(value) if value.ndim == 1 else value.tolist()
+    if isinstance(value, list | tuple):  # NumPy would take any nesting of lists, and expand it
+        wrong = next((row for row in value if not _is_row(row, columns)), None)
+        if wrong is not None or not len(value):
+            found = f"no table of numbers (a row is {kind(wrong)})" if len(value) else "no rows"
+            raise InputError(where, found, f"{columns} numbers a step")
+    elif not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        raise InputError(where, f"a {type(value).__name__} that is no table of numbers", f"{columns} numbers a step")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which no episode may be
         array = np.asarray(value, np.float32)
-    except (ValueError, TypeError) as e:
-        raise InputError(where, f"a {type(value).__name__} that is no table of numbers ({e})",
-                         f"{columns} numbers a step") from None
     if array.ndim != 2 or array.shape[1] != columns:
         raise InputError(where, f"numbers of shape {array.shape}", f"(steps, {columns})")
     return array
 
 
+def _is_row(row: object, columns: int) -> bool:
+    if isinstance(row, np.ndarray):
+        return row.shape == (columns,) and row.dtype.kind in "biuf"
+    return isinstance(row, list | tuple) and len(row) == columns and all(
+        isinstance(n, float | np.floating | np.integer | np.bool_) or isinstance(n, int) and n.bit_length() <= 64
+        for n in row)
+
+
 def with_last(actions: np.ndarray) -> np.ndarray:
     """(T, 7) from the T - 1 actions between T frames: a row of zeros behind them, as the RLDS release has it."""
     return np.concatenate([actions, np.zeros((1, ACTION_DIM), np.float32)])
-
-
-def listed(names: Sequence[str], n: int = 5) -> str:
-    """The first `n` names, and how many more there are."""
-    shown = ", ".join(names[:n]) or "nothing in it"
-    return shown + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
-def found_at(path: Path) -> str:
-    """What is at a path, in a few words, for an error."""
-    if path.is_dir():
-        return f"a folder with {listed(sorted(p.name for p in path.iterdir()))}"
-    return "a file of another name" if path.exists() else "no such file or folder"
-
-
-def number_in(text: str) -> int:
-    """The number that an id's last part `0000` … says; -1 where it is written otherwise."""
-    number = int(text) if re.fullmatch("[0-9]{4,}", text) else -1
-    return number if f"{number:04d}" == text else -1
-
-
-def folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """`root` and all folders below it but those among or below `traj_group<N>`, each before what is in it, sorted."""
-    yield root
-    if depth and root.is_dir():
-        names = sorted(e.name for e in _entries(root) if e.is_dir())
-        if not any(_GROUP.fullmatch(name) for name in names):
-            for name in names:
-                yield from folders(root / name, depth - 1)
-
-
-def numbered(folder: Path, word: str, suffix: str = "") -> list[Path]:
-    """The entries `<word><number><suffix>` of a folder, by number; empty where there is no such folder."""
-    if not folder.is_dir():
-        return []
-    pattern = re.compile(re.escape(word) + "([0-9]+)" + re.escape(suffix))
-    found = [(int(m[1]), e.name) for e in _entries(folder) if (m := pattern.fullmatch(e.name))]
-    return [folder / name for _, name in sorted(found)]
-
-
-def _entries(folder: Path) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as e:
-        raise InputError(folder, f"that it cannot be listed ({e.strerror or e})", "a readable folder") from e
 
 
 def check_counts(where: object, pictures: int, states: int, actions: int) -> None:
@@ -231,19 +207,6 @@ def kind(value: object) -> str:
     """What a pickle holds, in a few words."""
     if isinstance(value, dict):
         return f"a dict with {listed([str(k)[:40] for k in value])}" if value else "an empty dict"
+    if isinstance(value, np.ndarray):
+        return f"an array {value.dtype} {value.shape}"
     return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, list | tuple) else "")
-
-
-def size(path: Path) -> int:
-    """Bytes of a file, -1 where there is none."""
-    return path.stat().st_size if path.is_file() else -1
-
-
-def as_id(path: Path) -> str:
-    """A relative path as an id that is safe as a file name: `~` for slashes, %XX for what is not plain."""
-    return quote(path.as_posix(), safe="/").replace("~", "%7E").replace("/", "~")
-
-
-def as_path(id: str) -> Path:
-    """The path of which `as_id` made the id."""
-    return Path(unquote(id.replace("~", "/")))

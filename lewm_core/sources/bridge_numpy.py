@@ -10,21 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm_core.sources.bridge_base import (
-    STATE_DIM,
-    Recordings,
-    Stored,
-    as_id,
-    check_counts,
-    folders,
-    kind,
-    listed,
-    number_in,
-    numbers,
-    size,
-    with_last,
-)
+from lewm_core.sources.bridge_base import STATE_DIM, Recordings, Stored, check_counts, kind, numbers, with_last
 from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
+from lewm_core.sources.listing import as_id, folders, listed, number_in, size
 from lewm_core.sources.safe_pickle import npy_count, npy_objects
 from lewm_core.utils.errors import InputError, OnError
 

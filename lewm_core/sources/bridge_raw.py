@@ -13,25 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lewm_core.sources.bridge_base import (
-    STATE_DIM,
-    Recordings,
-    Stored,
-    as_id,
-    as_path,
-    check_counts,
-    folders,
-    kind,
-    numbered,
-    numbers,
-    size,
-    with_last,
-)
+from lewm_core.sources.bridge_base import STATE_DIM, Recordings, Stored, check_counts, kind, numbers, with_last
 from lewm_core.sources.episode import ACTION_DIM
+from lewm_core.sources.listing import as_id, as_path, folders, numbered, size
 from lewm_core.sources.safe_pickle import load_pickle
 from lewm_core.utils.errors import InputError, OnError
+from lewm_core.utils.files import ends_of, regular
 
 NO_LATENCY = datetime(2021, 7, 23)  # from then on pictures and states are of the same time
+_MOST_TEXT = 100_000  # bytes of a lang.txt
 _TRAJECTORY = re.compile("raw/traj_group[0-9]+/traj[0-9]+")
 
 
@@ -55,7 +45,7 @@ class BridgeRaw(Recordings):
             yield from (str(size(folder / name)) for name in ("obs_dict.pkl", "policy_out.pkl"))
             yield str(len(_images(folder, self.camera)))
             text = folder / "lang.txt"
-            yield text.read_bytes() if text.is_file() else "no text"
+            yield ends_of(text, _MOST_TEXT)[0] if text.is_file() else "no text"
 
     def ids(self, on_error: OnError | None = None) -> Iterator[str]:
         return map(self._id, trajectories(self.root))
@@ -143,7 +133,7 @@ def _instruction(path: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in regular(path, _MOST_TEXT).read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as e:
         raise InputError(path, str(e), "UTF-8 text") from None
     return next((line for line in lines if line and not line.lower().startswith("confidence")), "")

@@ -17,10 +17,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lewm_core.sources import tfrecord
-from lewm_core.sources.bridge_base import Recordings, Stored, listed, number_in
+from lewm_core.sources.bridge_base import Recordings, Stored
 from lewm_core.sources.episode import IMAGE_SIZE
+from lewm_core.sources.listing import listed, number_in
 from lewm_core.utils.errors import InputError, OnError
+from lewm_core.utils.files import regular
 
+_MOST_INFO = 2**24  # bytes of a dataset_info.json
 _SHARD = r"-(\w+)\.tfrecord-(\d{5,})-of-(\d{5,})"
 
 
@@ -194,11 +197,13 @@ def _declared_lengths(folder: Path, prefix: str) -> dict[str, int]:
     if not path.exists():
         return lengths
     try:
-        for split in json.loads(path.read_bytes())["splits"]:
+        for split in json.loads(regular(path, _MOST_INFO).read_bytes())["splits"]:
             counts = split.get("shardLengths", [])
             for i, n in enumerate(counts):
                 lengths[f"{prefix}-{split['name']}.tfrecord-{i:05d}-of-{len(counts):05d}"] = int(n)
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as e:
         raise InputError(path, f"that it cannot be understood ({type(e).__name__}: {e})", "JSON as TFDS writes it",
                          "Download it again, or remove it: it only serves to check the shards' lengths.") from e
     return lengths

@@ -18,6 +18,13 @@ FPS = 5  # frames a second of BridgeData and of the simulator
 ACTIONS = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")  # deltas in m and rad; gripper: 0 closed .. 1 open
 ACTION_DIM = len(ACTIONS)
 
+# What an episode of strangers may be at most: more is damage, or fills the memory.
+MOST_FRAMES = 20_000
+MOST_BYTES = 2**30  # of all its frames together
+MOST_STATE = 1000  # numbers of an observation
+MOST_TEXT = 10_000  # characters of an instruction
+MOST_NAME = 200  # bytes of an id, which becomes part of file names
+
 
 @dataclass(frozen=True)
 class EpisodeInfo:
@@ -26,6 +33,13 @@ class EpisodeInfo:
     id: str
     task: str
     length: int  # frames
+
+    def __post_init__(self):
+        problems = [*_name_problems(self.id), *_task_problems(self.task)]
+        if type(self.length) is not int or not 1 <= self.length <= MOST_FRAMES:
+            problems.append(f"a length of {self.length!r}, not 1 to {MOST_FRAMES:,} frames")
+        if problems:
+            raise InputError(f"episode {self.id}", "; ".join(problems), "what can be kept in files")
 
 
 @dataclass(frozen=True)
@@ -78,10 +92,46 @@ class Episode:
             problems.append(f"actions {self.actions.shape}, not {(t, ACTION_DIM)}")
         if self.observations.ndim != 2 or len(self.observations) != t:
             problems.append(f"observations {self.observations.shape}, not ({t}, d)")
-        if np.isinf(self.actions).any():
-            problems.append("infinite actions")
+        if self.observations.ndim == 2 and not 1 <= self.observations.shape[1] <= MOST_STATE:
+            problems.append(f"observations of {self.observations.shape[1]} numbers, not 1 to {MOST_STATE:,}")
+        for name, values in (("actions", self.actions), ("observations", self.observations)):
+            if values.dtype.kind != "f":
+                problems.append(f"{name} {values.dtype}, not float32")
+            elif np.isinf(values.astype(np.float32, copy=False)).any():
+                problems.append(f"infinite {name}")
+        problems += [*_name_problems(self.id), *_task_problems(self.task)]
         if problems:
             raise InputError(f"episode {self.id}", "; ".join(problems), "arrays as Episode documents them")
+
+
+def _name_problems(id: object) -> list[str]:
+    if not isinstance(id, str) or id in ("", ".", "..") or set(id) & set("/\\\0") or not _encodes(id):
+        return [f"the id {id!r:.200}, which is no safe name of a file"]
+    return [f"an id of {len(id.encode())} bytes, not at most {MOST_NAME}"] if len(id.encode()) > MOST_NAME else []
+
+
+def _task_problems(task: object) -> list[str]:
+    if not isinstance(task, str):
+        return [f"an instruction that is a {type(task).__name__}"]
+    if len(task) > MOST_TEXT:
+        return [f"an instruction of {len(task):,} characters, not at most {MOST_TEXT:,}"]
+    return [] if "\0" not in task and _encodes(task) else ["an instruction with characters that are no text (NUL or "
+                                                           "half of a pair)"]
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_length(where: object, frames: int, image_size: int) -> None:
+    """InputError for more frames than an episode may have; asked before the first is decoded."""
+    if frames > MOST_FRAMES or frames * image_size**2 * 3 > MOST_BYTES:
+        raise InputError(where, f"{frames:,} frames", f"at most {MOST_FRAMES:,}, and {MOST_BYTES:,} bytes at "
+                         f"{image_size} px")
 
 
 def check_moves(actions: np.ndarray, where: object) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lewm_core.sources.episode import EpisodeInfo
 from lewm_core.utils import sealed
-from lewm_core.utils.files import digest, full_disk_named
+from lewm_core.utils.files import digest, full_disk_named, regular
 
 BATCH = 100  # episodes whose metadata are written at a time
 
@@ -21,17 +21,17 @@ class Index:
         self.path = path
         self.known: dict[str, EpisodeInfo] = {}
         self._new: list[str] = []
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = regular(path).read_bytes().splitlines() if path.exists() else []
         for line in lines:
             try:
                 id, task, length, *check = json.loads(line)
+                info = EpisodeInfo(id, task, length)
                 if check and check != [_check(id, task, length)]:  # lines of earlier versions have none
                     sealed.made_again(f"a line of {path}")
                     continue
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):  # InputError is a ValueError
                 continue
-            if isinstance(id, str) and isinstance(task, str) and type(length) is int:
-                self.known[id] = EpisodeInfo(id, task, length)
+            self.known[info.id] = info
 
     def add(self, info: EpisodeInfo) -> None:
         """Take up an episode; written when there are BATCH of them."""

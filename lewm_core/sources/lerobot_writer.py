@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from lewm_core.sources.episode import ACTIONS, FPS, Episode
-from lewm_core.sources.lerobot import STATE, check_installed, need
+from lewm_core.sources.lerobot import STATE
+from lewm_core.sources.lerobot_meta import check_installed, need
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import new_folder, write_json
 

@@ -1,5 +1,6 @@
 """Stored pictures as frames: decoded whole or not at all, and resized."""
 
+import struct
 from numbers import Integral
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import numpy as np
 import simplejpeg
 
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import regular
+
+MOST_PIXELS = 4096 * 4096  # of a picture or a video's frame; a header may claim any number, and its memory is taken
+MOST_SCANS = 100  # of a JPEG: each goes over all pixels; ten are usual
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_MOST_BYTES = 2**26  # of a picture's file
 
 Picture = bytes | Path | np.ndarray  # a JPEG or PNG, the file of one, or (H, W, 3) uint8 RGB
 
@@ -28,20 +35,43 @@ def decode(picture: Picture, where: str) -> np.ndarray:
     if isinstance(picture, Path):
         where = f"{where}, {picture.name}"
         try:
-            picture = picture.read_bytes()
+            picture = regular(picture, _MOST_BYTES).read_bytes()
         except OSError as e:
             raise InputError(where, f"that {picture} cannot be read ({e.strerror or e})", "a readable file") from e
     decoded, reason = None, ""
     try:
-        if picture.startswith(b"\xff\xd8"):  # not by OpenCV, which fills what is damaged with grey and says nothing
+        _check_header(picture, where)
+        if picture.startswith(_JPEG):  # not by OpenCV, which fills what is damaged with grey and says nothing
             return simplejpeg.decode_jpeg(picture, "RGB", strict=True)
-        if picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
+        if picture.startswith(_PNG) and picture.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
             decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    except (ValueError, cv2.error) as e:
+    except InputError:
+        raise
+    except (ValueError, struct.error, cv2.error) as e:
         reason = f" ({e})"
     if decoded is None:
         raise InputError(where, f"{len(picture)} bytes that do not decode{reason}", "a whole JPEG or PNG picture")
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+def check_pixels(where: str, width: int, height: int) -> None:
+    """InputError for a picture of more than MOST_PIXELS, as its header says it."""
+    if width * height > MOST_PIXELS:
+        raise InputError(where, f"a picture of {width} x {height} pixels", f"at most {MOST_PIXELS:,} pixels")
+
+
+def _check_header(picture: bytes, where: str) -> None:
+    """`check_pixels` of a JPEG or PNG; ValueError for a header that is none."""
+    if picture.startswith(_JPEG):
+        height, width = simplejpeg.decode_jpeg_header(picture)[:2]
+        check_pixels(where, width, height)
+        scans = picture.count(b"\xff\xda")
+        if scans > MOST_SCANS:
+            raise InputError(where, f"a JPEG of {scans} scans", f"at most {MOST_SCANS}")
+    elif picture.startswith(_PNG):
+        if picture[12:16] != b"IHDR":
+            raise ValueError("no IHDR")
+        check_pixels(where, *struct.unpack(">II", picture[16:24]))
 
 
 def resize(picture: np.ndarray, size: int) -> np.ndarray:

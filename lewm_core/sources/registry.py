@@ -3,19 +3,15 @@
 A source's module is imported when it is opened, so that the command line can list the names at once.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lewm_core.utils.errors import OnError, pick
-from lewm_core.utils.files import digest
+from lewm_core.utils.errors import pick
 from lewm_core.utils.provenance import SIMULATED
 
 if TYPE_CHECKING:  # it imports NumPy
-    from lewm_core.sources.episode import Episode, EpisodeInfo, Source
+    from lewm_core.sources.episode import Source
 
 # name -> the module and what opens the source in it: (n_episodes, seed, image_size, looks=) where it is simulated,
 # (folder, image_size, camera) where it is real
@@ -24,32 +20,6 @@ SOURCES = {
     "bridge": ("lewm_core.sources.bridge", "open_bridge"),
     "lerobot": ("lewm_core.sources.lerobot", "LeRobot"),
 }
-
-
-@dataclass(frozen=True)
-class First:
-    """The first `n` episodes of a source, itself a Source."""
-
-    source: "Source"
-    n: int
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def cameras(self) -> int:
-        return self.source.cameras
-
-    @property
-    def fingerprint(self) -> str:
-        return digest(self.source.fingerprint, str(self.n))
-
-    def infos(self, on_error: OnError | None = None, cache: Path | None = None) -> Iterator["EpisodeInfo"]:
-        return islice(self.source.infos(on_error, cache), self.n)
-
-    def load(self, id: str) -> "Episode":
-        return self.source.load(id)
 
 
 def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: Path, camera: int,
@@ -67,8 +37,8 @@ def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: 
         InputError: an unknown name, or what the source raises.
     """
     module, opener = pick(SOURCES, name, "data")
-    opened_by = getattr(import_module(module), opener)
     if name in SIMULATED:
-        return opened_by(n_episodes, seed, image_size, looks=looks)
-    source = opened_by(folder, image_size, camera)
-    return First(source, n_episodes) if n_episodes else source
+        return getattr(import_module(module), opener)(n_episodes, seed, image_size, looks=looks)
+    from lewm_core.sources.isolated import Isolated  # not above: it imports NumPy
+
+    return Isolated((module, opener), n_episodes, folder, image_size, camera)

@@ -1,123 +1,155 @@
 """Pickles of strangers, read without running anything: only NumPy arrays and plain containers come out.
 
 A pickle is a program that may call any function it names. Here a name is looked up in one short table; what is not in
-it is refused, with the name and the file. NumPy's own entries are replaced by checked ones, because its `dtype` and
-`ndarray` take a state from the pickle that can make them read memory at will.
+it is refused, with the name and the file. What NumPy would make of a state is made here, where every size is compared
+with the data that are there before any memory is taken.
 """
 
 import codecs
 import mmap
-import pickle
-import pickletools
+import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
+from lewm_core.sources.pickle_machine import Function, Machine, Refused, Unbuilt, key
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import regular
 
 ADMITTED = "NumPy arrays and numbers, dict, list, tuple, set, str, bytes, numbers and None"
+MOST_BYTES = 4 * 2**30  # of a file, which is held in memory
 _REMEDY = "Nothing of it was run. Do not load it by other means unless you trust whoever made it."
-_MEMO = {"PUT", "BINPUT", "LONG_BINPUT"}  # they name a place in a table that is made as long as they say
+_AXES = 8
+_OBJECT = 64  # bytes that an episode takes at least
+_WIDTH = 4096  # bytes of one entry of an array
+
+Spend = Callable[..., None]
 
 
-class _Refused(Exception):
-    """A name that a pickle may not use."""
-
-
-class _Dtype:
+class _Dtype(Unbuilt):
     """A plain dtype: numbers, texts, bytes or objects. The state's flags, fields and subarrays are not believed."""
 
-    def __init__(self, spec: object, *_):
-        if not isinstance(spec, str) or np.dtype(spec).kind not in "biufcSUO":
-            raise _Refused(f"numpy.dtype({spec!r})")
+    def __init__(self, spec: object):
+        super().__init__()
+        if not isinstance(spec, str) or not re.fullmatch("[|<=]?[biufcSUO][0-9]{0,4}", spec):
+            raise Refused(f"numpy.dtype({spec!r:.100})")
         self.dtype = np.dtype(spec)
+        if not 0 < self.dtype.itemsize <= _WIDTH:
+            raise Refused(f"numpy.dtype({spec!r}), {self.dtype.itemsize} bytes")
 
-    def __setstate__(self, state: tuple) -> None:
-        version, order, subarray, names, fields = state[:5]
-        if subarray or names or fields or order == ">":
-            raise _Refused(f"numpy.dtype {state!r}")
+    def built(self, spend: Spend, state: object) -> "_Dtype":
+        if not isinstance(state, tuple) or len(state) < 5 or any(state[2:5]) or state[1] not in ("<", "|", "="):
+            raise Refused("a numpy.dtype with a foreign state")
+        return self
+
+    def array(self, spend: Spend, shape: object, order: str, data: object) -> np.ndarray:
+        """The array of that shape in the data of a pickle: bytes, or a list of objects."""
+        shape = (shape,) if type(shape) is int else shape
+        if not isinstance(shape, tuple) or len(shape) > _AXES or any(type(n) is not int or n < 0 for n in shape):
+            raise Refused("a numpy.ndarray of a foreign shape")
+        objects = self.dtype.kind == "O"
+        if isinstance(data, list) != objects:
+            raise Refused("a numpy.ndarray with a foreign state")
+        data = data if objects else _bytes(spend, data)
+        there, wanted = len(data), prod(shape) * (1 if objects else self.dtype.itemsize)
+        if there != wanted:
+            raise ValueError(f"{there} {'objects' if objects else 'bytes'} for {wanted}")
+        if objects:
+            spend(there)
+            flat = np.fromiter(data, object, there)
+        else:
+            flat = np.frombuffer(data, self.dtype) if there else np.empty(0, self.dtype)
+        return flat.reshape(shape, order=order)
 
 
-class _Array(np.ndarray):
-    def __setstate__(self, state: tuple) -> None:
+class _Array(Unbuilt):
+    def built(self, spend: Spend, state: object) -> np.ndarray:
+        if not isinstance(state, tuple) or len(state) not in (4, 5):
+            raise Refused("a numpy.ndarray with a foreign state")
         *_, shape, dtype, fortran, data = state
-        if not isinstance(dtype, _Dtype) or isinstance(data, list) != (dtype.dtype.kind == "O"):
-            raise _Refused("a numpy.ndarray with a foreign state")
-        super().__setstate__((1, shape, dtype.dtype, bool(fortran), data))
+        if not isinstance(dtype, _Dtype):
+            raise Refused("a numpy.ndarray with a foreign state")
+        return dtype.array(spend, shape, "F" if fortran is True or fortran == 1 else "C", data)
 
 
-class _Function:
-    """What a pickle may call, but not change: a plain function's defaults could be set from its state."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: Callable):
-        self.call = call
-
-    def __call__(self, *args: object) -> object:
-        return self.call(*args)
-
-    def __setstate__(self, state: object) -> None:
-        raise _Refused("a change of a function")
+def _bytes(spend: Spend, data: object) -> bytes | bytearray:
+    """The bytes of an array; a pickle of Python 2 has them as text."""
+    if isinstance(data, str):
+        spend(1, len(data))
+        return data.encode("latin1")
+    if not isinstance(data, bytes | bytearray):
+        raise Refused(f"a numpy.ndarray of a {type(data).__name__}")
+    return data
 
 
-@_Function
-def _reconstruct(kind: object, *_) -> np.ndarray:
+def _dtype(_: Spend, spec: object, *__: object) -> _Dtype:
+    return _Dtype(spec)
+
+
+def _reconstruct(_: Spend, kind: object, *__: object) -> _Array:
     if kind is not _NDARRAY:
-        raise _Refused(f"numpy _reconstruct of {kind!r}")
-    return np.ndarray.__new__(_Array, (0,))
+        raise Refused(f"numpy _reconstruct of a {type(kind).__name__}")
+    return _Array()
 
 
-@_Function
-def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
-    if dtype.dtype.kind == "O":
-        raise _Refused("a numpy scalar of objects")
-    value, = np.frombuffer(data, dtype.dtype)
-    return value
+def _scalar(spend: Spend, dtype: object, data: object) -> np.generic:
+    if not isinstance(dtype, _Dtype) or dtype.dtype.kind == "O":
+        raise Refused("a foreign numpy scalar")
+    return dtype.array(spend, (1,), "C", data)[0]
 
 
-@_Function
-def _frombuffer(data: bytes, dtype: _Dtype, shape: tuple, order: str) -> np.ndarray:
-    if dtype.dtype.kind == "O":
-        raise _Refused("a numpy buffer of objects")
-    return np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+def _frombuffer(spend: Spend, data: object, dtype: object, shape: object, order: object) -> np.ndarray:
+    if not isinstance(dtype, _Dtype) or dtype.dtype.kind == "O":
+        raise Refused("a numpy buffer of objects")
+    return dtype.array(spend, shape, "F" if order == "F" else "C", data)
 
 
-@_Function
-def _encode(text: str, encoding: str = "latin1") -> bytes:  # how protocol 2 writes bytes
-    if codecs.lookup(encoding).name != "iso8859-1":
-        raise _Refused(f"_codecs.encode to {encoding!r}")
-    return text.encode("latin1")
+def _encode(spend: Spend, text: str, encoding: str = "latin1") -> bytes:  # how protocol 2 writes bytes
+    if not isinstance(text, str) or not isinstance(encoding, str) or codecs.lookup(encoding).name != "iso8859-1":
+        raise Refused(f"_codecs.encode to {encoding!r:.100}")
+    return _bytes(spend, text)
 
 
-@_Function
-def _empty() -> bytes:
+def _set_of(kind: type) -> Callable:
+    def make(spend: Spend, members: Iterable = ()) -> set | frozenset:
+        spend(len(members))
+        return kind(map(key, members))
+
+    return make
+
+
+def _ordered(spend: Spend, pairs: Iterable = ()) -> OrderedDict:
+    spend(len(pairs))
+    return OrderedDict((key(name), value) for name, value in pairs)
+
+
+def _complex(_: Spend, *parts: object) -> complex:
+    if any(type(part) is not float for part in parts):
+        raise Refused("a complex number of something else")
+    return complex(*parts)
+
+
+def _empty(_: Spend) -> bytes:
     return b""
 
 
 _NDARRAY = "numpy.ndarray"  # a word that nothing can call
 _CORES = ("numpy.core", "numpy._core")  # NumPy 1 and 2
+_BUILTINS = {"bytes": _empty, "set": _set_of(set), "frozenset": _set_of(frozenset), "complex": _complex}
 _TABLE = {
     ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): _Dtype,
-    **{(f"{core}.multiarray", "_reconstruct"): _reconstruct for core in _CORES},
-    **{(f"{core}.multiarray", "scalar"): _scalar for core in _CORES},
-    **{(f"{core}.numeric", "_frombuffer"): _frombuffer for core in _CORES},
-    ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): OrderedDict,
-    **{(module, "bytes"): _empty for module in ("builtins", "__builtin__")},
-    **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (set, frozenset, complex)},
+    ("numpy", "dtype"): Function(_dtype),
+    **{(f"{core}.multiarray", "_reconstruct"): Function(_reconstruct) for core in _CORES},
+    **{(f"{core}.multiarray", "scalar"): Function(_scalar) for core in _CORES},
+    **{(f"{core}.numeric", "_frombuffer"): Function(_frombuffer) for core in _CORES},
+    ("_codecs", "encode"): Function(_encode),
+    ("collections", "OrderedDict"): Function(_ordered),
+    **{(module, name): Function(call) for module in ("builtins", "__builtin__") for name, call in _BUILTINS.items()},
 }
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _TABLE:
-            raise _Refused(f"{module}.{name}")
-        return _TABLE[module, name]
 
 
 def load_pickle(path: str | Path) -> object:
@@ -147,21 +179,26 @@ def npy_count(path: str | Path) -> int:
     """How many objects `npy_objects` would give, from the file's header alone; InputError as there."""
     shape, _, dtype = _load(Path(path), _header)
     if dtype != np.dtype(object) or len(shape) != 1:
-        raise InputError(path, f"an array {dtype} {shape}", "a row of objects, as bridgedata_raw_to_numpy.py writes")
+        raise InputError(path, f"an array {dtype!s:.100} {shape!s:.100}",
+                         "a row of objects, as bridgedata_raw_to_numpy.py writes")
+    most = Path(path).stat().st_size // _OBJECT
+    if not 0 <= shape[0] <= most:
+        raise InputError(path, f"a header that tells of {shape[0]} objects", f"0 to {most}, for a file of this size")
     return shape[0]
 
 
-def _load(path: Path, read) -> object:
+def _load(path: Path, read: Callable[[mmap.mmap], object]) -> object:
+    regular(path, MOST_BYTES)
     try:
         with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as file:
             return read(file)
-    except _Refused as e:
+    except Refused as e:
         raise InputError(path, f"a pickle that asks for {e}", ADMITTED, _REMEDY) from None
     except OSError as e:
         raise InputError(path, f"that it cannot be read ({e.strerror or e})", "a readable file") from e
     except Exception as e:  # a damaged pickle can fail in any way
-        raise InputError(path, f"that it cannot be understood ({type(e).__name__}: {e})", f"a whole file of {ADMITTED}",
-                         "Download or copy the file again.") from e
+        raise InputError(path, f"that it cannot be understood ({type(e).__name__}: {str(e)[:500]})",
+                         f"a whole file of {ADMITTED}", "Download or copy the file again.") from None
 
 
 def _header(file: mmap.mmap) -> tuple:
@@ -170,10 +207,5 @@ def _header(file: mmap.mmap) -> tuple:
 
 
 def _content(file: mmap.mmap) -> object:
-    """The pickle at the file's position. All lengths in it are compared with the file's before anything is made."""
-    start = file.tell()
-    for op, argument, _ in pickletools.genops(file):
-        if op.name in _MEMO and argument > len(file) or op.name == "FRAME" and argument > len(file) - file.tell():
-            raise ValueError(f"{op.name} {argument} in a file of {len(file)} bytes")
-    file.seek(start)
-    return _Unpickler(file, encoding="latin1").load()
+    """The pickle at the file's position."""
+    return Machine(len(file), _TABLE).run(file)

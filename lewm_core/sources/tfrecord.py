@@ -14,8 +14,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError, Message
 
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import regular
 
 _HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
+MOST_BYTES = 2**28  # of a record: it is held in memory
 _REMEDY = "Download or copy the file again."
 
 # The public schema of tf.train.Example (tensorflow/core/example/{example,feature}.proto).
@@ -79,7 +81,7 @@ def scan(path: str | Path) -> tuple[list[Span], InputError | None]:
     """
     spans, offset = [], 0
     try:
-        with open(path, "rb") as f:
+        with open(regular(path), "rb") as f:
             size = os.fstat(f.fileno()).st_size
             while offset < size:
                 length = _read_length(f, path, offset, size)
@@ -96,7 +98,7 @@ def scan(path: str | Path) -> tuple[list[Span], InputError | None]:
 def read(path: str | Path, offset: int) -> bytes:
     """The data of the record that begins at byte `offset`; InputError unless both checksums are right."""
     try:
-        with open(path, "rb") as f:
+        with open(regular(path), "rb") as f:
             f.seek(offset)
             length = _read_length(f, path, offset, os.fstat(f.fileno()).st_size)
             data, (crc,) = f.read(length), _FOOTER.unpack(f.read(_FOOTER.size))
@@ -131,6 +133,8 @@ def _read_length(f, path: str | Path, offset: int, size: int) -> int:
     if rest < length + _FOOTER.size:
         raise InputError(where, f"{rest} bytes before the file ends",
                          f"{length + _FOOTER.size}: the record's data and its checksum", _REMEDY)
+    if length > MOST_BYTES:
+        raise InputError(where, f"a record of {length:,} bytes", f"at most {MOST_BYTES:,}")
     return length
 
 

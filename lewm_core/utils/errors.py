@@ -1,14 +1,13 @@
 """The one way in which bad input is reported: where, what was found, what was expected, what to do."""
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 V = TypeVar("V")
-MOST = 20_000  # characters of each part of an error: what is found may be as long as a file
-
-
-def _cut(text: str) -> str:
-    return text if len(text) < MOST + 40 else f"{text[:MOST]}… ({len(text):,} characters)"
+MOST_TEXT = 4000  # characters of a part of an error; what data say of themselves may be of any length
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # they break terminals, CSV files and UTF-8
 
 
 class InputError(ValueError):
@@ -22,12 +21,32 @@ class InputError(ValueError):
     """
 
     def __init__(self, where: object, found: str, expected: str, remedy: str = ""):
-        self.where, self.found = _cut(str(where)), _cut(found)
-        self.expected, self.remedy = _cut(expected), remedy
-        super().__init__(f"{where}: found {found}; expected {expected}." + (f" {remedy}" if remedy else ""))
+        parts = (_printable(part) for part in (where, found, expected, remedy))
+        self.where, self.found, self.expected, self.remedy = parts
+        super().__init__(f"{self.where}: found {self.found}; expected {self.expected}."
+                         + (f" {self.remedy}" if remedy else ""))
 
     def __reduce__(self):  # survives the way back from a worker process
         return type(self), (self.where, self.found, self.expected, self.remedy)
+
+
+def _printable(part: object) -> str:
+    text = str(part)
+    if len(text) > MOST_TEXT:
+        text = f"{text[:MOST_TEXT]} … ({len(text):,} characters)"
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+@contextmanager
+def foreign(where: object, remedy: str = "Download or copy it again.") -> Iterator[None]:
+    """Whatever a parser raises at data of strangers becomes an InputError; those pass as they are."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # parsers of others: anything may come, MemoryError and RecursionError among it
+        raise InputError(where, f"what its reader fails at ({type(error).__name__}: {error})",
+                         "whole and plain data", remedy) from None
 
 
 # What is called instead of raising, where the others go on: with the id of what cannot be read, and its error.

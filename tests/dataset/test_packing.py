@@ -150,18 +150,33 @@ def test_another_selection_keeps_the_parts_it_can_use(path):
     assert again.asked == [[IDS[4]]] and dataset.load(path)["episode_id"].tolist() == [IDS[4], IDS[1]]
 
 
-def test_bad_episodes_leave_nothing_and_spare_the_old_file(path):
+def test_a_bad_episode_spares_the_old_file_and_the_parts_of_the_others(path):
     packing.pack(path, IDS[:2], Reader(), source="squares")
-    before = path.read_bytes()
+    before, asked = path.read_bytes(), []
 
     def ragged(ids):
-        yield moving_square(0, 6)
-        episode, signals = moving_square(1, 6)
-        yield episode, without(signals, depth="gone")
+        asked.append(list(ids))
+        for id in ids:
+            episode, signals = moving_square(int(id[-1]), 6)
+            yield episode, without(signals, depth="gone") if id == "square1" and len(asked) == 1 else signals
 
-    with pytest.raises(InputError, match="square1"):
-        packing.pack(path, IDS[:2], ragged, source="squares")
-    assert path.read_bytes() == before and names(path) == ["squares.h5"]
+    with pytest.raises(InputError, match="episode square1: found columns"):
+        packing.pack(path, IDS[:3], ragged, source="squares")
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in path.parent.glob(".squares.h5.*.parts/*")) == ["square0.npz", "square2.npz"]
+    packing.pack(path, IDS[:3], ragged, source="squares")
+    assert asked == [IDS[:3], ["square1"]] and names(path) == ["squares.h5"]
+    assert dataset.load(path)["episode_id"].tolist() == IDS[:3]
+
+
+def test_a_file_that_breaks_the_contract_keeps_the_parts(path, monkeypatch):
+    monkeypatch.setattr(packing, "validate", lambda _: ["something"])
+    with pytest.raises(InputError, match="something"):
+        packing.pack(path, IDS, Reader(), source="squares")
+    monkeypatch.undo()
+    again = Reader()
+    packing.pack(path, IDS, again, source="squares")
+    assert again.asked == [[]] and names(path) == ["squares.h5"]
 
 
 def test_memory_holds_one_episode_at_a_time(path):

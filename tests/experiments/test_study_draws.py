@@ -38,7 +38,7 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(study):
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(sweep, "ProcessPoolExecutor", InProcess)
+        m.setattr(sweep, "Pool", InProcess)
         for scale in ("pilot", "full"):
             study.run(CONDITIONS, scale, range(2), random_base(), RECIPE, jobs=1)
     return {scale: study.results(scale) for scale in ("pilot", "full")}

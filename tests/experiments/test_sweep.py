@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from lewm_core.train import split_of, train
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.sealed import DamageWarning
 from tests.helpers import TINY, random_base, write_squares
+from tests.notebooks.cells import InProcess
 
 BASE = random_base()
 QUICK = replace(TINY, epochs=1)
@@ -48,32 +48,22 @@ def squares(tmp_path_factory) -> Path:
     return write_squares(tmp_path_factory.mktemp("data") / "squares.h5")
 
 
-class InProcess:
-    """In place of the process pool: the same runs, at once, in this process. `executed` lists their keys."""
+class Recording(InProcess):
+    """In place of the pool: the same runs, at once, in this process. `executed` lists their keys."""
 
     executed: list[str] = []
 
-    def __init__(self, *arguments):
-        self._processes = {}
-
-    def submit(self, function, run, folder):
-        future = Future()
-        self.executed.append(run.key)
-        try:
-            future.set_result(function(run, folder))
-        except InputError as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, cancel_futures=False):
-        pass
+    def map(self, function, items, **options):
+        for run, outcome in super().map(function, items, **options):
+            self.executed.append(run.key)
+            yield run, outcome
 
 
 @pytest.fixture
 def in_process(monkeypatch):
-    monkeypatch.setattr(module, "ProcessPoolExecutor", InProcess)
-    monkeypatch.setattr(InProcess, "executed", [])
-    return InProcess.executed
+    monkeypatch.setattr(module, "Pool", Recording)
+    monkeypatch.setattr(Recording, "executed", [])
+    return Recording.executed
 
 
 def only(names):
@@ -275,7 +265,7 @@ def test_a_second_sweep_trains_nothing(swept, monkeypatch):
     def refuse(*_):
         raise AssertionError("a pool was started")
 
-    monkeypatch.setattr(module, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(module, "Pool", refuse)
     pd.testing.assert_frame_equal(sweep(runs, folder), results)
     assert snapshot(folder) == before
     assert execute(runs[0], folder) is runs[0] and snapshot(folder) == before
@@ -441,11 +431,10 @@ def test_no_more_processes_than_runs(squares, tmp_path, monkeypatch):
     asked = []
 
     class Counting(InProcess):
-        def __init__(self, jobs, *arguments):
-            super().__init__()
+        def __init__(self, jobs):
             asked.append(jobs)
 
-    monkeypatch.setattr(module, "ProcessPoolExecutor", Counting)
+    monkeypatch.setattr(module, "Pool", Counting)
     runs, _ = plan(["A"], "pilot", [0], squares, BASE, QUICK)
     sweep(runs, tmp_path, jobs=8)
     assert asked == [1]

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-from concurrent.futures import Future
 from pathlib import Path
 
 import matplotlib
@@ -15,37 +14,40 @@ from lewm_core.utils.workspace import ROOT
 
 
 class InProcess:
-    """Stands in for ProcessPoolExecutor: does the work at once."""
+    """Stands in for `pool.Pool`: does the work at once."""
 
-    def __init__(self, *_, **__):
-        self._processes: dict = {}
-
-    def submit(self, work, *arguments) -> Future:
-        future: Future = Future()
-        try:
-            future.set_result(work(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, **_) -> None:
+    def __init__(self, *_):
         pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def map(self, function, items, **_):
+        for item in items:
+            try:
+                outcome = function(item)
+            except Exception as error:
+                outcome = error
+            yield item, outcome
 
 
 def run_study(output: Path, *options: str) -> None:
     """All notebooks of one study, with the options of run_all.sh, in `output`."""
     matplotlib.use("Agg")
     plan = make_plan(cli.parser().parse_args(["--profile", "smoke", "--jobs", "1", "--output", str(output), *options]))
-    before, pool = os.getcwd(), sweep.ProcessPoolExecutor
+    before, pool = os.getcwd(), sweep.Pool
     os.chdir(ROOT)
-    sweep.ProcessPoolExecutor = InProcess
+    sweep.Pool = InProcess
     try:
         for notebook in plan.notebooks:
             if notebook.name in plan.chosen:
                 run_cells(notebook.node.cells, plan.values[notebook.name])
     finally:
         os.chdir(before)
-        sweep.ProcessPoolExecutor = pool
+        sweep.Pool = pool
 
 
 def run_cells(cells: list, values: dict) -> dict:

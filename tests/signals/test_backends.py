@@ -399,7 +399,7 @@ def test_one_process_does_the_work_of_a_gpu(weights, tmp_path, monkeypatch):
     spec = SourceSpec("tabletop", 2, 3, 16, depth_backend="depth-anything-v2", weights=str(weights))
     ids = [info.id for info in spec.open().infos()]
     monkeypatch.setattr(pipeline, "on_gpu", lambda *args: True)  # then nothing is sent to other processes
-    monkeypatch.setattr(pipeline, "_in_order", lambda *args: pytest.fail("a pool of processes"))
+    monkeypatch.setattr(pipeline, "Pool", lambda *args: pytest.fail("a pool of processes"))
     made = [s for _, s in packets(spec, ids, tmp_path, jobs=2)]
     assert [s.made_by["depth"] for s in made] == ["depth-anything-v2"] * 2 and made[0].shape is None
 

@@ -53,7 +53,7 @@ BAD_NUMPY = {
     "fewer images than actions": (_without(1, "images0"), "3 pictures, 4 states and 3 actions"),
     "another camera": (trajectory(RAW, 1), "no images0; .*in this episode: 1"),
     "zero actions": (trajectory(RAW._replace(actions=0 * RAW.actions)), "zero actions in all 3 steps"),
-    "six numbers": (trajectory(RAW._replace(actions=RAW.actions[:, :6])), r"shape \(3, 6\)"),
+    "six numbers": (trajectory(RAW._replace(actions=RAW.actions[:, :6])), r"float64 \(6,\)"),
 }
 BAD_NUMPY_PICTURES = {
     "blank": (trajectory(RAW._replace(pictures=np.zeros((4, 8, 8, 3), np.uint8))), "blank pictures in every frame"),

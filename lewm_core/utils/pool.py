@@ -1,0 +1,233 @@
+"""Worker processes: the one pool for what is done in parallel, and for what could take its process with it.
+
+A worker has one thread and ends with its parent. A worker that dies costs the item that it was at, and no other.
+"""
+
+import os
+import pickle
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from lewm_core.utils.errors import InputError
+
+_BROKEN = 3  # times that a pool may lose workers that were at no item, before it gives up
+_working = False  # whether this process is a worker
+
+
+class Lost(InputError):
+    """An item whose worker process died, or was ended by `limited`. The other items are not concerned."""
+
+
+class Pool:
+    """Processes of one thread each, for as long as the `with` block: leaving it stops them at once.
+
+    jobs: how many.
+    """
+
+    def __init__(self, jobs: int):
+        self.jobs, self._breaks = jobs, 0
+        self._open()
+
+    def _open(self) -> None:
+        # spawn: a fork of a process with threads (a notebook kernel, torch) can hang
+        self._processes = ProcessPool(self.jobs, initializer=_begin, initargs=(os.getpid(),),
+                                      context=get_context("spawn"))
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the workers, whatever they are at."""
+        self._processes.stop()
+        self._processes.join()
+
+    def map(self, function: Callable[[Any], Any], items: Iterable, ordered: bool = False, ahead: int = 0,
+            name: Callable[[Any], str] = str) -> Iterator[tuple[Any, Any]]:
+        """(item, what `function` made of it, or the Exception that it raised or died of: `Lost`), as they come.
+
+        `items` are taken as workers become free. Nothing is raised for an item: whoever asks decides what it costs.
+
+        Args:
+            ordered: in the order of `items`.
+            ahead: how many results may wait for whoever consumes them, besides one a job.
+            name: what an item is called where its worker died.
+        """
+        items, waiting = iter(items), {}
+        while True:
+            for item in islice(items, self.jobs + ahead - len(waiting)):
+                waiting[self._begin(function, item)] = item
+            if not waiting:
+                return
+            future = next(iter(waiting))
+            if not ordered:
+                done = wait(waiting, return_when=FIRST_COMPLETED).done
+                future = next(f for f in waiting if f in done)
+            try:
+                outcome = _outcome(future, name(waiting[future]))
+            except BrokenProcessPool:  # a worker died that was at nothing
+                self._mend()
+                waiting = {self._begin(function, item): item for item in waiting.values()}
+            else:
+                self._breaks = 0
+                yield waiting.pop(future), outcome
+
+    def _begin(self, function: Callable, item: Any) -> Future:
+        if not self._processes.active:
+            self._mend()
+        return self._processes.schedule(_call, (function, item))
+
+    def _mend(self) -> None:
+        self._breaks += 1
+        self.close()
+        if self._breaks > _BROKEN:
+            raise InputError("worker processes", f"that they died {_BROKEN} times before they began",
+                             "processes that start", "Is there enough memory? What they wrote to stderr may tell.")
+        self._open()
+
+
+def _outcome(future: Future, name: str) -> Any:
+    try:
+        return future.result()
+    except ProcessExpired as died:
+        return Lost(name, f"that its worker process died ({_cause(died.exitcode)})",
+                    "data that can be read, and enough memory", "The others are not concerned.")
+    except BrokenProcessPool:
+        raise
+    except Exception as error:
+        return error
+
+
+def _cause(exitcode: int) -> str:
+    """Why a process ended, from its exit code."""
+    if exitcode == -signal.SIGPROF:
+        return "it took longer than its time limit"
+    if exitcode == -signal.SIGKILL:
+        return "it was killed: most likely the machine had no memory left"
+    if exitcode < 0:
+        return f"signal {signal.Signals(-exitcode).name}"
+    return f"exit code {exitcode}"
+
+
+def _begin(parent: int) -> None:
+    """What a worker does first."""
+    global _working
+    _working = True
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ends it even while it is in native code
+    one_thread()
+
+    def watch() -> None:  # a killed parent cannot tell its workers
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def one_thread() -> None:
+    """One thread for this process: in what it will import, and in what it has imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ[name] = "1"
+    for module, function in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
+        if module in sys.modules:
+            getattr(sys.modules[module], function)(1)
+
+
+def _call(function: Callable, item: Any) -> Any:
+    """`function` of an item; an exception that could not travel back becomes one that can."""
+    try:
+        return function(item)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # a foreign exception may fail in any way
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
+
+
+def working() -> bool:
+    """Whether this process is a worker."""
+    return _working
+
+
+@contextmanager
+def limited(seconds: float | None = None, memory: int | None = None) -> Iterator[None]:
+    """A worker that computes longer than this is ended, also in native code, and has no more memory than this to take.
+
+    Elsewhere nothing happens. What takes no less than the memory that is left fails: most often in a MemoryError.
+
+    seconds: of computing, so that a slow disk is not taken for an endless loop. memory: bytes beyond what it has now.
+    """
+    if not working():
+        yield
+        return
+    before = _limit_memory(memory) if memory is not None else None
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        if seconds is not None:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        if before is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _limit_memory(more: int) -> tuple[int, int] | None:
+    """Allow `more` bytes of memory than are in use; what was allowed before. None where Linux does not tell."""
+    try:
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        used = int(status["VmData"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    _, hard = before = resource.getrlimit(resource.RLIMIT_DATA)
+    most = used + more
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    return before
+
+
+_apart: tuple[list[str], Pool] | None = None  # the process of `apart`, and the import path that it was started with
+
+
+def apart(function: Callable, *arguments: Any, name: str) -> Any:
+    """`function(*arguments)` in one process beside this one, which is kept for the next call; a worker does it itself.
+
+    What it raises is raised; `Lost` with the name where the process died.
+    """
+    global _apart
+    if working():
+        return function(*arguments)
+    if _apart is not None and _apart[0] != sys.path:
+        _apart[1].close()
+        _apart = None
+    if _apart is None:
+        _apart = list(sys.path), Pool(1)
+    try:
+        (_, outcome), = _apart[1].map(partial(_spread, function), [arguments], name=lambda _: name)
+    except BaseException:  # an interrupt: it is not waited for
+        _apart[1].close()
+        _apart = None
+        raise
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _spread(function: Callable, arguments: tuple) -> Any:
+    return function(*arguments)

@@ -1,0 +1,156 @@
+"""The campaign of damaged, hostile and interrupted inputs: thousands of cases, each in a process of its own.
+
+    python -m tests.fuzz --cases 2000                  every kind of input, 2,000 cases in all
+    python -m tests.fuzz --only raw,hdf5 --seed 7      some kinds, other cases
+    python -m tests.fuzz --only raw --case 1234        one case again, with all that it said
+
+Writes table.csv (kind, mutation, outcome, count) and failures.csv, whose lines name the command that repeats the case.
+Exit code 1 where a case failed. `cases.OUTCOMES` says what the outcomes mean.
+"""
+
+import argparse
+import csv
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_NUM_THREADS"):  # no threads: this process forks
+    os.environ[name] = "1"
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from tests.fuzz.cases import FINE, OUTCOMES, Case, Task, Verdict  # noqa: E402
+from tests.fuzz.judge import judge  # noqa: E402
+from tests.fuzz.kinds import Kind, kinds, untouched  # noqa: E402
+
+
+def cases(known: dict[str, Kind], names: Iterable[str], total: int, seed: int) -> list[Case]:
+    """So many cases, evenly over the kinds; within one, every mutation once before any comes twice."""
+    names = list(names)
+    each = -(-total // len(names))
+    return [case for number in range(each) for name in names for case in [one(known[name], name, number, seed)]][:total]
+
+
+def one(kind: Kind, name: str, number: int, seed: int) -> Case:
+    """The case of that number: its mutation, in an order of the seed's, and the door, another in each round."""
+    mutations, doors = sorted(kind.mutations), list(kind.doors)
+    round_, place = divmod(number, len(mutations))
+    order = np.random.default_rng([seed, *name.encode()]).permutation(len(mutations))
+    return Case(name, number, mutations[order[place]], doors[(round_ + place) % len(doors)], seed)
+
+
+class Campaign:
+    """Undamaged inputs, what comes of them at each door, and the verdicts on damaged ones.
+
+    scratch: an empty folder for all of it.
+    """
+
+    def __init__(self, scratch: Path, jobs: int = 2):
+        self.pristine, self.scratch, self.jobs = scratch / "pristine", scratch / "cases", jobs
+        self.kinds = kinds(self.pristine)
+        self.references: dict[tuple[str, str], dict[str, str]] = {}
+
+    def run(self, chosen: list[Case]) -> Iterator[Verdict]:
+        self._make({case.kind for case in chosen} | {"hdf5", "safetensors"})
+        wanted = dict.fromkeys((case.kind, case.door) for case in chosen)
+        for verdict in judge([self._undamaged(*pair) for pair in wanted if pair not in self.references], self.scratch, self.jobs):
+            if verdict.outcome != "ok":
+                raise AssertionError(f"undamaged {verdict.case}: {verdict.outcome}, {verdict.detail}")
+            self.references[verdict.case.kind, verdict.case.door] = verdict.values
+        yield from judge(map(self._task, chosen), self.scratch, self.jobs)
+
+    def _make(self, names: Iterable[str]) -> None:
+        """The undamaged inputs, in a process of its own: making them may start threads."""
+        for name in names:
+            folder = self.pristine / name
+            if not folder.exists():
+                pid = os.fork()
+                if pid == 0:
+                    folder.mkdir(parents=True)
+                    self.kinds[name].make(folder)
+                    os._exit(0)
+                assert os.waitpid(pid, 0)[1] == 0, f"no undamaged {name} could be made"
+
+    def _undamaged(self, name: str, door: str) -> Task:
+        kind = self.kinds[name]
+        return Task(Case(name, 0, "none", door, 0), self.pristine / name, untouched, kind.doors[door], None)
+
+    def _task(self, case: Case) -> Task:
+        kind = self.kinds[case.kind]
+        return Task(case, self.pristine / case.kind, kind.mutations[case.mutation], kind.doors[case.door],
+                    self.references[case.kind, case.door], kind.signed, kind.asks)
+
+
+def again(case: Case) -> str:
+    """The command that repeats a case."""
+    return f"python -m tests.fuzz --only {case.kind} --case {case.number} --seed {case.seed}"
+
+
+def write(folder: Path, verdicts: list[Verdict]) -> None:
+    """The table and the list of failures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = Counter((v.case.kind, v.case.mutation, v.outcome) for v in verdicts)
+    with open(folder / "table.csv", "w", newline="") as f:
+        csv.writer(f).writerows([("kind", "mutation", "outcome", "count"), *((*key, counts[key]) for key in sorted(counts))])
+    with open(folder / "failures.csv", "w", newline="") as f:
+        rows = [(v.outcome, v.case.kind, v.case.mutation, v.case.door, v.damage, again(v.case), v.detail)
+                for v in verdicts if v.outcome not in FINE]
+        header = ("outcome", "kind", "mutation", "door", "damage", "command", "detail")
+        csv.writer(f).writerows([header, *sorted(rows)])
+
+
+def summary(verdicts: list[Verdict]) -> str:
+    """A line a kind, a column an outcome that occurred."""
+    counts = Counter((v.case.kind, v.outcome) for v in verdicts)
+    columns = [outcome for outcome in OUTCOMES if any(outcome == found for _, found in counts)]
+    names = list(dict.fromkeys(v.case.kind for v in verdicts))
+    lines = [["kind", *columns], *([name, *(str(counts[name, c] or "") for c in columns)] for name in names),
+             ["all", *(str(sum(counts[n, c] for n in names)) for c in columns)]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--cases", type=int, default=1000, metavar="N", help="how many, over all kinds (default: 1000)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--only", metavar="KIND,…", help="some kinds")
+    p.add_argument("--mutation", metavar="NAME,…", help="some mutations")
+    p.add_argument("--case", type=int, metavar="N", help="this case of one kind, shown whole")
+    p.add_argument("--jobs", type=int, default=2, metavar="N", help="processes at a time (default: 2)")
+    p.add_argument("--output", type=Path, default=Path("runs/fuzz"), metavar="DIR", help="of the tables (default: runs/fuzz)")
+    options = p.parse_args(argv)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="fuzz.") as scratch:
+        campaign = Campaign(Path(scratch), options.jobs)
+        names = options.only.split(",") if options.only else list(campaign.kinds)
+        if unknown := set(names) - set(campaign.kinds):
+            p.error(f"no kind {', '.join(sorted(unknown))}; there are {', '.join(campaign.kinds)}")
+        if options.case is not None:
+            chosen = [one(campaign.kinds[names[0]], names[0], options.case, options.seed)]
+        else:
+            chosen = cases(campaign.kinds, names, options.cases, options.seed)
+        if options.mutation:
+            chosen = [case for case in chosen if case.mutation in options.mutation.split(",")]
+        began, verdicts = time.monotonic(), []
+        for verdict in campaign.run(chosen):
+            verdicts.append(verdict)
+            if sys.stderr.isatty():
+                print(f"\r{len(verdicts)}/{len(chosen)}", end="", file=sys.stderr, flush=True)
+            if options.case is not None:
+                print(*verdict[:5], sep="\n")
+    if options.case is None:
+        write(options.output, verdicts)
+        print(summary(verdicts), f"\n{len(verdicts)} cases in {time.monotonic() - began:.0f} s; {options.output}/failures.csv")
+    return int(any(v.outcome not in FINE for v in verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
