@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from lewm_core.runner import notebook, stamps
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import replacing
 from lewm_core.utils.plain import read_json
@@ -35,9 +36,11 @@ def with_controls(place: Workspace) -> bool:
 
 
 def parameters_of(place: Workspace) -> list[dict[str, object]]:
-    """What the notebooks of the last run there were given; empty where there is no record of one."""
+    """What the notebooks of the last run there were given; empty where there is no record of one. Damaged where it is
+    not what was written."""
+    summary = sealed.check(place.summary, "./run_all.sh with the same options writes it again.")
     try:
-        record = read_json(place.summary)
+        record = read_json(summary)
     except InputError:
         return []
     given = record.get("parameters") if isinstance(record, dict) else None

@@ -89,7 +89,7 @@ def _look_at(path: Path) -> tuple[str, bool]:
     if path.suffix == ".json":
         try:
             json.loads(path.read_text())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return f"no JSON ({error})", False
     return "", False
 
