@@ -47,6 +47,10 @@ def verify(run: str) -> tuple[dict[str, object], bool]:
         if is_left(path.name):
             counts["left by killed runs"] += 1
             continue
+        if path.name.startswith("."):  # a note of ours on a file beside it
+            continue
+        if path.name == sealed.SUMS and path.parent.parent == place.runs:  # of a run, which is whole or nothing
+            damaged = {relative(file): found for file, found in sealed.problems(path.parent)} | damaged
         found, has_checksum = _look_at(path)
         counts["files"] += 1
         counts["without a checksum"] += not has_checksum and relative(path) not in stamped
@@ -95,11 +99,9 @@ def _look_at(path: Path) -> tuple[str, bool]:
 
 
 def _list_problem(path: Path) -> str:
-    """What is wrong with a list of checksums: lines that are none, files of a run that are gone."""
+    """What is wrong with a list of checksums."""
     lines = path.read_bytes().decode("utf-8", "replace").splitlines()
     wrong = [number for number, line in enumerate(lines, 1) if line and not sealed.LINE.fullmatch(line)]
     if wrong:
         return f"line {wrong[0]} is no checksum"
-    names = sealed.sums(path.parent)
-    gone = [name for name in names if not path.with_name(name).is_file()]
-    return f"{', '.join(gone)} is gone" if gone and "result.json" in names else ""  # a run is whole or nothing
+    return "" if lines else "empty"

@@ -67,7 +67,10 @@ def check_folder(folder: Path) -> None:
 
 def problems(folder: Path) -> Iterator[tuple[Path, str]]:
     """Each file that a folder's list names and that is damaged or gone, with what was found."""
-    for name, known in sorted(sums(folder).items()):
+    listed = sums(folder)
+    if not listed and (folder / SUMS).exists():
+        yield folder / SUMS, "no line that can be read"
+    for name, known in sorted(listed.items()):
         path = folder / name
         if not path.is_file():
             yield path, "no such file"

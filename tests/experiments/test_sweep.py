@@ -327,7 +327,7 @@ def test_a_damaged_run_is_named_and_redone(swept, tmp_path, in_process, name, co
         path.unlink()
     else:
         path.write_bytes(content(path.read_bytes()))
-    if name == "SHA256SUMS" and (content is None or not path.read_bytes()):
+    if name == "SHA256SUMS" and content is None:
         assert is_done(tmp_path, run.key)  # a run of an earlier version has none
         return
     if name == "result.json" and content is None:
