@@ -6,6 +6,7 @@ A notebook is executed again only if something that decides its outcome changed 
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ def execute(plan: Plan) -> bool:
         progress.message(f"base: {plan.base}")
     common = digest(provenance.code_digest(), plan.inputs, json.dumps(provenance.versions("torch", "numpy")))
     try:
-        for i, notebook in enumerate(plan.notebooks):
-            if notebook.name in plan.chosen and not _reuse_or_run(plan, i, common, progress, report):
-                return False
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: progress.message(str(message))  # in one line
+            for i, notebook in enumerate(plan.notebooks):
+                if notebook.name in plan.chosen and not _reuse_or_run(plan, i, common, progress, report):
+                    return False
         return True
     finally:
         progress.close()
