@@ -112,7 +112,11 @@ bench)
     choose_environment ""
     exec "$python" -m "benchmarks.$name" "$@"
     ;;
-publish | verify)
+publish)
+    choose_environment ""
+    exec "$python" -m lewm_core "$@"
+    ;;
+verify)
     choose_environment ""
     exec "$python" -m lewm_core "$@"
     ;;

@@ -242,7 +242,7 @@ def test_results_are_one_tidy_table(swept):
         record = result(folder, run.key)
         assert record["steps"] > 0 and record["windows"]["train"] > 0 and record["duration_s"] > 0
         assert (record["condition"], record["seed"]) == (run.condition, run.seed)
-        assert {p.name for p in (folder / run.key).iterdir()} == {"result.json", "model.safetensors"} | (
+        assert {p.name for p in (folder / run.key).iterdir()} == {"result.json", "model.safetensors", "SHA256SUMS"} | (
             {"heads.safetensors"} if run.condition == "E" else set())
     assert sorted(p.name for p in folder.iterdir()) == sorted(r.key for r in runs)  # no temporary folder is left
 
