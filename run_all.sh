@@ -5,6 +5,7 @@
 # ./run_all.sh bench NAME [..]    run benchmarks/NAME.py
 # ./run_all.sh publish [NAME]     make a finished run the one whose figures and claims the repository shows
 # ./run_all.sh site [NAME]        build a static site of a finished run in runs/NAME/site
+# ./run_all.sh verify [NAME]      compare every file of a run with its checksum
 # Uses the active virtual or conda environment if it has what is needed; otherwise makes .venv and installs the pins.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -105,13 +106,17 @@ lab)
     ;;
 bench)
     name="${2:-}"
-    [ -n "$name" ] && [ -f "$root/benchmarks/$name.py" ] ||
+    [[ "$name" =~ ^[A-Za-z0-9_]+$ ]] && [ -f "$root/benchmarks/$name.py" ] ||
         die "no benchmark '$name'. There are: $(cd "$root/benchmarks" && ls *.py | sed '/^public_/d; s/\.py$//' | tr '\n' ' ')"
     shift 2
     choose_environment ""
     exec "$python" -m "benchmarks.$name" "$@"
     ;;
 publish)
+    choose_environment ""
+    exec "$python" -m lewm_core "$@"
+    ;;
+verify)
     choose_environment ""
     exec "$python" -m lewm_core "$@"
     ;;

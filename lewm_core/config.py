@@ -1,9 +1,12 @@
 """The sizes of a LeWM (paper 3.2) and the recipe it is trained by (3.4). Nothing here needs torch."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
 from lewm_core.utils.errors import InputError, known
+
+MOST_SIZE, MOST_DEPTH = 100_000, 200  # of a LeWM: any size of it, and its blocks
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,19 @@ class LeWMConfig:
     dropout: float = 0.1
     history: int = 3  # context frames the predictor sees
     encoder_dim: int | None = None  # width of the ViT where it is not D
+
+    def __post_init__(self):
+        depths = ("encoder_depth", "predictor_depth")
+        wrong = [f"{name} {value!r}" for name, value in self.sizes().items() if name != "dropout"
+                 and not (type(value) is int and 1 <= value <= (MOST_DEPTH if name in depths else MOST_SIZE))]
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
+            wrong.append(f"dropout {self.dropout!r}")
+        if wrong:
+            raise InputError("sizes of a LeWM", ", ".join(wrong), f"whole numbers from 1 to {MOST_SIZE:,}, at most "
+                             f"{MOST_DEPTH} blocks, a dropout from 0 up to, but not, 1")
+        if self.image_size % self.patch_size or self.width % self.encoder_heads:
+            raise InputError("sizes of a LeWM", f"patches of {self.patch_size} for an image of {self.image_size}, "
+                             f"{self.encoder_heads} heads for a width of {self.width}", "divisors")
 
     @property
     def width(self) -> int:
@@ -60,6 +76,10 @@ BATCH_NORM = {  # what becomes of the buffers of batch normalisation, by which a
 }
 LATER = {"batch_norm": "paper", "val_blocks": 0.0}  # fields that were added to a recipe, and what they were before
 
+WHOLE = ("epochs", "steps", "batch_size", "directions", "n_evals", "grad_probes")
+LEAST = {"epochs": 1, "steps": 1, "batch_size": 1, "directions": 1}
+MOST = {"val_windows": 1, "val_episodes": 1}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -87,9 +107,16 @@ class Recipe:
 
     def __post_init__(self):
         known(BATCH_NORM, self.batch_norm, "batch_norm of the recipe")
-        if (self.steps is not None and self.steps < 1) or self.n_evals < 0 or self.grad_probes < 0:
-            raise InputError("recipe", f"steps {self.steps}, n_evals {self.n_evals}, grad_probes {self.grad_probes}",
-                             "steps of at least 1 (None: epochs decide), the others of at least 0")
+        values = asdict(self)
+        if self.steps is None:
+            del values["steps"]
+        wrong = [f"{name} {value!r}" for name, value in values.items() if name != "batch_norm"
+                 and not (isinstance(value, int | float) and LEAST.get(name, 0) <= value < MOST.get(name, math.inf))]
+        wrong += [f"{name} {value!r}" for name, value in values.items()
+                  if name in WHOLE and isinstance(value, float)]
+        if wrong:
+            raise InputError("recipe", ", ".join(wrong), "numbers of at least 0, " + ", ".join(LEAST) + " of at least "
+                             f"1 (no steps: epochs decide), {', '.join(MOST)} below 1, {', '.join(WHOLE)} whole")
 
     def __repr__(self) -> str:  # what came later renames no file and no run where it is as in the paper
         values = {name: value for name, value in asdict(self).items() if LATER.get(name) != value}

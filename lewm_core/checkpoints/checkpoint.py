@@ -1,38 +1,56 @@
 """The one way to read and to write a checkpoint: a LeWM's weights under their public names, its sizes, its heads."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lewm_core.checkpoints import config_json, hub, weights_file
 from lewm_core.checkpoints.names import from_public, public_state
+from lewm_core.checkpoints.weights_file import Weights
 from lewm_core.config import LeWMConfig
 from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import replacing
+from lewm_core.utils.plain import cut
+
+REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+MOST_LISTED = 200  # problems of a state dict
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def check_public(config: LeWMConfig, state: Mapping[str, Tensor], where: object = "checkpoint") -> None:
-    """Raise one InputError for all of `state` (our names) that is not the weights of a model of that config."""
+    """Raise one InputError for all of `state` (our names) that is not the weights of a model of that config.
+
+    state: may be an outline, of tensors without memory, whose values are not looked at.
+    """
     with torch.device("meta"):
         own = LeWM(config).state_dict()
-    problems = [f"missing {n}" for n in own.keys() - state.keys()]
-    problems += [f"unexpected {n}" for n in state.keys() - own.keys()]
-    for name in own.keys() & state.keys():
-        value, want = state[name], own[name]
-        if value.shape != want.shape:
-            problems.append(f"{name} {tuple(value.shape)} instead of {tuple(want.shape)}")
-        if value.is_floating_point() != want.is_floating_point():
-            problems.append(f"{name} of {value.dtype} instead of {want.dtype}")
-        elif not value.isfinite().all():
-            problems.append(f"{name} has values that are not finite")
+    _check(own, state, where, f"exactly the weights of {config}")
+
+
+def _check(own: Mapping[str, Tensor], state: Mapping[str, Tensor], where: object, expected: str) -> None:
+    """Raise one InputError for all of `state` that cannot be loaded into a module whose state dict is `own`."""
+    problems = [f"missing {name}" for name in own.keys() - state.keys()]
+    problems += [f"unexpected {cut(name, 80)}" for name in state.keys() - own.keys()]
+    problems += [f"{name} {problem}" for name in own.keys() & state.keys()
+                 if (problem := _misfit(state[name], own[name]))]
     if problems:
-        raise InputError(where, "; ".join(sorted(problems)), f"exactly the weights of {config}")
+        more = f"; and {len(problems) - MOST_LISTED} more" if len(problems) > MOST_LISTED else ""
+        raise InputError(where, "; ".join(sorted(problems)[:MOST_LISTED]) + more, expected)
+
+
+def _misfit(value: Tensor, want: Tensor) -> str:
+    """What keeps a tensor from being loaded where `want` is; empty if nothing does."""
+    if value.shape != want.shape:
+        return f"{tuple(value.shape)} instead of {tuple(want.shape)}"
+    if value.layout != torch.strided or value.dtype not in (REAL if want.is_floating_point() else WHOLE):
+        kind = value.dtype if value.layout == torch.strided else value.layout
+        return f"of {kind} instead of {want.dtype}"
+    if not value.is_meta and not value.to(want.dtype).isfinite().all():  # 1e300 is finite, but not as float32
+        return "has values that are not finite"
+    return ""
 
 
 def save(path: str | Path, model: LeWM, **metadata: object) -> None:
@@ -43,9 +61,7 @@ def save(path: str | Path, model: LeWM, **metadata: object) -> None:
     if model.reads_patches:
         raise InputError(path, "a patch-aware predictor", "a LeWM of the public format",
                          "Other readers would leave its extra weights out and predict something else.")
-    header = json.dumps({"config": model.config.sizes(), "metadata": metadata}, sort_keys=True)
-    with replacing(path) as temporary:  # one entry, since safetensors writes several in an order that varies
-        save_file(public_state(model), temporary, metadata={"lewm": header})
+    weights_file.write(path, public_state(model), config=model.config.sizes(), metadata=metadata)
 
 
 def load(name: str | Path, action_dim: int | None = None, seed: int = 0) -> tuple[LeWM, dict]:
@@ -59,10 +75,11 @@ def load(name: str | Path, action_dim: int | None = None, seed: int = 0) -> tupl
     Raises InputError, one a file, for whatever is missing, damaged, unsafe, unknown, or does not fit.
     """
     files = hub.find(name)
-    state, header = weights_file.read(files.weights)
-    config, metadata = _config(files, header)
-    state = from_public(state, files.weights)
-    check_public(config, state, files.weights)
+    weights = Weights(files.weights)
+    config, metadata = _config(files, weights.header)
+    for read in (lambda: weights.outline, weights.read):  # shapes are compared before memory is taken
+        state = from_public(read(), files.weights)
+        check_public(config, state, files.weights)
     if action_dim in (None, config.action_dim):
         model = LeWM(config, seed)
     else:
@@ -81,51 +98,59 @@ def reinitialised(before: int, after: int) -> str:
 
 def save_state(path: str | Path, module: nn.Module) -> None:
     """Write what is no part of a public LeWM (heads, a patch-aware predictor) under our names, to a file of its own."""
-    with replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, temporary)
+    weights_file.write(path, module.state_dict())
 
 
 def head_names(files: hub.Files) -> list[str]:
     """The auxiliary heads that lie beside a checkpoint's weights, sorted."""
-    return sorted({name.partition(".")[0] for name in _heads(files)})
+    heads = _heads(files)
+    return sorted({name.partition(".")[0] for name in heads.outline}) if heads else []
 
 
 def load_heads(files: hub.Files, heads: nn.ModuleDict) -> None:
     """Load the heads that lie beside a checkpoint's weights into `heads`, all of them and nothing else."""
-    try:
-        heads.load_state_dict(_heads(files))
-    except RuntimeError as error:
-        raise InputError(files.weights.with_name(hub.HEADS), " ".join(str(error).split()),
-                         "the heads " + ", ".join(heads)) from error
+    found, state = _heads(files), {}
+    for read in (lambda: found.outline, found.read) if found else (dict,):
+        state = read()
+        _check(heads.state_dict(), state, files.weights.with_name(hub.HEADS), "the heads " + ", ".join(heads))
+    heads.load_state_dict(state)
 
 
-def _heads(files: hub.Files) -> dict[str, Tensor]:
+def _heads(files: hub.Files) -> Weights | None:
     path = files.weights.with_name(hub.HEADS)
-    return weights_file.read(path)[0] if path.is_file() else {}
+    return Weights(path) if path.is_file() else None
 
 
 def read_config(name: str | Path) -> LeWMConfig:
     """The sizes of a checkpoint's model, without reading its weights."""
     files = hub.find(name)
-    _, header = weights_file.read(files.weights, weights=False)
-    return _config(files, header)[0]
+    return _config(files, Weights(files.weights).header)[0]
 
 
-def _config(files: hub.Files, header: Mapping[str, str]) -> tuple[LeWMConfig, dict]:
+def _config(files: hub.Files, header: Mapping[str, object]) -> tuple[LeWMConfig, dict]:
     """The config and metadata of a checkpoint, from its header, `config.json`, or both where they agree."""
     beside = config_json.read(files.config) if files.config else None
-    if "lewm" not in header:
+    if "config" not in header:
         if beside is None:
             raise InputError(files.weights, f"no LeWM config in its header and no {hub.CONFIG} beside it", "either",
                              f"Put the {hub.CONFIG} that was published with these weights into the same folder.")
         return beside, {}
     try:
-        header = json.loads(header["lewm"])
-        config, metadata = LeWMConfig(**header["config"]), dict(header["metadata"])
-    except (TypeError, ValueError, KeyError) as error:
+        config, metadata = LeWMConfig(**header["config"]), {**header["metadata"]}
+        _check_scale(metadata.get("action_scale"))
+    except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
         raise InputError(files.weights, f"a header that describes no model ({error})",
                          "one of lewm_core.checkpoints.checkpoint") from error
     if beside not in (None, config):
         raise InputError(files.config, str(beside), f"{config}, as in the header of {files.weights.name}",
                          f"Remove {hub.CONFIG}, or take weights and config from one place.")
     return config, metadata
+
+
+def _check_scale(scale: object) -> None:
+    """ValueError unless an action scale is none, or lists of finite numbers, the deviations above 0."""
+    if scale is None:
+        return
+    mean, std = torch.tensor(scale["mean"], dtype=torch.float64), torch.tensor(scale["std"], dtype=torch.float64)
+    if mean.shape != std.shape or mean.ndim != 1 or not (mean.isfinite() & std.isfinite() & (std > 0)).all():
+        raise ValueError("no action scale")

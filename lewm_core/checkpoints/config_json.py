@@ -5,12 +5,12 @@ the model are read by key. That the weights are those of a LeWM of these sizes, 
 names and shapes (`checkpoint.check_public`); what neither shows (the classes, and two constants) is compared here.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from lewm_core.config import LeWMConfig
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.plain import read_json, shown
 
 VIT_SIZES = {  # vit_hf's: width, blocks, heads; its MLP is four times as wide
     "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16), "huge": (1280, 32, 16),
@@ -40,11 +40,7 @@ CONSTANTS = {  # the one value that LeWM has of what no weight shows
 
 def read(path: str | Path) -> LeWMConfig:
     """The sizes of the model that a `config.json` of the public tools describes."""
-    try:
-        tree = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, str(error), "the config.json of a LeWM checkpoint, whole") from None
-    return parse(tree, path)
+    return parse(read_json(path, "the config.json of a LeWM checkpoint, whole"), path)
 
 
 def parse(tree: object, where: object = "config.json") -> LeWMConfig:
@@ -68,7 +64,7 @@ def parse(tree: object, where: object = "config.json") -> LeWMConfig:
     vit = _vit(blocks.get("encoder", {}), problems)
     dropout = blocks.get("predictor", {}).get("dropout", 0.0)
     if type(dropout) not in (int, float) or not 0 <= dropout < 1:
-        problems.append(f"predictor.dropout is {dropout!r} (supported: a number from 0 up to, but not, 1)")
+        problems.append(f"predictor.dropout is {shown(dropout)} (supported: a number from 0 up to, but not, 1)")
     if not problems:
         problems = _misfits(numbers, vit)
     if problems:
@@ -83,20 +79,20 @@ def _wrong_names(blocks: Mapping[str, Mapping]) -> list[str]:
         target = block.get("_target_", TARGETS[name][0])
         if target not in TARGETS[name]:
             where = f"{name}._target_" if name else "_target_"
-            problems.append(f"{where} is {target!r} (supported: {', '.join(TARGETS[name])})")
+            problems.append(f"{where} is {shown(target)} (supported: {', '.join(TARGETS[name])})")
     for path, value in CONSTANTS.items():
         name, field = path.split(".")
         found = blocks.get(name, {}).get(field, value)
         if found != value:
-            problems.append(f"{path} is {found!r} (supported: {value!r})")
+            problems.append(f"{path} is {shown(found)} (supported: {value!r})")
     return problems
 
 
 def _number(path: str, value: object, problems: list[str]) -> int:
     if type(value) is int and value >= 1:
         return value
-    shown = "missing" if value is None else repr(value)
-    problems.append(f"{path} is {shown} (supported: a whole number of at least 1)")
+    found = "missing" if value is None else shown(value)
+    problems.append(f"{path} is {found} (supported: a whole number of at least 1)")
     return 1
 
 
@@ -104,7 +100,7 @@ def _vit(block: Mapping, problems: list[str]) -> tuple[int, int, int, int]:
     """Width, blocks, heads and MLP width of the ViT: those of its named size, or numbers of its own."""
     size = block.get("size", "tiny")
     if not isinstance(size, str) or size not in VIT_SIZES:
-        problems.append(f"encoder.size is {size!r} (supported: one of {', '.join(VIT_SIZES)})")
+        problems.append(f"encoder.size is {shown(size)} (supported: one of {', '.join(VIT_SIZES)})")
         size = "tiny"
     hidden = VIT_SIZES[size][0]
     of_size = (*VIT_SIZES[size], 4 * hidden)  # four times the named size's width, whatever hidden_size says

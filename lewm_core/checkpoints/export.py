@@ -7,9 +7,7 @@
     README.md            the model card
 """
 
-import json
 import shutil
-import tempfile
 from pathlib import Path
 
 import torch
@@ -17,8 +15,11 @@ import torch
 from lewm_core.checkpoints import checkpoint, config_json, hub
 from lewm_core.checkpoints.card import card
 from lewm_core.checkpoints.names import public_state
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import write_json
+from lewm_core.utils.files import move_folder, temporary_folder, write_json
+from lewm_core.utils.plain import read_json
+from lewm_core.utils.temporary import sweep
 
 WEIGHTS, TENSORS, CARD = "weights.pt", "model.safetensors", "README.md"
 FILES = (hub.CONFIG, WEIGHTS, TENSORS, hub.HEADS, CARD)
@@ -36,10 +37,10 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
     model, metadata = checkpoint.load(files.weights)
     heads, result = (files.weights.with_name(name) for name in (hub.HEADS, "result.json"))
     if metadata and result.is_file():  # ours
-        metadata |= json.loads(result.read_text())
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        new = Path(scratch) / "new"
+        metadata |= read_json(sealed.check(result), "what a run leaves beside its weights")
+    sweep(folder.absolute().parent, of=folder.name, deep=False)
+    with temporary_folder(folder.absolute()) as scratch:
+        new = scratch / "new"
         new.mkdir()
         write_json(new / hub.CONFIG, config_json.public(model.config))
         torch.save(public_state(model), new / WEIGHTS)
@@ -48,8 +49,8 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
             shutil.copyfile(heads, new / hub.HEADS)
         (new / CARD).write_text(card(model, metadata, files.name, heads.is_file()))
         if folder.exists():
-            folder.rename(Path(scratch) / "old")  # from here to the next line there is neither
-        new.rename(folder)
+            folder.rename(scratch / "old")  # from here to the next line there is neither
+        move_folder(new, folder)
     return folder
 
 

@@ -7,12 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lewm_core.utils.downloads import Refused, limited
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.files import file_digest
 from lewm_core.utils.workspace import BASES
 
 SUFFIXES = (".safetensors", ".pt", ".ckpt")  # in a folder that has several kinds, the first kind is read
 HUB_FILES = ("model.safetensors", "weights.pt")  # in a repository, the first that is there
 CONFIG, HEADS = "config.json", "heads.safetensors"
+MOST = {CONFIG: 1_000_000, **dict.fromkeys(HUB_FILES, 10_000_000_000)}  # bytes that are fetched of each
 
 
 class _NotHere(InputError):
@@ -91,7 +94,12 @@ def _fetch(repo: str) -> Files:
 
     def get(file: str, revision: str | None = None) -> Path | None:
         try:
-            return Path(hf_hub_download(repo, file, revision=revision))
+            with limited(MOST[file]):
+                path = Path(hf_hub_download(repo, file, revision=revision))
+            if path.stat().st_size > MOST[file]:  # put into the cache by something else
+                raise Refused(f"more than {MOST[file]:,} bytes")
+            _check_sum(path)
+            return path
         except hub.LocalEntryNotFoundError as error:
             state = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the hub cannot be reached"
             raise _NotHere(where, f"no {file} in the cache, and {state}", "a cached copy or a network",
@@ -105,7 +113,7 @@ def _fetch(repo: str) -> Files:
             raise InputError(where, f"no such repository on {constants.ENDPOINT}, and no such file or folder here",
                              "a checkpoint") from error
         except Exception as error:  # of the HTTP library below, which is another in each version, or of the disk
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(where, f"no {file} ({reason})", "a whole download", remedy) from error
 
     config = get(CONFIG)
@@ -120,3 +128,14 @@ def _fetch(repo: str) -> Files:
             missing = error
     raise missing or InputError(where, f"neither {' nor '.join(HUB_FILES)}", "one of them")
 
+
+def _check_sum(path: Path) -> None:
+    """Refused, and nothing left in the cache, for a file whose content is not what the hub's name for it says.
+
+    The cache keeps a file under its ETag, which for large files is their SHA-256.
+    """
+    blob = path.resolve()
+    if re.fullmatch("[0-9a-f]{64}", blob.name) and file_digest(blob, 64) != blob.name:
+        path.unlink()
+        blob.unlink(missing_ok=True)
+        raise Refused("another checksum than the hub says; it was removed from the cache")

@@ -46,15 +46,20 @@ def _rename(name: str, pairs: Iterable[tuple[str, str]]) -> str:
 
 def from_public(state: Mapping[str, Tensor], where: object = "checkpoint") -> dict[str, Tensor]:
     """A state dict under public names (either naming of the ViT) to `LeWM`'s: names mapped, q, k and v joined."""
-    state = {_rename(name, _OLD): value for name, value in state.items()}
+    renamed = [(_rename(name, _OLD), value) for name, value in state.items()]
     ours, joined = {}, {}
-    for name, value in state.items():
+    for name, value in renamed:
         if match := _QKV.fullmatch(name):
             joined.setdefault(f"encoder.blocks.{match[1]}.attn.qkv.{match[3]}", {})[match[2]] = value
         else:
             ours[_rename(name, _VIT)] = value
+    if len(ours) + sum(map(len, joined.values())) < len(state):
+        raise InputError(where, "a tensor under its new and its old name", "each once")
     if cut := [f"{name} has only {', '.join(sorted(p))}" for name, p in joined.items() if set(p) != set("qkv")]:
         raise InputError(where, "; ".join(sorted(cut)), "q, k and v of each", "The checkpoint is incomplete.")
+    if odd := [name for name, p in joined.items() if len({(v.shape, v.dtype) for v in p.values()}) > 1
+               or p["q"].ndim == 0]:
+        raise InputError(where, f"q, k and v of other shapes or types in {', '.join(sorted(odd))}", "three of one kind")
     for name, parts in joined.items():
         ours[name] = torch.cat([parts[k] for k in "qkv"])
     return ours

@@ -15,6 +15,7 @@ from lewm_core.signals.backends import is_relative
 from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
 from lewm_core.sources.episode import EpisodeInfo
+from lewm_core.utils import sealed
 from lewm_core.utils.files import write_csv
 
 MOTION_PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 100.0)  # that are measured, so that criteria can ask for them
@@ -65,10 +66,17 @@ def path_lengths(signals: Signals) -> np.ndarray:
 
 
 def read_measurements(path: str | Path) -> pd.DataFrame:
-    """The table that `write_csv` kept at `path`, number for number; an empty one where there is none."""
+    """The table that `write_csv` kept at `path`, number for number; an empty one where there is none, or a damaged
+    one, which is told."""
+    nothing = pd.DataFrame({"episode": pd.Series(dtype=object), "task": pd.Series(dtype=object), "length": []})
     if not Path(path).exists():
-        return pd.DataFrame({"episode": pd.Series(dtype=object), "task": pd.Series(dtype=object), "length": []})
-    numbers = [name for name in pd.read_csv(path, nrows=0) if name not in ("episode", "task")]
+        return nothing
+    try:
+        columns = pd.read_csv(sealed.check(path), nrows=0)
+    except ValueError as error:  # also of a file from before it was sealed
+        sealed.made_again(path, error)
+        return nothing
+    numbers = [name for name in columns if name not in ("episode", "task")]
     return pd.read_csv(path, dtype={"episode": str, "task": str}, keep_default_na=False,
                        na_values={name: [""] for name in numbers})  # the task "NA" is a text
 

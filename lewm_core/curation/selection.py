@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.curation.score import PARTS, Criteria
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import regular, write_csv, write_json
 from lewm_core.utils.parameters import check_names, fit
@@ -127,7 +128,7 @@ def write_selection(path: str | Path, selection: pd.DataFrame, choice: Choice, c
                     dropped: Collection[str] = ()) -> None:  # fmt: skip
     """Write a selection as CSV, `full` and `pilot` as yes or no, and beside it, as JSON, how it was made."""
     flagged = {flag: tuple(selection["episode"][selection[flag]]) for flag in FLAGS}
-    write_json(_record(path), asdict(Record(choice, criteria, tuple(sorted(dropped)), **flagged)))
+    write_json(_record(path), asdict(Record(choice, criteria, tuple(sorted(dropped)), **flagged)), seal=True)
     words = {flag: np.where(selection[flag], "yes", "no") for flag in FLAGS}
     write_csv(path, selection.assign(**words))  # the columns that a person edits come first
 
@@ -135,14 +136,16 @@ def write_selection(path: str | Path, selection: pd.DataFrame, choice: Choice, c
 def read_record(path: str | Path) -> Record | None:
     """How the selection file at `path` was made; None where nothing says so. InputError if that is damaged."""
     try:
-        if not _record(path).exists():
-            return None
-        values = json.loads(regular(_record(path)).read_text())
+        values = json.loads(sealed.check(_record(path)).read_text())
         check_names(values, {f.name for f in fields(Record)}, _record(path))
         default = asdict(Choice())
         choice = {name: fit(name, value, default[name], _record(path)) for name, value in values["choice"].items()}
         lists = {name: tuple(map(str, values[name])) for name in ("dropped", *FLAGS)}
         return Record(Choice(**choice), Criteria.of(values["criteria"]), **lists)
+    except FileNotFoundError:
+        return None
+    except sealed.Damaged:
+        raise
     except (OSError, RecursionError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(_record(path), f"{type(error).__name__}: {error}", "what notebook 01_curation writes beside "
                          "the selection", "Delete it: the selection then counts as made by hand.") from None

@@ -1,12 +1,13 @@
 """The dataset file: its contract, how it is written and read, how a run splits it. Nothing here but
 `frames` and `targets` needs torch."""
 
-from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, Column, Outline, frame_columns, outline, validate
-from lewm_core.dataset.data import Data, load, read_episodes
+from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, Column, Outline, frame_columns, outline
+from lewm_core.dataset.data import Data, damage, load, read_episodes
 from lewm_core.dataset.packing import pack, write
 from lewm_core.dataset.splits import WINDOW, Split, split, window_starts, windows
+from lewm_core.dataset.violations import validate
 
 __all__ = [
-    "COLUMNS", "Column", "Data", "NO_FOREGROUND", "Outline", "Split", "WINDOW", "frame_columns", "load", "outline",
-    "pack", "read_episodes", "split", "validate", "window_starts", "windows", "write",
+    "COLUMNS", "Column", "Data", "NO_FOREGROUND", "Outline", "Split", "WINDOW", "damage", "frame_columns", "load",
+    "outline", "pack", "read_episodes", "split", "validate", "window_starts", "windows", "write",
 ]  # fmt: skip

@@ -1,18 +1,23 @@
 """The dataset file in use: what it holds is `contract`, how it is written `packing`, how a run splits it `splits`."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, gripper, made, missing, validate
+from lewm_core.dataset import seal
+from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, gripper, made, missing
+from lewm_core.dataset.pieces import Damaged, pieces, reason
+from lewm_core.dataset.violations import MOST_TEXT, validate
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
 from lewm_core.utils.provenance import usable_memory
+
+FRAMES = ("pixels", "action", "observation", "episode_id", "task")  # what an episode is without its signals
 
 
 @dataclass(frozen=True)
@@ -91,20 +96,19 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
     """Read a validated dataset, or only its first `episodes`, into memory. NaN actions become 0 and are counted.
 
     Grey pixels become RGB with three equal channels. A file without the column gripper has it from its observation,
-    which is not in the digests. InputError: all violations of the contract together, or more than
-    the free memory holds (counting the pixels twice, since training lays them out anew).
+    which is not in the digests. InputError: all violations of the contract together, an episode that is not what was
+    written (`seal`), or more than the free memory holds (counting the pixels twice, since training lays them out anew).
     """
-    _need(path)
     if episodes is not None and episodes < 1:
         raise InputError("episodes", str(episodes), "a number of at least 1, or None for all")
+    _need(path, lambda f, lengths: _check_memory(path, f, lengths[:episodes]))
     with h5py.File(path, "r") as f:
         length, offset = (f[name][:episodes].astype(np.int64) for name in ("ep_len", "ep_offset"))
-        _check_memory(path, f, length)
-        columns = {c.name: _column(f[c.name], c, length, offset) for c in COLUMNS.values() if c.name in f}
-        about = made(f)
+        written, columns, about = seal.read(path, f), _columns(path, f, length, offset), made(f)
     nan = np.isnan(columns["action"])
     columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
     digests = _digests(columns)
+    seal.check(path, written, digests)
     if "gripper" not in columns and (found := gripper(columns["observation"])) is not None:
         columns["gripper"] = found
     return Data(columns, about, int(nan.sum()), digests)
@@ -112,37 +116,90 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
 
 def read_episodes(path: str | Path) -> Iterator[Episode]:
     """The episodes of a dataset without their signals, one at a time; no more than one is held in memory."""
-    _need(path)
+    _need(path, lambda f, lengths: _check_memory(path, f, lengths.max(keepdims=True)))
     with h5py.File(path, "r") as f:
-        for i, (length, offset) in enumerate(zip(f["ep_len"][:], f["ep_offset"][:], strict=True)):
-            own = {name: _column(f[name], COLUMNS[name], np.array([length]), np.array([offset]))
-                   for name in ("pixels", "action", "observation", "episode_id", "task") if name in f}
+        written = seal.read(path, f)
+        for i, own in enumerate(_one_by_one(path, f, COLUMNS if written else FRAMES)):
+            if written:  # of an episode as a whole, so that its signals are read as well
+                seal.check(path, written, _digests(own), i)
             text = {name: str(own[name][0]) if name in own else "" for name in ("episode_id", "task")}
             yield Episode(text["episode_id"] or f"episode-{i:06d}", own["pixels"], own["action"], own["observation"],
                           text["task"])
 
 
-def _need(path: str | Path) -> None:
-    if not Path(path).is_file():
-        raise InputError(path, "no such file", "a dataset", "Run notebook 02_extraction first, or give another path.")
+def damage(path: str | Path) -> list[str]:
+    """What is wrong with a dataset, as sentences: violations of the contract, and what is not as it was written."""
     if problems := validate(path):
+        return problems
+    try:
+        with h5py.File(path, "r") as f:
+            written = seal.read(path, f)
+            for i, found in enumerate(digests_in(path, f) if written else ()):
+                seal.check(path, written, [found], i)
+    except InputError as error:
+        return [f"{error.where.removeprefix(str(path)).lstrip(', ')} {error.found}".strip()]
+    return []
+
+
+def digests_in(path: str | Path, f: h5py.File) -> Iterator[str]:
+    """The digest of each episode as it lies in a file; no more than one episode is held in memory."""
+    for own in _one_by_one(path, f, COLUMNS):
+        yield from _digests(own)
+
+
+def _one_by_one(path: str | Path, f: h5py.File, names: Container[str]) -> Iterator[dict[str, np.ndarray]]:
+    """Each episode's own columns, as far as they are among `names`."""
+    for length, offset in zip(f["ep_len"][:], f["ep_offset"][:], strict=True):
+        yield _columns(path, f, np.array([length], np.int64), np.array([offset], np.int64), names)
+
+
+def _columns(path: str | Path, f: h5py.File, length: np.ndarray, offset: np.ndarray,
+             names: Container[str] = COLUMNS) -> dict[str, np.ndarray]:
+    """The contract's columns in a file, as far as they are among `names`, for consecutive episodes."""
+    found = {"ep_len": length, "ep_offset": offset}
+    return {c.name: found[c.name] if c.name in found else _column(path, f[c.name], c, length, offset)
+            for c in COLUMNS.values() if c.name in f and (c.name in names or c.name in found)}
+
+
+def _need(path: str | Path, before_values: Callable[[h5py.File, np.ndarray], None]) -> None:
+    """InputError unless the file is there and keeps the contract. before_values: as `violations.validate` has it."""
+    if not Path(path).exists():
+        raise InputError(path, "no such file", "a dataset", "Run notebook 02_extraction first, or give another path.")
+    if problems := validate(path, before_values):
         raise InputError(path, "; ".join(problems), "a dataset that keeps the contract",
                          "lewm_core.dataset.contract.COLUMNS is the contract.")
 
 
-def _column(data: h5py.Dataset, column: Column, length: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def _column(path: str | Path, data: h5py.Dataset, column: Column, length: np.ndarray,
+            offset: np.ndarray) -> np.ndarray:
     """The part of a column that belongs to consecutive episodes; text, which stands at every frame, once for each."""
-    if column.axis == "E":
-        return data[: len(length)].astype(column.dtype, copy=False)
     start, stop = int(offset[0]), int(offset[-1] + length[-1])
     try:
         if column.dtype == "str":
-            return data.asstr("utf-8", "replace")[start:stop][offset - start]
-        values = data[start:stop].astype(column.dtype, copy=False)
-    except (OSError, RuntimeError) as error:  # a damaged block, or a compression that is not registered
-        raise InputError(f"{data.file.filename}, column {column.name}", f"data that cannot be read ({error})",
-                         "an undamaged file", "Copy or make the file again.") from None
+            return _texts(data, offset)
+        values = np.empty((stop - start, *data.shape[1:]), column.dtype)
+        for first, part in pieces(data, start, stop):
+            values[first - start : first - start + len(part)] = part
+    except Damaged as damage:
+        episode = int(np.searchsorted(offset, damage.frame, side="right")) - 1
+        raise InputError(f"{path}, column {column.name}", f"data that cannot be read at frame {damage.frame}, "
+                         f"in episode {episode} ({damage.reason})", "an undamaged file",
+                         "Copy or make the file again.") from None
     return np.repeat(values, 3, axis=-1) if column.name == "pixels" and values.shape[-1] == 1 else values
+
+
+def _texts(data: h5py.Dataset, places: np.ndarray) -> np.ndarray:
+    """The texts at these frames, one by one, since each may be as long as the file."""
+    texts = data.asstr("utf-8", "replace")
+    found = np.empty(len(places), object)
+    for i, place in enumerate(places):
+        try:
+            found[i] = texts[place]
+        except Exception as error:  # of a damaged heap: HDF5 has many errors
+            raise Damaged(int(place), reason(error)) from None
+        if len(found[i]) > MOST_TEXT:
+            raise Damaged(int(place), f"a text of {len(found[i]):,} characters, more than {MOST_TEXT:,}")
+    return found
 
 
 def _check_memory(path: str | Path, f: h5py.File, length: np.ndarray) -> None:
@@ -174,6 +231,8 @@ def _digests(columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:
                 parts += [name, str(values[i])]
             else:
                 own = np.ascontiguousarray(values[stop - length : stop])
+                if name == "action" and np.isnan(own).any():  # as `load` reads them
+                    own = np.where(np.isnan(own), 0, own).astype(own.dtype)
                 parts += [name, repr((own.shape, str(own.dtype))), own.data.cast("B")]
         found.append(digest(*parts))
     return tuple(found)

@@ -21,6 +21,7 @@ CHUNK_BYTES. 3,000 frames at 224 px with all signals make 0.52 GB; packing them 
 shared) and the peak goes from 0.12 to 0.15 GB.
 """
 
+import io
 import json
 import shutil
 import warnings
@@ -30,12 +31,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns, validate
+from lewm_core.dataset import seal
+from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns
+from lewm_core.dataset.data import digests_in
+from lewm_core.dataset.violations import validate
 from lewm_core.signals import cache
 from lewm_core.signals.extraction import ARRAYS, Packet, Signals
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest, replacing
+from lewm_core.utils.files import digest, full_disk_named, replacing
 from lewm_core.utils.provenance import code_digest
 
 CHUNK_BYTES = 8192
@@ -49,7 +53,7 @@ class Unfit(InputError):
 
     @property
     def episode(self) -> str:
-        return self.where.removeprefix("episode ")
+        return self.where.rpartition(", episode ")[2]
 
 
 def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> None:
@@ -60,8 +64,8 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
     its signals or their shapes.
     """
     with replacing(path) as temporary:
-        with h5py.File(temporary, "w") as f:
-            made_by, missing, biased = _write_episodes(f, items)
+        with _Opened(temporary) as opened, h5py.File(opened, "w") as f:
+            made_by, missing, biased = _write_episodes(f, opened.while_whole(items), path)
             if not len(f):
                 raise InputError(path, "no episodes to write", "at least one", "Check the selection.")
             if "tracks_fg" in f and not biased:  # all of them fell back to the uniform grid: that is condition D
@@ -69,17 +73,60 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
                 made_by.pop("tracks_fg", None)
                 missing["tracks_fg"] = NO_FOREGROUND
             f.attrs["made"] = json.dumps({**attributes, "made_by": made_by, "missing": missing}, sort_keys=True)
+            f.flush()
+            opened.check()
+            seal.write(f, [*digests_in(path, f)])
         if problems := validate(temporary):
             raise InputError(path, "; ".join(problems), "a dataset that keeps the contract", "Nothing was written.")
 
 
-def _write_episodes(f: h5py.File, items: Iterable[Packet]) -> tuple[dict[str, str], dict[str, str], bool]:
+class _Opened(io.FileIO):
+    """A file to which HDF5 may write on a full disk: its library crashes on a failed write, so that it sees none. What
+    failed is raised at the latest when the file is closed."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "w+b")
+        self.failed: OSError | None = None
+
+    def write(self, data) -> int:
+        left = memoryview(data)
+        while len(left) and self.failed is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.failed = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failed = self.failed or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise what failed."""
+        if self.failed is not None:
+            raise self.failed
+
+    def while_whole(self, items: Iterable[Packet]) -> Iterator[Packet]:
+        for item in items:
+            yield item
+            self.check()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.check()
+
+
+def _write_episodes(f: h5py.File, items: Iterable[Packet], path: str | Path,
+                    ) -> tuple[dict[str, str], dict[str, str], bool]:
     """Write all columns; returns what made each signal, why others are missing, and whether any queries are biased."""
     lengths: list[int] = []
     made_by, missing, biased, first = {}, {}, False, ""
     for episode, signals in items:
         first = first or episode.id
-        _write_episode(f, episode, signals, first)
+        _write_episode(f, episode, signals, first, f"{path}, episode {episode.id}")
         lengths.append(len(episode.frames))
         made_by |= signals.made_by
         missing |= signals.missing
@@ -90,9 +137,8 @@ def _write_episodes(f: h5py.File, items: Iterable[Packet]) -> tuple[dict[str, st
     return made_by, missing, biased
 
 
-def _write_episode(f: h5py.File, episode: Episode, signals: Signals, first: str) -> None:
+def _write_episode(f: h5py.File, episode: Episode, signals: Signals, first: str, where: str) -> None:
     """Append an episode's rows. InputError where its columns or their shapes are not those of the `first` one."""
-    where = f"episode {episode.id}"
     found = {column.name: column.of(episode, signals) for column in frame_columns()}
     rows = {name: value for name, value in found.items() if value is not None}
     if len(f) and set(rows) != set(f) - TEXT:
@@ -139,7 +185,8 @@ def pack(path: str | Path, ids: Iterable[str], read: Callable[[list[str]], Itera
         warnings.warn(f"Discarded {len(list(other.iterdir()))} episodes of an interrupted packing of {path.name}: "
                       "it had other settings or other code.", stacklevel=2)
         shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
+    with full_disk_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     left = [id for id in ids if not (folder / f"{id}.npz").exists()]
     for episode, signals in read(left):
         arrays = {name: getattr(episode, name) for name in _OF_EPISODE} | {n: getattr(signals, n) for n in ARRAYS}

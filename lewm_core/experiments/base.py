@@ -23,6 +23,7 @@ from lewm_core.signals.extraction import extract
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.train import train
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, file_digest
 from lewm_core.utils.workspace import BASES
@@ -124,7 +125,8 @@ def is_current(path: Path, model: str) -> bool:
         return False
     try:
         _, metadata = checkpoint.load(path)
-    except InputError:  # damaged, or of another version
+    except InputError as error:  # damaged, or of another version
+        sealed.made_again(path, error.found)
         return False
     return metadata.get("recipe_digest") == recipe_digest(model)
 

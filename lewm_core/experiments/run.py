@@ -1,11 +1,10 @@
 """One run: what names it, doing it, and what it leaves.
 
 A run is named by a digest of all that decides its outcome. Its folder appears whole, by one rename, when it is done:
-result.json, model.safetensors (public names) and heads.safetensors.
+result.json, model.safetensors (public names), heads.safetensors, and SHA256SUMS, by which damage is told.
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -22,10 +21,13 @@ from lewm_core.dataset import Data, Split
 from lewm_core.experiments import gradients
 from lewm_core.experiments.base import Base
 from lewm_core.train import Outcome, default_device, split_of, train
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import digest, write_json
+from lewm_core.utils.files import digest, identity, move_folder, temporary_folder, write_json
 from lewm_core.utils.provenance import code_digest
+from lewm_core.utils.sealed import Damaged
 
+RESULT = "result.json"
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own terms are in its key.
 CODE = ("config", "encoder", "model", "patch_predictor", "sigreg", "steps", "heads", "losses", "evaluate", "objective",
         "batch_norm", "outcomes", "train", "dataset/contract", "dataset/data", "dataset/frames",
@@ -77,12 +79,11 @@ class Run:
 def load_once(path: str | Path, first: int | None = None) -> Data:
     """`dataset.load`, once a process for the file that was last asked for; one that has changed is read anew."""
     path = Path(path)
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    return _load(path.absolute(), changed, first)
+    return _load(path.absolute(), identity(path) if path.is_file() else (), first)
 
 
 @lru_cache(maxsize=1)
-def _load(path: Path, changed: int, first: int | None) -> Data:
+def _load(path: Path, changed: tuple[int, ...], first: int | None) -> Data:
     return dataset.load(path, first)
 
 
@@ -107,15 +108,16 @@ def execute(run: Run, folder: Path, on_step: Callable = lambda *_: None) -> Run:
     data = _data(run)
     outcome = train(model, condition(run.condition), data, run.recipe, run.seed, scale, test=run.test, on_step=on_step,
                     probe=gradients.probe)
-    temporary = folder / f".{run.key}.{os.getpid()}"
-    temporary.mkdir(parents=True, exist_ok=True)
-    try:
+    with temporary_folder(folder / run.key) as temporary:
         _write(temporary, run, data, outcome, started)
+        sealed.note_folder(temporary)
         if not is_done(folder, run.key):
-            shutil.rmtree(folder / run.key, ignore_errors=True)  # one without a result: not ours, and not whole
-            os.replace(temporary, folder / run.key)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(folder / run.key, ignore_errors=True)  # one without a result, or damaged
+            try:
+                move_folder(temporary, folder / run.key)
+            except OSError:
+                if not is_done(folder, run.key):  # by another process, a moment ago
+                    raise
     return run
 
 
@@ -131,20 +133,44 @@ def _write(folder: Path, run: Run, data: Data, outcome: Outcome, started: float)
         checkpoint.save(folder / "model.safetensors", outcome.model, **metadata)
     if len(outcome.heads):
         checkpoint.save_state(folder / hub.HEADS, outcome.heads)
-    write_json(folder / "result.json", {
+    write_json(folder / RESULT, {
         **metadata, "metrics": outcome.metrics, "curve": outcome.curve, "evals": outcome.evals,
         "grad_probes": outcome.grad_probes, "steps": outcome.steps, "windows": outcome.windows,
         "device": default_device(), "duration_s": round(time.time() - started, 2)})
 
 
 def is_done(folder: Path, key: str) -> bool:
-    """Whether the run of that key is finished in `folder`."""
-    return (folder / key / "result.json").is_file()
+    """Whether the run of that key is finished in `folder`, whole: a damaged one is told of, and is to be done again.
+
+    A run from before checksums were kept (it has no SHA256SUMS) is finished when its result can be read.
+    """
+    if not (folder / key / RESULT).is_file():
+        return False
+    try:
+        check_whole(folder, key)
+    except Damaged as error:
+        sealed.made_again(error.where, error.found)
+        return False
+    return True
+
+
+def check_whole(folder: Path, key: str) -> None:
+    """Damaged where any file of a finished run is not what was written."""
+    sealed.check_folder(folder / key)
+    result(folder, key)
 
 
 def result(folder: Path, key: str) -> dict:
-    """What a finished run recorded of itself."""
-    return json.loads((folder / key / "result.json").read_text())
+    """What a finished run recorded of itself; Damaged where that is not what was written."""
+    remedy = "./run_all.sh with the same options makes it again."
+    path = sealed.check(folder / key / RESULT, remedy)
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise Damaged(path, f"no JSON ({error})", remedy=remedy) from None
+    if not isinstance(record, dict) or "metrics" not in record:
+        raise Damaged(path, "no result of a run", remedy=remedy)
+    return record
 
 
 def trained_on(record: Mapping[str, object], data: Data) -> bool:

@@ -1,5 +1,6 @@
 """Many runs: conditions × seeds, in parallel processes, each finished run kept and never repeated."""
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.draws import Episodes
-from lewm_core.experiments.run import Run, execute, is_done, load_once, result, trained_on
+from lewm_core.experiments.run import RESULT, Run, execute, is_done, load_once, result, trained_on
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
 from lewm_core.utils.errors import InputError
@@ -86,6 +87,8 @@ def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0) -> pd.DataFrame:
     """
     runs = list(runs)
     left = {run.key: run for run in runs if not is_done(folder, run.key)}
+    for key in left:
+        shutil.rmtree(folder / key, ignore_errors=True)  # a damaged one
     jobs = jobs or (1 if default_device() == "cuda" else usable_cores())
     with bar(desc="runs", unit="run", total=len(runs), initial=len(runs) - len(left), delay=0) as shown:
         if left:
@@ -132,7 +135,7 @@ def check_fresh(results: pd.DataFrame, folder: Path, data: Data, made_by: str, e
 
 
 def _is_fresh(key: str, folder: Path, data: Data, wanted: Episodes | None) -> bool:
-    if not is_done(folder, key):
+    if not (folder / key / RESULT).is_file():
         return False
     record = result(folder, key)
     had = Episodes(*(record[part] and tuple(record[part]) for part in ("episodes", "test")))

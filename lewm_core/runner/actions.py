@@ -5,16 +5,17 @@ Each imports what it needs when it is called, since most of that takes seconds t
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
 from lewm_core.checkpoints import hub
-from lewm_core.runner.cli import FAILED, OK
+from lewm_core.runner.arguments import FAILED, OK, check_writable
 from lewm_core.runner.inspection import inspect, kind, need_file
 from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError, pick
+from lewm_core.utils.files import temporary_folder
+from lewm_core.utils.temporary import sweep as sweep_left
 
 KEPT = ("condition", "seed", "base", "dataset", "steps", "windows", "metrics", "device", "duration_s")  # of a result
 
@@ -23,6 +24,7 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.config import MODELS
 
     output, recipe = Path(options.output), read_recipe(options.settings)
+    check_writable(output, "--output")
     hub.check_base(options.base)
     pick(MODELS, options.model, "model")
     need_file(options.dataset)
@@ -31,10 +33,9 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.experiments.run import execute, result
 
     check_target(output, options.overwrite)
-    parent = output.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".lewm.", dir=parent) as scratch:
-        start = base.resolve(options.base, options.model, Path(scratch))
+    sweep_left(output.absolute().parent, of=output.name, deep=False)
+    with temporary_folder(output.absolute()) as scratch:
+        start = base.resolve(options.base, options.model, scratch)
         runs, skipped = sweep.plan([options.condition], "own", [options.seed], Path(options.dataset), start, recipe,
                                    first=options.episodes)
         if not runs:
@@ -43,7 +44,7 @@ def train(options: argparse.Namespace) -> tuple[dict, int]:
                              "a dataset with its targets, or another condition",
                              "See which conditions it serves: python -m lewm_core inspect " + options.dataset)
         print(f"base: {escape.plain(runs[0].base.name)}", file=sys.stderr)
-        folder = Path(scratch) / "runs"
+        folder = scratch / "runs"
         run = _with_bar(execute, runs[0], folder)
         record = result(folder, run.key)
         export(folder / run.key, output, options.overwrite)
@@ -90,6 +91,7 @@ def export(options: argparse.Namespace) -> tuple[dict, int]:
     to_rerun = target.suffix == ".rrd"
     if (to_rerun or source != "checkpoint") and target.exists():
         raise InputError(target, "something there already", "a path that is free")
+    check_writable(target, "the target")
     if not to_rerun and (options.episodes or options.episode or options.checkpoint):
         raise InputError("export", "--episodes, --episode or --checkpoint", "these for a target that ends in .rrd only")
     if to_rerun:
@@ -145,6 +147,8 @@ def remake_base(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.config import MODELS
 
     pick(MODELS, options.model, "model")
+    if options.output and not options.check:
+        check_writable(options.output, "--output", file=True)
     import torch
 
     from lewm_core.diagnostics.base_bars import judge
@@ -195,5 +199,13 @@ def write_dashboard(options: argparse.Namespace) -> tuple[dict, int]:
     return dashboard.write(options.run, options.output, options.episodes, options.scale, options.seed), OK
 
 
+def verify(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner.verification import verify
+
+    report, whole = verify(options.run)
+    return report, OK if whole else FAILED
+
+
 COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "export": export, "download": download,
-            "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard}
+            "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard,
+            "verify": verify}

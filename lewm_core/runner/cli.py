@@ -7,11 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from lewm_core.runner.arguments import FAILED, OK, answer, check, whole
 from lewm_core.sources.registry import SOURCES
-from lewm_core.utils import escape
-from lewm_core.utils.errors import InputError
 
-OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 EPILOG = """\
 other commands:
   ./run_all.sh test [PYTEST OPTION ...]    run the test suite
@@ -21,6 +19,8 @@ other commands:
                                            and claims over those in figures/, and rewrite the README's answer
   ./run_all.sh site [NAME]                 build a static site of that finished run (default: quick), to be read without
                                            a network: runs/NAME/site/index.html
+  ./run_all.sh verify [NAME]               compare every file of that run with its checksum and name what is damaged; a
+                                           folder may be given instead of a name. Exit code 1 where something is.
   python -m lewm_core --help               checkpoints and datasets without notebooks
 
 Executed notebooks (.ipynb, .html) and results go to runs/NAME, figures to figures/NAME, where NAME is the profile
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
                    help="controls adds what tells the paper's explanations apart")
     setting = "set a notebook parameter (value in YAML); may be repeated"
     p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)
-    p.add_argument("--jobs", type=int, metavar="N", help="processes of a sweep")
+    p.add_argument("--jobs", type=whole(0, 1024), metavar="N", help="processes of a sweep")
     p.add_argument("--output", metavar="DIR", help="put everything there, figures in DIR/figures")
     p.add_argument("--force", action="store_true", help="redo finished work")
     return p
@@ -63,21 +63,22 @@ def main(argv: list[str] | None = None, notebooks: Path | None = None) -> int:
 
     notebooks: folder of the notebooks and their profiles/; the repository's own by default.
     """
-    options = parser().parse_args(argv)
-    try:
-        from lewm_core.runner.execute import execute
-        from lewm_core.runner.isolation import isolated
-        from lewm_core.runner.plan import make_plan
+    argv = sys.argv[1:] if argv is None else argv
+    return answer(lambda: _run(argv, notebooks),
+                  "Interrupted. Finished work is kept: the same command goes on from there.")
 
-        plan = make_plan(options, notebooks)
-        with isolated(plan.place):
-            return OK if execute(plan) else FAILED
-    except InputError as error:
-        print(f"error: {escape.message(error)}", file=sys.stderr)
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished work is kept: the same command goes on from there.", file=sys.stderr)
-        return INTERRUPTED
+
+def _run(argv: list[str], notebooks: Path | None) -> int:
+    check(argv)
+    options = parser().parse_args(argv)
+    from lewm_core.runner.execute import execute
+    from lewm_core.runner.isolation import isolated
+    from lewm_core.runner.plan import make_plan
+    from lewm_core.utils.files import full_disk_named
+
+    plan = make_plan(options, notebooks)
+    with full_disk_named(plan.place.output), isolated(plan.place):
+        return OK if execute(plan) else FAILED
 
 
 if __name__ == "__main__":

@@ -6,18 +6,18 @@ standard library is imported until the options are known.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lewm_core.runner.cli import BAD_USAGE, INTERRUPTED
+from lewm_core.runner.arguments import answer, check, whole
 from lewm_core.utils import escape
-from lewm_core.utils.errors import InputError
 
 EPILOG = """\
 A checkpoint is a weights file (.safetensors, .pt, .ckpt), a folder with one, or a hub id such as quentinll/lewm-cube.
-Exit codes: 0 done, 1 an inspected file cannot be used, a base misses a bar or a download is not whole, 2 bad options
-or input, 130 interrupted.
+Exit codes: 0 done, 1 an inspected file cannot be used, a verified one is damaged, a base misses a bar or a download is
+not whole, 2 bad options or input, 130 interrupted.
 """
 DOWNLOAD = """\
 Fetch what the paper's own pipeline needs into one folder: BridgeData shards, base weights, extractor weights.
@@ -41,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON value instead of text")
         return command
 
-    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site, _dashboard):
+    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site, _dashboard,
+                        _verify):
         add_command(add)
     return p
 
@@ -59,8 +60,8 @@ def _train(add: Add) -> None:
                    help="where to start: random (default), tabletop, or a checkpoint")
     p.add_argument("--model", default="paper", help="size of our own bases: paper (default), small, nano")
     p.add_argument("--condition", default="A", help="a row of lewm_core.conditions (default: A, no signal)")
-    p.add_argument("--seed", type=int, default=0, help="decides split, batches, and what is not pretrained")
-    p.add_argument("--episodes", type=int, metavar="N", help="only the first N episodes of the file")
+    p.add_argument("--seed", type=whole(0), default=0, help="decides split, batches, and what is not pretrained")
+    p.add_argument("--episodes", type=whole(0), metavar="N", help="only the first N episodes of the file")
     p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE",
                    help="a field of the recipe, such as epochs=5 or lr=1e-4; may be repeated")
     p.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
@@ -70,7 +71,7 @@ def _eval(add: Add) -> None:
     p = add("eval", "measure a checkpoint on a dataset")
     p.add_argument("checkpoint")
     p.add_argument("dataset")
-    p.add_argument("--episodes", type=int, metavar="N", help="only the first N episodes of the file")
+    p.add_argument("--episodes", type=whole(0), metavar="N", help="only the first N episodes of the file")
 
 
 def _export(add: Add) -> None:
@@ -80,16 +81,16 @@ def _export(add: Add) -> None:
     p.add_argument("target", help="new folder: a checkpoint for stable-worldmodel, a dataset for LeRobot; new .h5 "
                    "file: a LeRobot folder for us; new .rrd file: episodes for the Rerun viewer")
     p.add_argument("--format", default="v3.0", help="of LeRobot: v3.0 (default) or v2.1")
-    p.add_argument("--image-size", type=int, default=224, help="px, of frames that come from no .h5 file")
+    p.add_argument("--image-size", type=whole(1, 8192), default=224, help="px, of frames that come from no .h5 file")
     p.add_argument("--camera", type=_camera, default=0, help="of a folder: a number from 0, or LeRobot's key")
-    p.add_argument("--episodes", type=int, metavar="N", help="for Rerun: only the first N episodes")
+    p.add_argument("--episodes", type=whole(0), metavar="N", help="for Rerun: only the first N episodes")
     p.add_argument("--episode", action="append", default=[], metavar="ID", help="for Rerun: only this; may be repeated")
     p.add_argument("--checkpoint", metavar="RUN", help="for Rerun: also what this checkpoint predicts")
     p.add_argument("--overwrite", action="store_true", help="replace an earlier export")
 
 
 def _camera(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else text
 
 
 def _download(add: Add) -> None:
@@ -97,7 +98,8 @@ def _download(add: Add) -> None:
     p.description, p.formatter_class = DOWNLOAD, argparse.RawDescriptionHelpFormatter
     p.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder for everything")
     p.add_argument("--what", default="bridge,base,extractors", help="some of bridge,base,extractors (default: all)")
-    p.add_argument("--shards", type=int, default=4, metavar="N", help="train shards of Bridge, 1 to 1024 (default 4)")
+    p.add_argument("--shards", type=whole(0, 1024), default=4, metavar="N",
+                   help="train shards of Bridge, 1 to 1024 (default 4)")
     p.add_argument("--yes", action="store_true", help="fetch without asking")
 
 
@@ -123,25 +125,31 @@ def _dashboard(add: Add) -> None:
     p = add("dashboard", "write a page that plays a finished study's episodes as its models predict them")
     p.add_argument("run", type=Path, metavar="FOLDER", help="of the study, such as runs/quick")
     p.add_argument("--output", type=Path, metavar="FILE", help="default: dashboard.html in FOLDER")
-    p.add_argument("--episodes", type=int, default=12, metavar="N", help="at most (default: 12)")
+    p.add_argument("--episodes", type=whole(0), default=12, metavar="N", help="at most (default: 12)")
     p.add_argument("--scale", default="full", choices=["pilot", "full"], help="whose runs (default: full)")
-    p.add_argument("--seed", type=int, default=0, help="of these runs (default: 0)")
+    p.add_argument("--seed", type=whole(0), default=0, help="of these runs (default: 0)")
+
+
+def _verify(add: Add) -> None:
+    p = add("verify", "compare every file of a run with the checksum it was written with, and name what is damaged")
+    p.add_argument("run", nargs="?", default="quick", metavar="RUN",
+                   help="a name under runs/ (default: quick), or a run's folder")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit code. The result goes to stdout, all else to stderr."""
-    options = parser().parse_args(argv)
-    try:
-        from lewm_core.runner.actions import COMMANDS
+    argv = sys.argv[1:] if argv is None else argv
+    return answer(lambda: _run(argv),
+                  "Interrupted. Nothing half-made was left; what a download had fetched is kept.")
 
-        report, code = COMMANDS[options.command](options)
-    except InputError as error:
-        print(f"error: {escape.message(error)}", file=sys.stderr)
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        print("\nInterrupted. Nothing half-made was left; what a download had fetched is kept.", file=sys.stderr)
-        return INTERRUPTED
-    print(json.dumps(report, indent=1) if options.json else text(report))
+
+def _run(argv: list[str]) -> int:
+    check(argv)
+    options = parser().parse_args(argv)
+    from lewm_core.runner.actions import COMMANDS
+
+    report, code = COMMANDS[options.command](options)
+    print(json.dumps(report, indent=1) if options.json else escape.message(text(report)))
     return code
 
 

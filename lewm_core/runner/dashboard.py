@@ -1,6 +1,5 @@
 """The dashboard of a finished study as a page, without a notebook."""
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +7,8 @@ from lewm_core.diagnostics import playback
 from lewm_core.diagnostics.decoder import DecoderRecipe
 from lewm_core.diagnostics.playback import Playback
 from lewm_core.diagnostics.probes import held_out
+from lewm_core.runner.arguments import check_writable
+from lewm_core.runner.publish import parameters_of
 from lewm_core.stats.paper import BASELINE
 from lewm_core.study import Study
 from lewm_core.utils import provenance
@@ -23,6 +24,8 @@ def write(folder: Path, output: Path | None = None, episodes: int = EPISODES, sc
     output: the page; by default where notebook 07 writes it. episodes: on it at most. scale, seed: whose runs play.
     InputError where the folder holds no study, or none of its runs has this seed.
     """
+    if output:
+        check_writable(output, "--output", file=True)
     place = Workspace(folder.resolve(), folder.resolve() / "figures")
     study = Study(place.output, place.figures, *_profile_and_data(place))
     results = study.results(scale)
@@ -43,8 +46,8 @@ def write(folder: Path, output: Path | None = None, episodes: int = EPISODES, sc
 
 def _profile_and_data(place: Workspace) -> tuple[str, str]:
     """What a run says of itself."""
-    try:
-        parameters = json.loads(place.need(place.summary).read_text())["parameters"]
-        return next((values["profile"], values["data"]) for values in parameters.values() if "data" in values)
-    except (ValueError, KeyError, StopIteration):
-        raise InputError(relative(place.summary), "no record of a run", "what ./run_all.sh writes") from None
+    place.need(place.summary)
+    for values in parameters_of(place):
+        if isinstance(values.get("profile"), str) and isinstance(values.get("data"), str):
+            return values["profile"], values["data"]
+    raise InputError(relative(place.summary), "no record of a run", "what ./run_all.sh writes")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lewm_core.runner.cli import FAILED, OK
+from lewm_core.runner.arguments import FAILED, OK, check_writable
 from lewm_core.runner.transfer import File, Remote, ask, check, fetch, hub_file, part_of, recorded, size_of
 from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError, known
@@ -83,8 +83,7 @@ def download(wanted: list[File], folder: Path, yes: bool = False,
     reason) and the exit code: 0 all is there, 1 it is not.
     Raises InputError where nothing can be fetched: `folder` is a file, or has too little room.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError("--to", f"{folder}, a file", "a folder, existing or not")
+    check_writable(folder, "--to")
     there, to_fetch, missing = survey(wanted, folder)
     if to_fetch:
         _check_room(to_fetch, folder)

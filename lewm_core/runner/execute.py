@@ -6,6 +6,7 @@ A notebook is executed again only if something that decides its outcome changed 
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from lewm_core.runner.notebook import Notebook
 from lewm_core.runner.plan import UNDECIDED, Plan
 from lewm_core.runner.progress import Progress
 from lewm_core.utils import escape, provenance
-from lewm_core.utils.files import digest, file_digest, replacing, write_json
+from lewm_core.utils.files import digest, file_digest, replacing, sync, write_json
+from lewm_core.utils.temporary import temporary_name
 from lewm_core.utils.workspace import ROOT, Workspace, relative
 
 
@@ -26,9 +28,11 @@ def execute(plan: Plan) -> bool:
         progress.message(f"base: {plan.base}")
     common = digest(provenance.code_digest(), plan.inputs, json.dumps(provenance.versions("torch", "numpy")))
     try:
-        for i, notebook in enumerate(plan.notebooks):
-            if notebook.name in plan.chosen and not _reuse_or_run(plan, i, common, progress, report):
-                return False
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: progress.message(str(message))  # in one line
+            for i, notebook in enumerate(plan.notebooks):
+                if notebook.name in plan.chosen and not _reuse_or_run(plan, i, common, progress, report):
+                    return False
         return True
     finally:
         progress.close()
@@ -40,10 +44,14 @@ def _reuse_or_run(plan: Plan, i: int, common: str, progress: Progress, report: d
     notebook = plan.notebooks[i]
     name, fingerprint = notebook.name, _fingerprint(plan, i, common)
     old = stamps.read(plan.place, name)
-    if not plan.force and old.get("digest") == fingerprint and stamps.intact(old):
-        report[name] = {"state": "reused", "seconds": old["seconds"]}
-        progress.done(f"{name}: nothing changed, reused")
-        return True
+    if not plan.force and old.get("digest") == fingerprint:
+        problems = list(stamps.problems(plan.place, old))
+        if not problems:
+            report[name] = {"state": "reused", "seconds": old["seconds"]}
+            progress.done(f"{name}: nothing changed, reused")
+            return True
+        for path, found in problems:
+            progress.message(f"{name}: {path} is {found}: made again")
     report[name] = {"state": "interrupted", "seconds": None}
     start = time.monotonic()
     progress.start(name)
@@ -78,7 +86,7 @@ def _summarise(plan: Plan, report: dict[str, dict], total: float) -> None:
         own_base = {"base": plan.base} if plan.base and "base" in given else {}  # by its name, not by its path
         values[name] = given | own_base
     record = provenance.collect(run=plan.name, notebooks=report, duration_s=total, parameters=values)
-    write_json(plan.place.summary, record)
+    write_json(plan.place.summary, record, seal=True)
     width = max(map(len, report), default=0)
     for name, row in report.items():
         seconds = "–" if row["seconds"] is None else row["seconds"]
@@ -99,22 +107,22 @@ def _run(plan: Plan, notebook: Notebook, progress: Progress) -> str | None:
 
     place, name = plan.place, notebook.name
     final, page = _exports(place, name)
-    failed, running = place.notebooks / f"{name}.failed.ipynb", place.notebooks / f".{name}.running.ipynb"
+    failed = place.notebooks / f"{name}.failed.ipynb"
     for folder in (place.notebooks, place.figures, place.stamps):
         folder.mkdir(parents=True, exist_ok=True)
-    jupytext.write(notebook.node, running, fmt="ipynb")
+    running = temporary_name(final)
     try:
+        jupytext.write(notebook.node, running, fmt="ipynb")
         node, error = _papermill(running, plan.values[name], progress, len(notebook.node.cells) + 1)
-        if error is None:
-            with replacing(page) as temporary:
-                temporary.write_text(to_html(node, name))
-    except BaseException:
+        if error:
+            os.replace(running, failed)
+            return f"{name} failed in {error}\nPartly executed notebook: {relative(failed)}"
+        with replacing(page) as temporary:
+            temporary.write_text(to_html(node, name))
+        sync(running)
+        os.replace(running, final)
+    finally:
         running.unlink(missing_ok=True)
-        raise
-    if error:
-        os.replace(running, failed)
-        return f"{name} failed in {error}\nPartly executed notebook: {relative(failed)}"
-    os.replace(running, final)
     failed.unlink(missing_ok=True)
     return None
 

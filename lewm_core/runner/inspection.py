@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from lewm_core.checkpoints import hub
-from lewm_core.runner.cli import FAILED, OK
+from lewm_core.runner.arguments import FAILED, OK
 from lewm_core.utils.errors import InputError, foreign
+from lewm_core.utils.files import regular
 
 
 def inspect(options: argparse.Namespace) -> tuple[list[dict], int]:
@@ -29,9 +30,9 @@ def kind(name: str) -> str:
 def inspect_dataset(name: str) -> dict:
     need_file(name)
     from lewm_core.conditions import CONDITIONS, unavailable
-    from lewm_core.dataset import contract
+    from lewm_core.dataset import contract, violations
 
-    if problems := contract.validate(name):
+    if problems := violations.validate(name):
         return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
     outline = contract.outline(name)
     absent = unavailable(outline)
@@ -46,8 +47,9 @@ def inspect_dataset(name: str) -> dict:
 
 def need_file(name: str) -> None:
     """InputError for a dataset that is not there: said before what takes seconds to import is imported."""
-    if not Path(name).is_file():
+    if not Path(name).exists():
         raise InputError(name, "no such file", "a dataset")
+    regular(name)
 
 
 def inspect_lerobot(name: str) -> dict:

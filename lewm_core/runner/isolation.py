@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.temporary import sweep
 from lewm_core.utils.workspace import ROOT, Workspace, relative
 
 PRIVATE = {  # environment variable -> folder of what would otherwise be written to the home folder
@@ -25,11 +27,14 @@ PRIVATE = {  # environment variable -> folder of what would otherwise be written
 def isolated(place: Workspace) -> Iterator[None]:
     """Lock the output folder, keep Jupyter's, IPython's and Matplotlib's files in it, and handle signals.
 
+    What killed runs left half-written in the folders is removed first.
     SIGINT, SIGTERM and SIGHUP end every process that was started here and raise KeyboardInterrupt.
     Raises InputError where another run holds the lock.
     """
     place.jupyter.mkdir(parents=True, exist_ok=True)
     with _locked(place), _environment(place.jupyter), _signals():
+        for folder in (place.output, place.figures):
+            sweep(folder)
         yield
 
 
@@ -38,9 +43,12 @@ def _locked(place: Workspace) -> Iterator[None]:
     with open(place.jupyter / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             remedy = "Wait for it, or choose another --output."
             raise InputError(relative(place.output), "another run at work there", "no other", remedy) from None
+        except OSError as error:  # some network drives have no locks
+            print(f"{relative(place.output)} cannot be locked ({error.strerror}): make sure that no other run is at "
+                  "work there.", file=sys.stderr)
         yield
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lewm_core.checkpoints import hub
 from lewm_core.runner import choices, notebook
+from lewm_core.runner.arguments import check_writable
 from lewm_core.runner.notebook import Notebook
 from lewm_core.sources.registry import SOURCES
 from lewm_core.utils import parameters
@@ -80,8 +81,8 @@ def check_options(options: argparse.Namespace) -> None:
         hub.check_base(options.base)
     if options.jobs is not None and options.jobs < 1:
         raise InputError("--jobs", str(options.jobs), "a number of at least 1")
-    if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
-        raise InputError("--output", f"{options.output}, a file", "a folder, existing or not")
+    if options.output:
+        check_writable(options.output, "--output")
 
 
 def run_level(options: argparse.Namespace, place: Workspace) -> dict[str, Any]:

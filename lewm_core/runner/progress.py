@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from lewm_core.utils import escape
 
+DAMAGE = "DamageWarning: "  # before what a notebook says of a damaged file that it makes again
 EVERY = 30.0  # seconds between two status lines where there is no terminal
 
 
@@ -36,8 +37,11 @@ class Progress:
         self._show()
 
     def write(self, text: str) -> int:
-        """What the running cell wrote: its last non-empty line counts."""
+        """What the running cell wrote: its last non-empty line counts, and every line that tells of damage is shown."""
         lines = [s for line in re.split(r"[\r\n]+", text) if (s := escape.plain(line).strip())]
+        for line in lines:
+            if DAMAGE in line:
+                self.message(line.partition(DAMAGE)[2])
         if lines:
             self._last = lines[-1]
             self._show()

@@ -1,12 +1,13 @@
 """Make a finished run the one that the repository shows: its figures and claims, and the README's answer."""
 
-import json
 import shutil
 from pathlib import Path
 
 from lewm_core.runner import notebook, stamps
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import replacing
+from lewm_core.utils.plain import read_json
 from lewm_core.utils.workspace import CONTROLS, FIGURES, ROOT, Workspace, relative
 
 SUFFIXES = (".png", ".svg", ".csv", ".json", ".gif", ".md")  # of what a run leaves in its figures' folder
@@ -31,11 +32,19 @@ def publish(run: str = "quick") -> dict[str, object]:
 
 def with_controls(place: Workspace) -> bool:
     """Whether the last run there had the controls."""
+    return any(values.get("controls", False) for values in parameters_of(place))
+
+
+def parameters_of(place: Workspace) -> list[dict[str, object]]:
+    """What the notebooks of the last run there were given; empty where there is no record of one. Damaged where it is
+    not what was written."""
+    summary = sealed.check(place.summary, "./run_all.sh with the same options writes it again.")
     try:
-        parameters = json.loads(place.summary.read_text())["parameters"]
-    except (OSError, ValueError, KeyError):
-        return False
-    return any(values.get("controls", False) for values in parameters.values())
+        record = read_json(summary)
+    except InputError:
+        return []
+    given = record.get("parameters") if isinstance(record, dict) else None
+    return [values for values in given.values() if isinstance(values, dict)] if isinstance(given, dict) else []
 
 
 def finished(place: Workspace, names: list[str]) -> list[Path]:
@@ -43,10 +52,11 @@ def finished(place: Workspace, names: list[str]) -> list[Path]:
     found, open_ = [], []
     for name in names:
         stamp = stamps.read(place, name)
-        if stamp and stamps.intact(stamp):
-            found += stamps.figures(place, stamp)
-        else:
+        if not stamp:
             open_.append(name)
+        elif problem := next(stamps.problems(place, stamp), None):
+            open_.append(f"{name} ({' is '.join(problem)})")
+        found += stamps.figures(place, stamp) if stamp else []
     if open_:
         raise InputError(relative(place.output), f"no finished {', '.join(open_)}", "a run of all notebooks, untouched",
                          "Run ./run_all.sh with the same options first; what is finished is reused.")

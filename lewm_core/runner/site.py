@@ -15,7 +15,7 @@ from typing import Any
 
 import jupytext
 
-from lewm_core.runner import notebook, site_pages
+from lewm_core.runner import notebook, site_pages, stamps
 from lewm_core.runner.pages import for_readers
 from lewm_core.stats import claims_report, evidence_rows
 from lewm_core.utils.errors import InputError, known
@@ -41,9 +41,19 @@ def site(run: str = "quick") -> dict[str, object]:
     """Build runs/`run`/site. Returns what was done; InputError where that run has no executed notebook."""
     there = [p.parent.name for p in sorted((ROOT / "runs").glob("*/notebooks"))]
     place = Workspace.of_run(known(there, run, "run") if there else run)
+    check_whole(place)
     target = place.output / "site"
     built = build(place, target)
     return {"site": relative(target / "index.html"), "pages": built.pages, "warnings": list(built.warnings)}
+
+
+def check_whole(place: Workspace) -> None:
+    """InputError where something that a notebook of the run wrote is no longer that: the pages would show it."""
+    for path in sorted(place.stamps.glob("*.json")):
+        stamp = stamps.read(place, path.stem)
+        for name, found in stamps.problems(place, stamp) if stamp else ():
+            raise InputError(name, f"it {found}", f"what {path.stem} wrote",
+                             "./run_all.sh with the same options makes it again.")
 
 
 def build(place: Workspace, target: Path, names: Sequence[str] | None = None,

@@ -11,6 +11,7 @@ from lewm_core.stats import answer as readme
 from lewm_core.stats import claims_report, evidence_rows
 from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS
 from lewm_core.stats.paired import bounds, digits, number
+from lewm_core.utils import sealed
 from lewm_core.utils.escape import markdown
 from lewm_core.utils.provenance import data_label
 from lewm_core.utils.workspace import Workspace
@@ -66,8 +67,9 @@ def reference(room: str, modules: Sequence[str]) -> str:
 
 def about(place: Workspace) -> str:
     """Which run the pages show, in a line; empty where it left no record."""
+    summary = sealed.check(place.summary, "./run_all.sh with the same options writes it again.")
     try:
-        record = json.loads(place.summary.read_text())
+        record = json.loads(summary.read_text())
     except (OSError, ValueError):
         return ""
     values = next(iter(record.get("parameters", {}).values()), {})

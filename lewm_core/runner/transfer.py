@@ -1,12 +1,14 @@
 """One file over HTTP, by the hub's library: what a server says of it, fetching it, checking it against the record."""
 
-import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lewm_core.utils.downloads import MOST, MOST_UNANNOUNCED, Refused, limited
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.files import file_digest, write_json
+from lewm_core.utils.files import file_digest, regular, sync, write_json
+from lewm_core.utils.plain import read_json
 
 RECORD = "checksums.json"
 
@@ -48,13 +50,16 @@ def ask(file: File) -> Remote:
     from huggingface_hub import errors, get_hf_file_metadata
 
     try:
-        said = get_hf_file_metadata(file.url, token=bool(file.hub) and _has_token())
+        with limited(MOST):
+            said = get_hf_file_metadata(file.url, token=bool(file.hub) and _has_token())
     except errors.GatedRepoError:
         page = file.url.split("/resolve/")[0]
         return Remote(problem=f"gated: accept the licence at {page}, then set HF_TOKEN or log in with: hf auth login")
     except Exception as error:  # of the HTTP library below, which is another in each version
         return Remote(problem=_reason(error))
-    sha256 = said.etag if said.etag and len(said.etag) == 64 else None
+    if said.size is not None and not 0 <= said.size <= MOST:
+        return Remote(problem=f"the server says {said.size} bytes, more than {MOST:,}")
+    sha256 = said.etag if said.etag and re.fullmatch("[0-9a-f]{64}", said.etag) else None
     return Remote(said.size, sha256)
 
 
@@ -62,21 +67,29 @@ def fetch(file: File, remote: Remote, folder: Path) -> None:
     """Fetch a file by way of `<path>.part`, from where an earlier call stopped, and record its checksum.
 
     Raises:
-        InputError: no connection, no room, or what came has another size or checksum than announced (it is removed).
+        InputError: no connection, no room, or what came has another size or checksum than announced, or no server
+            should send it (it is removed).
     """
     from huggingface_hub import file_download, utils
 
     path = folder / file.path
     part = part_of(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for there in (path, part):
+        if os.path.lexists(there):
+            regular(there)
     headers = utils.build_hf_headers(token=bool(file.hub) and _has_token())
-    headers["Accept-Encoding"] = "identity"  # sizes and ranges are those of the file itself
     try:
-        with open(part, "ab") as f:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "ab") as f, limited(MOST_UNANNOUNCED if remote.size is None else remote.size):
             file_download.http_get(file.url, f, resume_size=f.tell(), headers=headers, expected_size=remote.size,
                                    displayed_filename=path.name)
-    except Exception as error:
+    except Refused as error:
+        part.unlink(missing_ok=True)
+        raise InputError(file.url, str(error), str(remote), "It was removed. Call again.") from None
+    except Exception as error:  # of the HTTP library, or of the disk
         have = size_of(part)
+        if not have:
+            part.unlink(missing_ok=True)
         if remote.size is None or have < remote.size:
             raise InputError(file.url, f"{have} bytes, then no more ({_reason(error)})",
                              f"{remote.size or 'all'} bytes", "Call again: it goes on from there.") from None
@@ -84,6 +97,7 @@ def fetch(file: File, remote: Remote, folder: Path) -> None:
     if remote.differs(size, sha256):
         part.unlink()
         raise InputError(file.url, f"{size} bytes with SHA-256 {sha256}", str(remote), "It was removed. Call again.")
+    sync(part)
     os.replace(part, path)
     _record(folder, file, size, sha256)
 
@@ -117,6 +131,7 @@ def check(file: File, remote: Remote | None, folder: Path) -> bool:
     path, known = folder / file.path, recorded(folder).get(file.path)
     if not path.exists():
         return False
+    regular(path)
     size, sha256 = size_of(path), file_digest(path, 64)
     if known:
         expected, source = Remote(known["bytes"], known["sha256"]), f"as {RECORD} says"
@@ -134,9 +149,9 @@ def recorded(folder: Path) -> dict[str, dict]:
     """path → bytes, sha256 and url, as written at the end of its download."""
     path = folder / RECORD
     try:
-        content = json.loads(path.read_text()) if path.exists() else {}
+        content = read_json(path) if path.exists() else {}
         return {name: {"bytes": int(v["bytes"]), "sha256": str(v["sha256"])} | v for name, v in content.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(path, f"that it cannot be understood ({error})", "what this command writes",
                          "Remove it: the files are then checked against the servers and recorded anew.") from None
 

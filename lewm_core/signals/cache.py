@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lewm_core.utils import sealed
 from lewm_core.utils.arrays import read_arrays, write_arrays
 from lewm_core.utils.files import digest
 
@@ -26,7 +27,7 @@ def path(folder: Path, episode: str, *decides: str, code: Iterable[Path] = ()) -
 def read(path: Path, arrays: tuple[str, ...]) -> dict | None:
     """The stored arrays (None for absent ones), `made_by` and `missing`; None where the entry is absent or damaged.
 
-    A damaged entry is simply made again.
+    A damaged entry is told of and made again.
     """
     stored = read_arrays(path)
     if stored is None:
@@ -37,7 +38,8 @@ def read(path: Path, arrays: tuple[str, ...]) -> dict | None:
         if found["mask"] is not None:
             found["mask"] = np.unpackbits(found["mask"], axis=-1, count=notes["width"]).view(bool)
         return {**found, "made_by": notes["made_by"], "missing": notes["missing"]}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError) as error:
+        sealed.made_again(path, error)
         return None
 
 

@@ -19,8 +19,9 @@ from lewm_core.sources import opened
 from lewm_core.sources.episode import Episode, Source
 from lewm_core.sources.registry import SOURCES, open_source
 from lewm_core.sources.tabletop.scene import kitchens_of
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, OnError, pick
-from lewm_core.utils.files import regular, write_json
+from lewm_core.utils.files import write_json
 from lewm_core.utils.pool import Pool
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import SIMULATED, usable_cores
@@ -99,7 +100,7 @@ class SourceSpec:
 
     def save(self, path: str | Path) -> None:
         """Write the description as JSON; `load` reads it."""
-        write_json(path, asdict(self))
+        write_json(path, asdict(self), seal=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "SourceSpec":
@@ -107,7 +108,9 @@ class SourceSpec:
         known = {f.name: get_args(f.type) or (f.type,) for f in fields(cls)}
         remedy = "Run notebook 01_curation again."
         try:
-            values = json.loads(regular(path).read_text())
+            values = json.loads(sealed.check(path, remedy).read_text())
+        except sealed.Damaged:
+            raise
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(path, f"no JSON ({error})", "what notebook 01_curation writes", remedy) from None
         if not isinstance(values, dict) or set(values) != set(known) or not all(

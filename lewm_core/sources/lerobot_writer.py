@@ -48,7 +48,7 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0")
         try:
             for index, episode in enumerate(episodes):
                 first = first or episode
-                _check(episode, first)
+                _check(episode, first, f"{path}, episode {episode.id}")
                 if files is None:
                     files = _Files(folder, version, log.n_files, first)
                     log.n_files += 1
@@ -64,16 +64,16 @@ def export(path: str | Path, episodes: Iterable[Episode], version: str = "v3.0")
         _write_meta(folder / "meta", version, log, first)
 
 
-def _check(episode: Episode, first: Episode) -> None:
+def _check(episode: Episode, first: Episode, where: str) -> None:
     height, width = episode.frames.shape[1:3]
     if height % 2 or width % 2:
-        raise InputError(f"episode {episode.id}", f"frames of {height} × {width} px", "even height and width")
+        raise InputError(where, f"frames of {height} × {width} px", "even height and width")
     if not episode.observations.shape[1]:
-        raise InputError(f"episode {episode.id}", "observations without numbers", "at least one a frame")
+        raise InputError(where, "observations without numbers", "at least one a frame")
     for name in ("frames", "observations"):
         found, wanted = getattr(episode, name).shape[1:], getattr(first, name).shape[1:]
         if found != wanted:
-            raise InputError(f"episode {episode.id}", f"{name} of {found} a frame", f"{wanted} as in {first.id}")
+            raise InputError(where, f"{name} of {found} a frame", f"{wanted} as in {first.id}")
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pandas as pd
 from lewm_core.stats.gates import GATES
 from lewm_core.stats.outcomes import OUTCOME, OUTCOME_IN_WORDS, SMALLEST
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNTESTED, VERDICTS
-from lewm_core.utils import escape
+from lewm_core.utils import escape, sealed
 from lewm_core.utils.files import replacing, write_csv
 from lewm_core.utils.provenance import SIMULATED
 
@@ -196,5 +196,5 @@ def save(table: pd.DataFrame, folder: Path) -> None:
 
 def read(path: Path) -> pd.DataFrame:
     """A claims table as `save` wrote it."""
-    table = pd.read_csv(path, dtype={"section": str})
+    table = pd.read_csv(sealed.check(path), dtype={"section": str})
     return table.assign(**{c: table[c].fillna("") for c in WORDS})

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lewm_core.stats import gates, paper
 from lewm_core.stats.values import Values
+from lewm_core.utils import sealed
 from lewm_core.utils.workspace import CONTROLS, MEASURED, SCALES, Workspace
 
 BY_CONTROLS = "the control runs (--study controls) make them"
@@ -154,8 +155,8 @@ def gather(workspace: Workspace, with_controls: bool, baselines: Mapping[str, st
     with_controls: also what notebook 08 left; without it, that of an earlier run stays out. baselines: as in
     `Evidence`. measured: further fields that the caller has.
     """
-    results = pd.concat([pd.read_csv(workspace.results(s)) for s in SCALES])
-    skipped = pd.concat([pd.read_csv(workspace.skipped(s)) for s in SCALES])
+    results = pd.concat([pd.read_csv(sealed.check(workspace.results(s))) for s in SCALES])
+    skipped = pd.concat([pd.read_csv(sealed.check(workspace.skipped(s))) for s in SCALES])
     found = {name: _table(workspace.measured(name)) for name, made_by in MEASURED.items()
              if made_by != CONTROLS or with_controls}
     more = found.pop("metrics", None)
@@ -188,7 +189,7 @@ def _table(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(sealed.check(path))
     except pd.errors.EmptyDataError:
         return None
     return table if len(table) else None

@@ -17,6 +17,7 @@ from lewm_core.stats.paired import interval
 from lewm_core.stats.primary import BOTH, PRIMARY_HYPOTHESES, Hypothesis
 from lewm_core.stats.rules import HOW
 from lewm_core.stats.verdicts import Finding
+from lewm_core.utils import sealed
 from lewm_core.utils.files import file_digest, write_csv
 from lewm_core.utils.workspace import MEASURED, RAN, ROOT, SCALES, Workspace, relative
 
@@ -147,7 +148,7 @@ def read(folder: Path) -> pd.DataFrame:
     path = folder / NAME
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.read_csv(path)
+    table = pd.read_csv(sealed.check(path))
     return table.fillna(dict.fromkeys(TEXTS, ""))
 
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 V = TypeVar("V")
-
 MOST_TEXT = 4000  # characters of a part of an error; what data say of themselves may be of any length
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # they break terminals, CSV files and UTF-8
 
@@ -56,7 +55,7 @@ OnError = Callable[[str, InputError], None]
 
 def known(names: Collection[str], name: str, kind: str) -> str:
     """`name`; an InputError that lists `names` where it is none of them."""
-    if name not in names:
+    if name not in list(names):  # a list also where `name`, a setting's value, cannot be hashed
         raise InputError(kind, repr(name), "one of " + ", ".join(map(str, names)))
     return name
 

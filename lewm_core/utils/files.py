@@ -1,6 +1,7 @@
 """Writing files so that a reader never sees half of one, and what may be opened for reading."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.temporary import temporary_name
 
 if TYPE_CHECKING:  # the runner uses this module and must start quickly
     import pandas
@@ -52,21 +55,57 @@ def regular(path: str | Path, most: int | None = None) -> Path:
     return Path(path)
 
 
+class FullDisk(InputError):
+    """There is no room for a file."""
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, seal: bool = False, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is renamed to `path`, on failure it is removed.
 
     The temporary name keeps the suffix (libraries choose the format by it) and holds the process id, so that
-    two processes writing the same file do not disturb each other: the last one wins, whole.
+    two processes writing the same file do not disturb each other: the last one wins, whole. Whatever library writes,
+    the file gets the permissions of any new file.
+
+    Args:
+        seal: the content is taken up in the folder's list, see `utils.sealed`.
+        durable: whoever sees the new name after a power cut sees the whole content. False for what is made again.
+
+    Raises:
+        FullDisk: there is no room.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = temporary_name(path)
+    with full_disk_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            mode = _create(temporary)
+            yield temporary
+            if temporary.stat().st_mode != mode:  # some libraries make their files private
+                temporary.chmod(stat.S_IMODE(mode))
+            if durable:
+                sync(temporary)
+            if seal:
+                sealed.note(path, temporary)
+            os.replace(temporary, path)
+            if durable:
+                sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a new hidden folder beside `path`, which is removed at the end. FullDisk where there is no room."""
+    path = Path(path)
+    temporary = temporary_name(path)
+    with full_disk_named(path):
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that had the same number
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -78,25 +117,73 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.exists():
         raise InputError(path, "something of that name", "a folder that does not exist yet", "Give another name.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)
-    try:
+    with temporary_folder(path) as temporary:
         yield temporary
-        os.rename(temporary, path)
+        move_folder(temporary, path)
+
+
+def move_folder(folder: Path, path: Path) -> None:
+    """Rename a folder whose files lie on the disk by then."""
+    for inside in (*folder.rglob("*"), folder):
+        sync(inside)
+    os.rename(folder, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the names in a folder have reached the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(opened)
 
 
-def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as indented JSON with a final newline, atomically. NaN is refused, since it is not JSON."""
+def _create(path: Path) -> int:
+    """Make an empty file; returns the mode that a new file has here, by umask and folder."""
+    path.unlink(missing_ok=True)
+    opened = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return os.fstat(opened).st_mode
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def full_disk_named(path: str | Path) -> Iterator[None]:
+    """Whatever a library raises because the disk is full becomes a FullDisk that names `path`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # each library has its own: OSError, RuntimeError, SafetensorError
+        if not _is_full(error, Path(path)):
+            raise
+        remedy = "Make room and give the same command again: what is finished is kept, nothing half-written was left."
+        raise FullDisk(path, "no room on its disk (or a quota that is used up)", "room for it", remedy) from error
+
+
+def _is_full(error: Exception, path: Path) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if getattr(error, "errno", None) in full or any(os.strerror(number) in str(error) for number in full):
+        return True
+    folder = next((p for p in path.absolute().parents if p.is_dir()), None)  # torch.save does not say why it failed
+    return isinstance(error, RuntimeError) and folder is not None and shutil.disk_usage(folder).free < 65536
+
+
+def write_json(path: str | Path, value: object, seal: bool = False) -> None:
+    """Write `value` as indented JSON with a final newline, atomically. NaN is refused, since it is not JSON.
+
+    seal: as `replacing` has it.
+    """
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    with replacing(path) as temporary:
+    with replacing(path, seal) as temporary:
         temporary.write_text(text)
 
 
 def write_csv(path: str | Path, table: "pandas.DataFrame") -> None:
-    """Write a table as CSV without its index, atomically."""
-    with replacing(path) as temporary:
+    """Write a table as CSV without its index, atomically and sealed."""
+    with replacing(path, seal=True) as temporary:
         to_csv(table, temporary)
 
 
@@ -116,6 +203,13 @@ def digest(*parts: bytes | memoryview | str, length: int = 16) -> str:
         h.update(len(data).to_bytes(8, "little"))
         h.update(data)
     return h.hexdigest()[:length]
+
+
+def identity(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced or written to: its number, size and time. The time alone would not do, since
+    clocks may be set back."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def ends_of(path: str | Path, size: int) -> tuple[bytes, bytes]:

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import regular
+from lewm_core.utils.plain import parse_yaml, shown
 
 MOST_BYTES = 1_000_000  # of a profile
-
+MOST = 2**63  # what seeds and sizes stay below
 KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -39,10 +38,12 @@ def declared(source: str, where: object) -> dict[str, Any]:
 
 def read_profile(path: Path) -> dict[str, Any]:
     """The mapping parameter → value in a profile's YAML file (an empty file is an empty mapping)."""
+    expected = "a YAML file of parameter: value lines"
     try:
-        values = yaml.safe_load(regular(path, MOST_BYTES).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(path, " ".join(str(error).split()), "a YAML file of parameter: value lines") from None
+        text = regular(path, MOST_BYTES).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, " ".join(str(error).split()), expected) from None
+    values = parse_yaml(text, path, expected)
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise InputError(path, f"a {type(values).__name__}", "parameter: value lines")
@@ -53,7 +54,7 @@ def read_setting(text: str) -> tuple[str, str]:
     """`name=value` of a --set option, the value still as text."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
-        raise InputError("--set", repr(text), "NAME=VALUE", "For example: --set n_seeds=5")
+        raise InputError("--set", shown(text), "NAME=VALUE", "For example: --set n_seeds=5")
     return name.strip(), value.strip()
 
 
@@ -61,22 +62,20 @@ def fit(name: str, value: Any, default: Any, where: object) -> Any:
     """`value` for a parameter whose default is `default`, of the same type; InputError if it is of another.
 
     A whole number is a number, too, and so is YAML's 5e-5, which the YAML parser takes for a text.
-    A default of None accepts anything.
+    Numbers stay below MOST. A default of None accepts anything.
     """
     if default is None:
         return value
     kind = type(default)
-    if kind is float and isinstance(value, str):
+    if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
-            return float(value)
-        except ValueError:
+            value = float(value)
+        except (ValueError, OverflowError):
             pass
-    if kind is float and type(value) is int:
-        return float(value)
     if kind in (list, tuple) and isinstance(value, list | tuple):
         return [fit(f"{name}[{i}]", v, default[0], where) if default else v for i, v in enumerate(value)]
-    if type(value) is not kind:
-        raise InputError(f"parameter {name} ({where})", repr(value), f"{KINDS[kind]}, such as {default!r}")
+    if type(value) is not kind or kind in (int, float) and not abs(value) < MOST:
+        raise InputError(f"parameter {name} ({where})", shown(value), f"{KINDS[kind]}, such as {default!r}")
     return value
 
 
@@ -84,10 +83,8 @@ def fit_text(name: str, text: str, default: Any) -> Any:
     """`fit` for a value typed on the command line: YAML, but verbatim where a text is wanted."""
     if isinstance(default, str):
         return text
-    try:
-        return fit(name, yaml.safe_load(text), default, "--set")
-    except yaml.YAMLError:
-        raise InputError(f"parameter {name} (--set)", repr(text), "a value in YAML, such as 3, 0.5 or [A, B]") from None
+    value = parse_yaml(text, f"parameter {name} (--set)", "a value in YAML, such as 3, 0.5 or [A, B]")
+    return fit(name, value, default, "--set")
 
 
 def check_names(names: Mapping[str, Any], known: set[str], where: object) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import regular
 
@@ -146,13 +147,19 @@ class Workspace:
         return self.output / "run.json"
 
     def need(self, path: str | Path, made_by: str = "01_curation") -> Path:
-        """`path` of a file, or an InputError that names the notebook to run first."""
+        """`path`, or an InputError that names the notebook to run first; Damaged where it is not what that wrote.
+
+        A person may edit the selection, so that one is not compared.
+        """
         path = Path(path)
+        again = f"./run_all.sh --only {made_by.split('_')[0]} (with the same options)."
+        if path != self.selection:
+            sealed.check(path, f"It is damaged, or was edited. Make it again: {again}")
         if not path.exists():
             raise InputError(
                 relative(path),
                 "no such file",
                 f"what notebook {made_by} writes",
-                f"Run that first: ./run_all.sh --only {made_by.split('_')[0]} (with the same options).",
+                f"Run that first: {again}",
             )
         return regular(path)

@@ -18,7 +18,7 @@ import ipywidgets as widgets
 from lewm_core.diagnostics.decoder import Decoder, DecoderRecipe
 from lewm_core.diagnostics.playback import Load, Playback
 from lewm_core.diagnostics.rollout_study import Rollouts
-from lewm_core.utils import escape
+from lewm_core.utils import escape, sealed
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing
 from lewm_core.utils.progress import bar
@@ -133,7 +133,7 @@ class Dashboard(WithStandIn):
         for name in shown:
             shown.set_postfix_str(name, refresh=False)
             self.playback.player(name)
-        with replacing(path) as temporary:
+        with replacing(path, seal=sealed.sums(path.parent) != {}) as temporary:  # of a study's folder
             temporary.write_text(self.page(episodes))
         return (f"[The dashboard as a page]({quote(f'../{path.name}')}), {path.stat().st_size / 1e6:.1f} MB: "
                 f"{escape.code(relative(path))}.")

@@ -239,7 +239,7 @@ def save_figure(fig: Figure, stem: str | Path, table: pd.DataFrame, provenance: 
         raise InputError(f"provenance of {stem.name}", str(error), "what JSON can hold, without NaN") from None
     paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg", ".csv", ".json")]
     with ExitStack() as stack, mpl.rc_context(STYLE):
-        png, svg, csv, note = (stack.enter_context(replacing(path)) for path in paths)
+        png, svg, csv, note = (stack.enter_context(replacing(path, seal=path.suffix == ".csv")) for path in paths)
         fig.savefig(png, dpi=150)
         fig.savefig(svg, metadata={"Date": None})
         to_csv(table, csv)

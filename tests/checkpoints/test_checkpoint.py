@@ -1,13 +1,11 @@
 """Checkpoints: the mapping to public names and back, files, and what is refused. Base checkpoints on top of them."""
 
-import dataclasses
-import json
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from lewm_core.checkpoints import checkpoint, names
+from lewm_core.checkpoints import checkpoint, names, weights_file
 from lewm_core.config import MODELS
 from lewm_core.experiments import base
 from lewm_core.model import LeWM
@@ -52,11 +50,10 @@ def test_the_same_weights_are_the_same_bytes(saved, tmp_path):
 
 
 def rewrite(saved, path, change):
-    """A copy of the file with `change(state, header)` done to it."""
-    state = load_file(saved)
-    header = {"lewm": json.dumps({"config": dataclasses.asdict(NANO), "metadata": {}})}
+    """A copy of the file with `change(state, header)` done to it, and the checksum that belongs to it."""
+    state, header = load_file(saved), {"config": NANO.sizes(), "metadata": {}}
     change(state, header)
-    save_file(state, path, metadata=header)
+    weights_file.write(path, state, **header)
     return path
 
 
@@ -77,15 +74,19 @@ def no_query(state, header):
 
 
 def no_config(state, header):
-    del header["lewm"]
+    header.clear()
 
 
 def alien_config(state, header):
-    header["lewm"] = '{"config": {"colour": "red"}}'
+    header["config"] = {"colour": "red"}
 
 
-def torn_config(state, header):
-    header["lewm"] = '{"dim": 3'
+def huge_config(state, header):
+    header["config"] |= {"encoder_depth": 10**5, "dim": 10**9, "encoder_heads": "two", "dropout": float("nan")}
+
+
+def bad_scale(state, header):
+    header["metadata"] = {"action_scale": {"mean": [0.0], "std": [0.0]}}
 
 
 @pytest.mark.parametrize("change, sentences", [
@@ -93,7 +94,9 @@ def torn_config(state, header):
     (rename, ["missing predictor.pos_embedding", "unexpected stranger.weight"]),
     (reshape, ["pred_proj.net.0.weight (64, 31) instead of (64, 32)"]),
     (no_query, ["encoder.blocks.0.attn.qkv.weight has only k, v"]),
-    (no_config, ["no LeWM config"]), (alien_config, ["describes no model", "colour"]), (torn_config, ["no model"]),
+    (no_config, ["no LeWM config"]), (alien_config, ["describes no model", "colour"]),
+    (huge_config, ["encoder_depth 100000", "dim 1000000000", "encoder_heads 'two'", "dropout nan", "at most 200"]),
+    (bad_scale, ["no action scale"]),
 ], ids=lambda v: getattr(v, "__name__", ""))
 def test_bad_weights_are_one_error_that_names_the_file(saved, tmp_path, change, sentences):
     path = rewrite(saved, tmp_path / "bad.safetensors", change)

@@ -65,7 +65,7 @@ def lightning(state: dict) -> dict:
 LAYOUTS = {
     "new.pt": lambda s: s, "old.pt": old_names, "lightning.ckpt": lightning, "wrapped.pt": lambda s: {"model": s},
     "compiled.ckpt": lambda s: {"state_dict": {f"model._orig_mod.{n}": v for n, v in old_names(s).items()}},
-    "legacy.pt": old_names, "plain.safetensors": old_names,
+    "plain.safetensors": old_names,
 }
 
 
@@ -75,7 +75,7 @@ def write(path: Path, value: dict, config: LeWMConfig = CUBE) -> Path:
     if path.suffix == ".safetensors":
         save_file(value, path)
     else:
-        torch.save(value, path, _use_new_zipfile_serialization=not path.name.startswith("legacy"))
+        torch.save(value, path)
     (path.parent / "config.json").write_text(json.dumps(config_json.public(config)))
     return path
 
@@ -160,7 +160,7 @@ def damage(name: str, path: Path, state: dict) -> None:
 
 @pytest.mark.parametrize("name, sentences", [
     ("evil", ["would run code", f"{os.system.__module__}.system", "not opened"]),
-    ("evil legacy", ["would run code", ".system"]), ("object", ["would run code", "LeWM"]),
+    ("evil legacy", ["before version 1.6", "save it again"]), ("object", ["would run code", "LeWM"]),
     ("cut", ["no whole file", "cut short"]), ("half", ["no whole file"]), ("cut legacy", ["no whole file"]),
     ("empty", ["no whole file"]), ("page", ["no whole file"]), ("list", ["found a list"]),
     ("numbers", ["epoch is a int"]), ("nan", ["projector.net.0.bias has values that are not finite"]),

@@ -53,6 +53,11 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self):  # noqa: N802
         self.asked.append(f"{self.command} {self.path}")
         owner, name, *rest = self.path.strip("/").split("/")
+        if owner == "lies":
+            try:
+                return LIES[name][0](self)
+            except OSError:  # the other side had enough
+                return None
         repo = self.repos.get(f"{owner}/{name}")
         content = repo.get(rest[-1]) if repo and rest[:1] == ["resolve"] else None
         self.send_response(200 if content is not None else 404)
@@ -69,6 +74,43 @@ class Hub(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def lie(tag: str = '"' + "0" * 64 + '"', commit: str = COMMIT, body: bytes = b"{}", times: int = 1, **more: object):
+    """An answer with these headers, and a body so many times."""
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302 if "Location" in more else 200)
+        for header, value in {"ETag": tag, "X-Repo-Commit": commit, **more}.items():
+            handler.send_header(header.replace("_", "-"), str(value))
+        handler.end_headers()
+        for _ in range(times if handler.command == "GET" else 0):
+            handler.wfile.write(body)
+    return answer
+
+
+LIES = {
+    "etag": (lie('"../../../../pwned"'), "an answer with etag"),
+    "commit": (lie(commit="../../../../pwned"), "an answer with x-repo-commit"),
+    "sum": (lie(), "another checksum than the hub says; it was removed"),
+    "endless": (lie(body=bytes(10**5), times=10**9), "more than 1,000,000 bytes"),
+    "size": (lie(X_Linked_Size=10**14), "too large"),
+    "gzip": (lie(Content_Encoding="gzip"), "compressed with gzip"),
+    "page": (lie(Content_Type="text/html"), "a web page instead of the file"),
+    "file": (lie(Location="file:///etc/passwd"), "a redirection to file:/"),
+    "loop": (lie(Location="/lies/loop/resolve/main/config.json"), "redirects"),
+    "xet": (lie(X_Xet_Hash="0" * 64, X_Xet_Refresh_Route="http://127.0.0.1:9/"), "another checksum"),
+}
+ASK_ALL = """\
+import sys, time
+from lewm_core.checkpoints import hub
+from lewm_core.utils.errors import InputError
+for name in sys.argv[1].split(","):
+    began = time.monotonic()
+    try:
+        print(hub.find("lies/" + name))
+    except InputError as error:
+        print("error", error if time.monotonic() - began < 20 else "after a long time")
+"""
 
 
 def whole_lewm(folder: Path) -> dict[str, bytes]:
@@ -160,6 +202,15 @@ def test_a_download_that_breaks_off_is_one_error_and_leaves_no_weights(served):
 def test_what_is_not_there_is_one_error(served, name, sentence):
     said = served.ask(name)
     assert said.startswith("error:") and sentence in said
+
+
+def test_a_hub_that_lies_gets_one_error_each_and_nothing_is_kept(served):
+    said = served.ask(",".join(LIES), ASK_ALL).splitlines()
+    assert len(said) == len(LIES), said
+    for line, (name, (_, sentence)) in zip(said, LIES.items(), strict=True):
+        assert line.startswith(f"error hub repository lies/{name}: found no config.json (") and sentence in line, line
+    kept = [p for p in served.home.parent.rglob("*") if p.is_file() and "lies" in str(p) and p.suffix != ".lock"]
+    assert not kept and not list(served.home.parent.rglob("*pwned*"))
 
 
 # --- files and folders

@@ -13,7 +13,7 @@ import pytest
 
 from lewm_core import dataset
 from lewm_core.conditions import CONDITIONS, condition, unavailable
-from lewm_core.dataset import WINDOW
+from lewm_core.dataset import WINDOW, seal
 from lewm_core.signals.backends import Backends
 from lewm_core.signals.extraction import ARRAYS, extract
 from lewm_core.sources.tabletop.env import object_track
@@ -107,6 +107,7 @@ def test_the_gripper_is_the_observations_first_three_numbers_in_old_files_too(tm
     with h5py.File(tmp_path / "new.h5", "r+") as f:
         np.testing.assert_array_equal(f["gripper"][:], new["observation"][:, :3])
         del f["gripper"], f["object"]
+    seal.remove(tmp_path / "new.h5")
     old = dataset.load(tmp_path / "new.h5")
     np.testing.assert_array_equal(old["gripper"], new["gripper"])
     for lacks in (old, dataset.outline(tmp_path / "new.h5")):
@@ -149,6 +150,7 @@ def test_nan_actions_become_zero_and_are_counted(damaged):
         f["action"][3, 2:5] = np.nan
         f["observation"][0, 0] = np.nan
         before = f["action"][:]
+    seal.remove(damaged)
     data = dataset.load(damaged)
     assert data.nan_actions == 3 and (data["action"][3, 2:5] == 0).all()
     kept = ~np.isnan(before)
@@ -169,6 +171,7 @@ def as_another_tool_writes_it(path):
         f.create_group("meta")["note"] = 3
         del f.attrs["made"]
         f.attrs["made"] = "on a Tuesday"
+    seal.remove(path)
     return path
 
 
@@ -187,6 +190,7 @@ def test_files_of_other_tools_load(squares, damaged):
 def test_grey_frames_become_three_equal_channels(squares, damaged):
     with h5py.File(damaged, "r+") as f:
         replace(f, "pixels", f["pixels"][..., :1])
+    seal.remove(damaged)
     pixels = dataset.load(damaged)["pixels"]
     assert pixels.shape == (N, SIZE, SIZE, 3) and (pixels == dataset.load(squares)["pixels"][..., :1]).all()
 

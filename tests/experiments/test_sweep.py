@@ -1,6 +1,7 @@
 """Sweeps: what is planned, what names a run, that finished work is kept and unfinished work is never counted."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from lewm_core.model import LeWM
 from lewm_core.train import split_of, train
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.pool import Lost
+from lewm_core.utils.sealed import DamageWarning
 from tests.helpers import TINY, random_base, write_squares
 from tests.notebooks.cells import InProcess
 
@@ -241,7 +243,7 @@ def test_results_are_one_tidy_table(swept):
         record = result(folder, run.key)
         assert record["steps"] > 0 and record["windows"]["train"] > 0 and record["duration_s"] > 0
         assert (record["condition"], record["seed"]) == (run.condition, run.seed)
-        assert {p.name for p in (folder / run.key).iterdir()} == {"result.json", "model.safetensors"} | (
+        assert {p.name for p in (folder / run.key).iterdir()} == {"result.json", "model.safetensors", "SHA256SUMS"} | (
             {"heads.safetensors"} if run.condition == "E" else set())
     assert sorted(p.name for p in folder.iterdir()) == sorted(r.key for r in runs)  # no temporary folder is left
 
@@ -311,6 +313,44 @@ def test_a_half_written_run_is_not_counted_and_is_redone(swept, tmp_path, in_pro
     same = results.query("condition == 'A' and seed == 0").reset_index(drop=True)
     pd.testing.assert_frame_equal(again, same)
     assert (half / "model.safetensors").read_bytes() == (folder / run.key / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["result.json", "model.safetensors", "SHA256SUMS"])
+@pytest.mark.parametrize("content", [lambda b: b[:-30] + bytes([b[-30] ^ 1]) + b[-29:], lambda b: b"", None],
+                         ids=["a flipped bit", "emptied", "gone"])
+def test_a_damaged_run_is_named_and_redone(swept, tmp_path, in_process, name, content):
+    runs, folder, results = swept
+    run = runs[0]
+    shutil.copytree(folder / run.key, tmp_path / run.key)
+    assert is_done(tmp_path, run.key)
+    path = tmp_path / run.key / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content(path.read_bytes()))
+    if name == "SHA256SUMS" and content is None:
+        assert is_done(tmp_path, run.key)  # a run of an earlier version has none
+        return
+    if name == "result.json" and content is None:
+        again = sweep([run], tmp_path)  # it was never finished
+    else:
+        with pytest.warns(DamageWarning, match=f"{run.key}/.* is damaged and is made again"):
+            again = sweep([run], tmp_path)
+    assert in_process == [run.key] and is_done(tmp_path, run.key)
+    pd.testing.assert_frame_equal(again, results.query("condition == 'A' and seed == 0").reset_index(drop=True))
+
+
+def test_a_run_without_checksums_is_read_unless_its_result_is_none(swept, tmp_path):
+    runs, folder, _ = swept
+    shutil.copytree(folder / runs[0].key, tmp_path / runs[0].key)
+    (tmp_path / runs[0].key / "SHA256SUMS").unlink()
+    assert is_done(tmp_path, runs[0].key)
+    for text in ("", "[]", "{}", "{"):
+        (tmp_path / runs[0].key / "result.json").write_text(text)
+        with pytest.warns(DamageWarning, match="result.json is damaged"):
+            assert not is_done(tmp_path, runs[0].key)
+        with pytest.raises(InputError, match="result.json"):
+            result(tmp_path, runs[0].key)
 
 
 def test_a_run_that_fails_leaves_nothing_of_itself(squares, tmp_path):

@@ -1,5 +1,6 @@
 """The runner on tiny notebooks: options, reuse, failure, interruption, and where it writes."""
 
+import errno
 import fcntl
 import json
 import os
@@ -14,7 +15,7 @@ import papermill
 import psutil
 import pytest
 
-from lewm_core.runner import cli, plan, progress
+from lewm_core.runner import cli, execute, plan, progress
 from lewm_core.utils import parameters, provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workspace import ROOT, Workspace
@@ -255,6 +256,62 @@ def test_reuse(study, without_kernel, capsys):
     assert again("--only", "01") == "1"
     report = json.loads((study.out / "run.json").read_text())
     assert report["run"] == "quick" and report["notebooks"]["01_one"]["state"] == "done"
+
+
+@pytest.mark.parametrize("name", ["figures/a.csv", "notebooks/02_two.html", "notebooks/02_two.ipynb",
+                                  "stamps/02_two.json", "table.csv"])
+@pytest.mark.parametrize("damage", [lambda b: b[:-2] + bytes([b[-2] ^ 4]) + b[-1:], lambda b: b""],
+                         ids=["a flipped bit", "emptied"])
+def test_what_is_damaged_is_named_and_made_again(study, without_kernel, capsys, name, damage):
+    study.write("02_two.py", TWO + """
+import pandas as pd
+from lewm_core.utils.files import write_csv
+write_csv(Path(output) / "table.csv", pd.DataFrame({"x": [1.5]}))
+""")
+    assert study.run() == 0 and study.ran() == "12"
+    path = study.out / name
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    capsys.readouterr()
+    assert study.run() == 0 and study.ran() == "2"
+    told = [line for line in capsys.readouterr().err.splitlines() if f"{study.out}/{name} is damaged" in line]
+    assert len(told) == 1 and "made again" in told[0]
+    if name.endswith("csv"):
+        assert path.read_bytes() == whole
+    assert study.run() == 0 and study.ran() == ""
+
+
+def test_what_a_killed_run_left_is_swept(study, without_kernel):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    left = [study.out / f"figures/.a.{gone.pid}.png", study.out / f".table.{gone.pid}.csv",
+            study.out / f"runs/.0123456789abcdef.{gone.pid}/model.safetensors"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    assert study.run() == 0 and not any(path.exists() for path in left) and not left[2].parent.exists()
+
+
+def test_a_drive_without_locks_is_told_of(study, without_kernel, capsys, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    assert study.run() == 0 and "cannot be locked (No locks available)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["summary", "page", "notebook"])
+def test_a_full_disk_is_one_line_that_names_the_file(study, without_kernel, capsys, monkeypatch, part):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = {"summary": (execute, "write_json"), "page": (Path, "write_text"), "notebook": (papermill,
+                                                                                            "execute_notebook")}[part]
+    monkeypatch.setattr(*place, full)
+    assert study.run() == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and str(study.out) in error and "no room" in error
+    assert not list(study.out.glob("**/.*.ipynb"))
 
 
 def test_changed_code_runs_again(study, without_kernel, monkeypatch):

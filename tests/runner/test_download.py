@@ -17,7 +17,7 @@ import pytest
 from huggingface_hub import constants
 
 from lewm_core.runner import commands, download
-from lewm_core.runner.cli import BAD_USAGE, FAILED, OK
+from lewm_core.runner.arguments import BAD_USAGE, FAILED, OK
 from lewm_core.runner.transfer import File, Remote, ask, check, fetch, recorded
 from lewm_core.utils.errors import InputError
 
@@ -154,9 +154,11 @@ def test_a_part_that_was_whole_is_only_verified(server, tmp_path):
     assert server.log == [] and (tmp_path / "some/a.bin").read_bytes() == BODY
 
 
-@pytest.mark.parametrize("remote", [Remote(len(BODY) - 1), Remote(len(BODY), "0" * 64), Remote(None, "0" * 64)])
-def test_another_size_or_checksum_than_announced(server, tmp_path, remote):
-    with pytest.raises(InputError, match=f"{len(BODY)} bytes with SHA-256 {SHA}; expected .*It was removed"):
+@pytest.mark.parametrize("remote, found", [
+    (Remote(len(BODY) - 1), "more than 2,999,999 bytes"), (Remote(len(BODY), "0" * 64), f"bytes with SHA-256 {SHA}"),
+    (Remote(None, "0" * 64), f"{len(BODY)} bytes with SHA-256 {SHA}")])
+def test_another_size_or_checksum_than_announced(server, tmp_path, remote, found):
+    with pytest.raises(InputError, match=f"{found}; expected .*It was removed"):
         fetch(server.file(), remote, tmp_path)
     assert list((tmp_path / "some").iterdir()) == [] and recorded(tmp_path) == {}
 

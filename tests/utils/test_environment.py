@@ -116,8 +116,9 @@ def copy(tmp_path):
     (root / "lewm_core").mkdir(parents=True)
     shutil.copy(ROOT / "run_all.sh", root)
     shutil.copy(ROOT / "pyproject.toml", root)
-    for name in ("__init__.py", "runner/__init__.py", "runner/cli.py", "sources/__init__.py", "sources/registry.py",
-                 "utils/__init__.py", "utils/errors.py", "utils/files.py", "utils/provenance.py", "utils/workspace.py"):
+    for name in ("__init__.py", "runner/__init__.py", "runner/arguments.py", "runner/cli.py", "sources/__init__.py",
+                 "sources/registry.py", "utils/__init__.py", "utils/errors.py", "utils/files.py", "utils/provenance.py",
+                 "utils/sealed.py", "utils/temporary.py", "utils/workspace.py"):
         (root / "lewm_core" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "lewm_core" / name, root / "lewm_core" / name)
     for name in ("requirements.txt", "constraints.txt"):

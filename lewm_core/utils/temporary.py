@@ -1,0 +1,53 @@
+"""Names of what is not finished yet, and removing what killed processes left of it."""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+from functools import lru_cache
+from pathlib import Path
+
+# .NAME.PID-MACHINE.SUFFIX; a name without a machine is of this one
+NAME = re.compile(r"\..+\.(?P<pid>[0-9]{1,7})(-(?P<machine>[0-9a-f]{6}))?(\.[^.]+)?")
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` that tells which process of which machine made it, for `sweep`."""
+    return path.with_name(f".{path.stem}.{os.getpid()}-{_machine()}{path.suffix}")
+
+
+def sweep(folder: str | Path, of: str = "", deep: bool = True) -> list[Path]:
+    """Remove what killed processes of this machine left half-written in a folder; returns what was removed.
+
+    of: only what was to become the file or folder of this name. deep: also in the folders inside.
+    """
+    found = []
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            if (not of or name.startswith(f".{Path(of).stem}.")) and is_left(name):
+                found.append(Path(place, name))
+        folders[:] = [name for name in folders if deep and Path(place, name) not in found]
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    return found
+
+
+def is_left(name: str) -> bool:
+    """Whether this is a temporary name whose process is gone."""
+    parts = NAME.fullmatch(name)
+    if not parts or parts["machine"] not in (None, _machine()):
+        return False
+    import psutil  # not above: the command line's --help needs the standard library alone
+
+    try:
+        return psutil.Process(int(parts["pid"])).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OverflowError):  # somebody else's, so there is one
+        return False
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]

@@ -1,0 +1,45 @@
+"""Arrays on disk: damage is told, whichever bit it is in."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from lewm_core.utils import arrays
+from lewm_core.utils.sealed import DamageWarning
+
+VALUES = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "m": np.zeros((4, 3), np.uint8)}
+NOTES = {"made_by": {"depth": "simulator"}}
+
+
+def same(found):
+    read, notes = found
+    return notes == NOTES and set(read) == set(VALUES) and all(
+        read[name].dtype == VALUES[name].dtype and np.array_equal(read[name], VALUES[name]) for name in VALUES)
+
+
+def test_no_flipped_bit_changes_what_is_read(tmp_path):
+    path = tmp_path / "a.npz"
+    arrays.write_arrays(path, {**VALUES, "absent": None}, NOTES)
+    assert same(arrays.read_arrays(path)) and arrays.problem(path) == ""
+    whole, told = path.read_bytes(), 0
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = arrays.read_arrays(path)
+        assert same(found) if found else [w.category for w in said] == [DamageWarning], f"bit {bit}"
+        told += found is None
+    assert told > 4 * len(whole)  # the others are in what nobody reads, such as dates
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip"])
+def test_an_emptied_file_is_named(tmp_path, content):
+    path = tmp_path / "a.npz"
+    assert arrays.read_arrays(path) is None
+    path.write_bytes(content)
+    with pytest.warns(DamageWarning, match="a.npz is damaged and is made again"):
+        assert arrays.read_arrays(path) is None
+    assert "zip" in arrays.problem(path)
