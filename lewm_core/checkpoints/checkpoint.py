@@ -13,8 +13,12 @@ from lewm_core.checkpoints.weights_file import Weights
 from lewm_core.config import LeWMConfig
 from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.plain import cut
+from lewm_core.utils.plain import cut, shown
 
+RECORDS = {  # what a header says of a training, each none where it does not apply
+    "condition": str, "scale": str, "seed": int, "dataset": str, "base": str, "base_hash": str, "steps": int,
+    "episodes": list, "test": list, "recipe": dict, "metrics": dict, "held_out": dict, "action_scale": dict,
+}
 REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 MOST_LISTED = 200  # problems of a state dict
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -137,7 +141,7 @@ def _config(files: hub.Files, header: Mapping[str, object]) -> tuple[LeWMConfig,
         return beside, {}
     try:
         config, metadata = LeWMConfig(**header["config"]), {**header["metadata"]}
-        _check_scale(metadata.get("action_scale"))
+        _check_records(metadata)
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
         raise InputError(files.weights, f"a header that describes no model ({error})",
                          "one of lewm_core.checkpoints.checkpoint") from error
@@ -147,9 +151,17 @@ def _config(files: hub.Files, header: Mapping[str, object]) -> tuple[LeWMConfig,
     return config, metadata
 
 
-def _check_scale(scale: object) -> None:
-    """ValueError unless an action scale is none, or lists of finite numbers, the deviations above 0."""
-    if scale is None:
+def _check_records(metadata: Mapping[str, object]) -> None:
+    """ValueError for what a header says of a training in another form than `save` is given it."""
+    odd = [f"{name} {shown(metadata[name])}" for name, kind in RECORDS.items()
+           if metadata.get(name) is not None and type(metadata[name]) is not kind]
+    odd += [f"{name} {shown(metadata[name])}" for name in ("episodes", "test") if type(metadata.get(name)) is list
+            and not all(isinstance(id, str) for id in metadata[name])]
+    if type(metadata.get("metrics")) is dict and not all(isinstance(v, dict) for v in metadata["metrics"].values()):
+        odd.append(f"metrics {shown(metadata['metrics'])}")
+    if odd:
+        raise ValueError(", ".join(odd))
+    if (scale := metadata.get("action_scale")) is None:
         return
     mean, std = torch.tensor(scale["mean"], dtype=torch.float64), torch.tensor(scale["std"], dtype=torch.float64)
     if mean.shape != std.shape or mean.ndim != 1 or not (mean.isfinite() & std.isfinite() & (std > 0)).all():

@@ -141,6 +141,8 @@ def _state_dict(value: object) -> dict[str, Stored]:
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, Stored):
+        return "tensor"
     return value.name if isinstance(value, Other) else type(value).__name__
 
 
