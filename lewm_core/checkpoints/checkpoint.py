@@ -20,7 +20,7 @@ RECORDS = {  # what a header says of a training, each none where it does not app
     "episodes": list, "test": list, "recipe": dict, "metrics": dict, "held_out": dict, "action_scale": dict,
 }
 REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-MOST_LISTED = 50  # problems of a state dict
+MOST_LISTED = 20  # problems of a kind
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -36,13 +36,15 @@ def check_public(config: LeWMConfig, state: Mapping[str, Tensor], where: object 
 
 def _check(own: Mapping[str, Tensor], state: Mapping[str, Tensor], where: object, expected: str) -> None:
     """Raise one InputError for all of `state` that cannot be loaded into a module whose state dict is `own`."""
-    problems = [f"missing {name}" for name in sorted(own.keys() - state.keys())]
-    problems += [f"unexpected {cut(name, 80)}" for name in sorted(state.keys() - own.keys())]
-    problems += [f"{name} {problem}" for name in sorted(own.keys() & state.keys())
-                 if (problem := _misfit(state[name], own[name]))]
+    missing = [f"missing {name}" for name in own.keys() - state.keys()]
+    unexpected = [f"unexpected {cut(name, 80)}" for name in state.keys() - own.keys()]
+    misfits = [f"{name} {problem}" for name in own.keys() & state.keys()
+               if (problem := _misfit(state[name], own[name]))]
+    problems = []
+    for kind in (missing, unexpected, misfits):
+        problems += sorted(kind)[:MOST_LISTED] + [f"{len(kind) - MOST_LISTED} more"] * (len(kind) > MOST_LISTED)
     if problems:
-        more = f"; and {len(problems) - MOST_LISTED} more" if len(problems) > MOST_LISTED else ""
-        raise InputError(where, "; ".join(problems[:MOST_LISTED]) + more, expected)
+        raise InputError(where, "; ".join(problems), expected)
 
 
 def _misfit(value: Tensor, want: Tensor) -> str:

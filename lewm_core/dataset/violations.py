@@ -129,7 +129,7 @@ def _shape(data: h5py.Dataset, column: Column, sizes: dict[str, int]) -> list[st
 def _read_lengths(f: h5py.File, sound: set[str], found: Structure) -> None:
     """Read ep_len and ep_offset, as far as their form is sound, and note what is wrong with them."""
     index = {}
-    for name in {"ep_len", "ep_offset"} & sound:
+    for name in [name for name in ("ep_len", "ep_offset") if name in sound]:
         size = f[name].shape[0]
         if size > MOST_EPISODES:
             found.problems.append(f"{name} has {size:,} episodes, more than {MOST_EPISODES:,}")

@@ -1,6 +1,9 @@
 """Dataset files that lie: each is refused with a reason, without its data being read and without much memory."""
 
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -192,6 +195,15 @@ def test_what_becomes_unreadable_after_the_check_is_named_too(copy, monkeypatch)
         dataset.load(copy)
 
 
+def test_a_script_without_a_guard_may_load_a_dataset(squares, tmp_path):
+    """The process in which a file is tried does not run the script again."""
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nfrom lewm_core import dataset\nprint(len(dataset.load(sys.argv[1])['ep_len']))\n")
+    done = subprocess.run([sys.executable, script, squares], capture_output=True, text=True, timeout=200,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    assert done.stdout == f"{E}\n", done.stderr
+
+
 def test_a_file_in_which_the_library_loses_itself_is_one_error(copy, monkeypatch):
     """The heap's first text is as long as brings HDF5 back to it, again and again."""
     content = bytearray(copy.read_bytes())
@@ -222,8 +234,6 @@ def test_what_does_not_fit_is_refused_before_a_frame_is_read(squares, monkeypatc
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path):
-    import os
-
     os.mkfifo(tmp_path / "pipe.h5")
     for path, sentence in ((tmp_path / "pipe.h5", "a pipe, not a"), (tmp_path, "a folder"), ("/dev/zero", "device")):
         with pytest.raises(InputError, match=sentence):
