@@ -13,10 +13,14 @@ from lewm_core.checkpoints.weights_file import Weights
 from lewm_core.config import LeWMConfig
 from lewm_core.model import LeWM
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.plain import cut
+from lewm_core.utils.plain import cut, shown
 
+RECORDS = {  # what a header says of a training, each none where it does not apply
+    "condition": str, "scale": str, "seed": int, "dataset": str, "base": str, "base_hash": str, "steps": int,
+    "episodes": list, "test": list, "recipe": dict, "metrics": dict, "held_out": dict, "action_scale": dict,
+}
 REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-MOST_LISTED = 200  # problems of a state dict
+MOST_LISTED = 20  # problems of a kind
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -32,13 +36,15 @@ def check_public(config: LeWMConfig, state: Mapping[str, Tensor], where: object 
 
 def _check(own: Mapping[str, Tensor], state: Mapping[str, Tensor], where: object, expected: str) -> None:
     """Raise one InputError for all of `state` that cannot be loaded into a module whose state dict is `own`."""
-    problems = [f"missing {name}" for name in own.keys() - state.keys()]
-    problems += [f"unexpected {cut(name, 80)}" for name in state.keys() - own.keys()]
-    problems += [f"{name} {problem}" for name in own.keys() & state.keys()
-                 if (problem := _misfit(state[name], own[name]))]
+    missing = [f"missing {name}" for name in own.keys() - state.keys()]
+    unexpected = [f"unexpected {cut(name, 80)}" for name in state.keys() - own.keys()]
+    misfits = [f"{name} {problem}" for name in own.keys() & state.keys()
+               if (problem := _misfit(state[name], own[name]))]
+    problems = []
+    for kind in (missing, unexpected, misfits):
+        problems += sorted(kind)[:MOST_LISTED] + [f"{len(kind) - MOST_LISTED} more"] * (len(kind) > MOST_LISTED)
     if problems:
-        more = f"; and {len(problems) - MOST_LISTED} more" if len(problems) > MOST_LISTED else ""
-        raise InputError(where, "; ".join(sorted(problems)[:MOST_LISTED]) + more, expected)
+        raise InputError(where, "; ".join(problems), expected)
 
 
 def _misfit(value: Tensor, want: Tensor) -> str:
@@ -137,7 +143,7 @@ def _config(files: hub.Files, header: Mapping[str, object]) -> tuple[LeWMConfig,
         return beside, {}
     try:
         config, metadata = LeWMConfig(**header["config"]), {**header["metadata"]}
-        _check_scale(metadata.get("action_scale"))
+        _check_records(metadata)
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
         raise InputError(files.weights, f"a header that describes no model ({error})",
                          "one of lewm_core.checkpoints.checkpoint") from error
@@ -147,9 +153,17 @@ def _config(files: hub.Files, header: Mapping[str, object]) -> tuple[LeWMConfig,
     return config, metadata
 
 
-def _check_scale(scale: object) -> None:
-    """ValueError unless an action scale is none, or lists of finite numbers, the deviations above 0."""
-    if scale is None:
+def _check_records(metadata: Mapping[str, object]) -> None:
+    """ValueError for what a header says of a training in another form than `save` is given it."""
+    odd = [f"{name} {shown(metadata[name])}" for name, kind in RECORDS.items()
+           if metadata.get(name) is not None and type(metadata[name]) is not kind]
+    odd += [f"{name} {shown(metadata[name])}" for name in ("episodes", "test") if type(metadata.get(name)) is list
+            and not all(isinstance(id, str) for id in metadata[name])]
+    if type(metadata.get("metrics")) is dict and not all(isinstance(v, dict) for v in metadata["metrics"].values()):
+        odd.append(f"metrics {shown(metadata['metrics'])}")
+    if odd:
+        raise ValueError(", ".join(odd))
+    if (scale := metadata.get("action_scale")) is None:
         return
     mean, std = torch.tensor(scale["mean"], dtype=torch.float64), torch.tensor(scale["std"], dtype=torch.float64)
     if mean.shape != std.shape or mean.ndim != 1 or not (mean.isfinite() & std.isfinite() & (std > 0)).all():

@@ -69,7 +69,10 @@ def parse(tree: object, where: object = "config.json") -> LeWMConfig:
         problems = _misfits(numbers, vit)
     if problems:
         raise InputError(where, "; ".join(problems), "the config.json of a LeWM that lewm_core.model can build")
-    return _config(numbers, vit, dropout)
+    try:
+        return _config(numbers, vit, dropout)
+    except InputError as error:
+        raise InputError(where, f"{error.found} ({error.where})", error.expected) from None
 
 
 def _wrong_names(blocks: Mapping[str, Mapping]) -> list[str]:

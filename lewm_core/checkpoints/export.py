@@ -18,7 +18,7 @@ from lewm_core.checkpoints.names import public_state
 from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import move_folder, temporary_folder, write_json
-from lewm_core.utils.plain import read_json
+from lewm_core.utils.plain import read_object
 from lewm_core.utils.temporary import sweep
 
 WEIGHTS, TENSORS, CARD = "weights.pt", "model.safetensors", "README.md"
@@ -37,7 +37,7 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
     model, metadata = checkpoint.load(files.weights)
     heads, result = (files.weights.with_name(name) for name in (hub.HEADS, "result.json"))
     if metadata and result.is_file():  # ours
-        metadata |= read_json(sealed.check(result), "what a run leaves beside its weights")
+        metadata |= read_object(sealed.check(result), "what a run leaves beside its weights")
     sweep(folder.absolute().parent, of=folder.name, deep=False)
     with temporary_folder(folder.absolute()) as scratch:
         new = scratch / "new"

@@ -74,17 +74,11 @@ def _sum(state: Mapping[str, Tensor], header: Mapping[str, object]) -> str:
 class _Safetensors:
     def __init__(self, path: Path):
         self.path = path
-        with open(path, "rb") as f:
-            start = f.read(8)
-        if len(start) == 8 and struct.unpack("<Q", start)[0] > MOST_HEADER:
-            raise Unreadable(f"a header of more than {MOST_HEADER:,} bytes")
-        with safe_open(path, framework="pt") as f:
-            entries, parts = f.metadata() or {}, {name: f.get_slice(name) for name in f.keys()}
-            kinds = {name: (part.get_shape(), part.get_dtype()) for name, part in parts.items()}
-        if odd := [f"{cut(name, 80)} is {dtype}" for name, (_, dtype) in kinds.items() if dtype not in DTYPES]:
+        tensors = _table(path)
+        self.header = _own_header(path, tensors.pop("__metadata__", {}))
+        if odd := [f"{cut(name, 80)} is {v['dtype']}" for name, v in tensors.items() if v["dtype"] not in DTYPES]:
             raise _NoState("; ".join(odd[:20]))
-        self.outline = {name: (shape, DTYPES[dtype]) for name, (shape, dtype) in kinds.items()}
-        self.header = _own_header(path, entries)
+        self.outline = {name: (v["shape"], DTYPES[v["dtype"]]) for name, v in tensors.items()}
 
     def read(self) -> dict[str, Tensor]:
         with safe_open(self.path, framework="pt") as f:
@@ -92,6 +86,27 @@ class _Safetensors:
         if self.header and self.header[SUM] != _sum(state, self.header):
             raise Unreadable("it is not what its checksum says")
         return state
+
+
+def _table(path: Path) -> dict[str, dict]:
+    """The JSON with which a safetensors file begins: what it says of each tensor.
+
+    Read here, too, so that shapes are known before the library maps the whole file into memory; the library, which
+    `read` uses, is the one that believes it.
+    """
+    with open(path, "rb") as f:
+        start = f.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if length > MOST_HEADER:
+            raise Unreadable(f"a header of more than {MOST_HEADER:,} bytes")
+        try:
+            table = parse_json(f.read(length), path)
+        except InputError as error:
+            raise Unreadable(f"a header with {error.found}") from None
+    size = 8 + length + max((v["data_offsets"][1] for name, v in table.items() if name != "__metadata__"), default=0)
+    if path.stat().st_size != size:
+        raise Unreadable(f"{path.stat().st_size:,} bytes, not the {size:,} that its header says")
+    return table
 
 
 def _own_header(path: Path, entries: Mapping[str, str]) -> dict[str, object]:
@@ -141,6 +156,8 @@ def _state_dict(value: object) -> dict[str, Stored]:
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, Stored):
+        return "tensor"
     return value.name if isinstance(value, Other) else type(value).__name__
 
 

@@ -5,7 +5,7 @@ from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, Column, Outline, 
 from lewm_core.dataset.data import Data, damage, load, read_episodes
 from lewm_core.dataset.packing import pack, write
 from lewm_core.dataset.splits import WINDOW, Split, split, window_starts, windows
-from lewm_core.dataset.violations import validate
+from lewm_core.dataset.trial import validate
 
 __all__ = [
     "COLUMNS", "Column", "Data", "NO_FOREGROUND", "Outline", "Split", "WINDOW", "damage", "frame_columns", "load",

@@ -113,9 +113,9 @@ class Outline:
 
 
 def outline(path: str | Path) -> Outline:
-    """The outline of a file that keeps the contract (ask `violations.validate` first)."""
+    """The outline of a file that keeps the contract (ask `trial.validate` first)."""
     with h5py.File(path, "r") as f:
-        shapes = {name: _shape(f, name) for name in f}
+        shapes = {name: shape_of(f, name) for name in f}
         columns = {name: shapes[name] for name in COLUMNS if name in shapes}
         if shapes["observation"][1] >= 3:
             columns.setdefault("gripper", (shapes["observation"][0], 3))  # as `load` does
@@ -123,7 +123,7 @@ def outline(path: str | Path) -> Outline:
         return Outline(columns, other, f["ep_len"][:], made(f))
 
 
-def _shape(f: h5py.File, name: str) -> tuple[int, ...] | None:
+def shape_of(f: h5py.File, name: str) -> tuple[int, ...] | None:
     """Of the array of that name; None where it is none, or none of this file."""
     if not isinstance(f.get(name, getlink=True), h5py.HardLink):
         return None

@@ -1,17 +1,18 @@
 """The dataset file in use: what it holds is `contract`, how it is written `packing`, how a run splits it `splits`."""
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from lewm_core.dataset import seal
+from lewm_core.dataset import seal, trial
 from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, gripper, made, missing
-from lewm_core.dataset.pieces import Damaged, pieces, reason
-from lewm_core.dataset.violations import MOST_TEXT, validate
+from lewm_core.dataset.pieces import Damaged, pieces, texts
+from lewm_core.dataset.violations import Structure
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
@@ -101,7 +102,7 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
     """
     if episodes is not None and episodes < 1:
         raise InputError("episodes", str(episodes), "a number of at least 1, or None for all")
-    _need(path, lambda f, lengths: _check_memory(path, f, lengths[:episodes]))
+    _need(path, slice(episodes))
     with h5py.File(path, "r") as f:
         length, offset = (f[name][:episodes].astype(np.int64) for name in ("ep_len", "ep_offset"))
         written, columns, about = seal.read(path, f), _columns(path, f, length, offset), made(f)
@@ -116,7 +117,7 @@ def load(path: str | Path, episodes: int | None = None) -> Data:
 
 def read_episodes(path: str | Path) -> Iterator[Episode]:
     """The episodes of a dataset without their signals, one at a time; no more than one is held in memory."""
-    _need(path, lambda f, lengths: _check_memory(path, f, lengths.max(keepdims=True)))
+    _need(path)
     with h5py.File(path, "r") as f:
         written = seal.read(path, f)
         for i, own in enumerate(_one_by_one(path, f, COLUMNS if written else FRAMES)):
@@ -129,7 +130,7 @@ def read_episodes(path: str | Path) -> Iterator[Episode]:
 
 def damage(path: str | Path) -> list[str]:
     """What is wrong with a dataset, as sentences: violations of the contract, and what is not as it was written."""
-    if problems := validate(path):
+    if problems := trial.validate(path):
         return problems
     try:
         with h5py.File(path, "r") as f:
@@ -161,11 +162,17 @@ def _columns(path: str | Path, f: h5py.File, length: np.ndarray, offset: np.ndar
             for c in COLUMNS.values() if c.name in f and (c.name in names or c.name in found)}
 
 
-def _need(path: str | Path, before_values: Callable[[h5py.File, np.ndarray], None]) -> None:
-    """InputError unless the file is there and keeps the contract. before_values: as `violations.validate` has it."""
+def _need(path: str | Path, together: slice | None = None) -> None:
+    """InputError unless the file is there, keeps the contract, and fits into the free memory.
+
+    together: which episodes are to be in memory at once; None: one at a time.
+    """
     if not Path(path).exists():
         raise InputError(path, "no such file", "a dataset", "Run notebook 02_extraction first, or give another path.")
-    if problems := validate(path, before_values):
+    found = trial.structure(path)
+    if not found.problems:
+        _check_memory(path, found, found.lengths[together] if together else found.lengths.max(keepdims=True))
+    if problems := found.problems + trial.values(path, found):
         raise InputError(path, "; ".join(problems), "a dataset that keeps the contract",
                          "lewm_core.dataset.contract.COLUMNS is the contract.")
 
@@ -176,7 +183,7 @@ def _column(path: str | Path, data: h5py.Dataset, column: Column, length: np.nda
     start, stop = int(offset[0]), int(offset[-1] + length[-1])
     try:
         if column.dtype == "str":
-            return _texts(data, offset)
+            return texts(data, offset)
         values = np.empty((stop - start, *data.shape[1:]), column.dtype)
         for first, part in pieces(data, start, stop):
             values[first - start : first - start + len(part)] = part
@@ -188,27 +195,11 @@ def _column(path: str | Path, data: h5py.Dataset, column: Column, length: np.nda
     return np.repeat(values, 3, axis=-1) if column.name == "pixels" and values.shape[-1] == 1 else values
 
 
-def _texts(data: h5py.Dataset, places: np.ndarray) -> np.ndarray:
-    """The texts at these frames, one by one, since each may be as long as the file."""
-    texts = data.asstr("utf-8", "replace")
-    found = np.empty(len(places), object)
-    for i, place in enumerate(places):
-        try:
-            found[i] = texts[place]
-        except Exception as error:  # of a damaged heap: HDF5 has many errors
-            raise Damaged(int(place), reason(error)) from None
-        if len(found[i]) > MOST_TEXT:
-            raise Damaged(int(place), f"a text of {len(found[i]):,} characters, more than {MOST_TEXT:,}")
-    return found
-
-
-def _check_memory(path: str | Path, f: h5py.File, length: np.ndarray) -> None:
+def _check_memory(path: str | Path, found: Structure, length: np.ndarray) -> None:
     """InputError if the frames of episodes of these lengths do not fit into the free memory."""
-    a_frame = {}
-    for column in frame_columns():
-        if column.name in f:
-            a_frame[column.name] = np.dtype(column.dtype).itemsize * int(np.prod(f[column.name].shape[1:]))
-    size = sum(a_frame.values()) + a_frame["pixels"] * (1 if f["pixels"].shape[-1] == 3 else 5)  # grey is tripled
+    a_frame = {c.name: np.dtype(c.dtype).itemsize * math.prod(found.shapes[c.name]) for c in frame_columns()
+               if c.name in found.shapes}
+    size = sum(a_frame.values()) + a_frame["pixels"] * (1 if found.shapes["pixels"][-1] == 3 else 5)  # grey is tripled
     needed, free = np.cumsum(length) * size, usable_memory()
     if needed[-1] > free:
         fit = int((needed <= free).sum())

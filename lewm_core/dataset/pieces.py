@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 STEP = 2**24  # bytes
+MOST_TEXT = 2**16  # bytes of one text
 
 
 class Damaged(Exception):
@@ -26,6 +27,20 @@ def pieces(data: h5py.Dataset, start: int, stop: int) -> Iterator[tuple[int, np.
         except Exception as error:  # a damaged chunk, or a compression that is not registered: HDF5 has many errors
             raise Damaged(_first_bad(data, first, last), reason(error)) from None
         yield first, values
+
+
+def texts(data: h5py.Dataset, places: np.ndarray) -> np.ndarray:
+    """The texts at these frames, one by one, since each may be as long as the file."""
+    decoded = data.asstr("utf-8", "replace")
+    found = np.empty(len(places), object)
+    for i, place in enumerate(places):
+        try:
+            found[i] = decoded[place]
+        except Exception as error:  # of a damaged heap: HDF5 has many errors
+            raise Damaged(int(place), reason(error)) from None
+        if len(found[i]) > MOST_TEXT:
+            raise Damaged(int(place), f"a text of {len(found[i]):,} characters, more than {MOST_TEXT:,}")
+    return found
 
 
 def row_bytes(data: h5py.Dataset) -> int:

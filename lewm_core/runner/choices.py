@@ -67,7 +67,7 @@ def caught(function: Callable, *arguments: object, **named: object) -> list[Inpu
 def numbers(settings: Settings) -> Iterator[InputError]:
     for name, least in LEAST.items():
         value = settings.get(name)
-        if value is not None and not (isinstance(value, int | float) and value >= least):
+        if value is not None and not (isinstance(value, int | float) and least <= value < 2**63):
             yield InputError(f"parameter {name}", repr(value), f"at least {least}")
 
 

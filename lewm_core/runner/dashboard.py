@@ -26,7 +26,7 @@ def write(folder: Path, output: Path | None = None, episodes: int = EPISODES, sc
     """
     if output:
         check_writable(output, "--output", file=True)
-    place = Workspace(folder.resolve(), folder.resolve() / "figures")
+    place = Workspace.of_run("", output=folder)
     study = Study(place.output, place.figures, *_profile_and_data(place))
     results = study.results(scale)
     offered = playback.offered(results, seed)

@@ -30,9 +30,9 @@ def kind(name: str) -> str:
 def inspect_dataset(name: str) -> dict:
     need_file(name)
     from lewm_core.conditions import CONDITIONS, unavailable
-    from lewm_core.dataset import contract, violations
+    from lewm_core.dataset import contract, trial
 
-    if problems := violations.validate(name):
+    if problems := trial.validate(name):
         return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
     outline = contract.outline(name)
     absent = unavailable(outline)

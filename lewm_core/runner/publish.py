@@ -7,7 +7,7 @@ from lewm_core.runner import notebook, stamps
 from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, known
 from lewm_core.utils.files import replacing
-from lewm_core.utils.plain import read_json
+from lewm_core.utils.plain import read_object
 from lewm_core.utils.workspace import CONTROLS, FIGURES, ROOT, Workspace, relative
 
 SUFFIXES = (".png", ".svg", ".csv", ".json", ".gif", ".md")  # of what a run leaves in its figures' folder
@@ -40,10 +40,9 @@ def parameters_of(place: Workspace) -> list[dict[str, object]]:
     not what was written."""
     summary = sealed.check(place.summary, "./run_all.sh with the same options writes it again.")
     try:
-        record = read_json(summary)
+        given = read_object(summary).get("parameters")
     except InputError:
         return []
-    given = record.get("parameters") if isinstance(record, dict) else None
     return [values for values in given.values() if isinstance(values, dict)] if isinstance(given, dict) else []
 
 

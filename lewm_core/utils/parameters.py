@@ -67,7 +67,7 @@ def fit(name: str, value: Any, default: Any, where: object) -> Any:
     if default is None:
         return value
     kind = type(default)
-    if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
+    if kind is float and (isinstance(value, str) and value.isascii() or type(value) is int):
         try:
             value = float(value)
         except (ValueError, OverflowError):

@@ -58,6 +58,14 @@ def read_json(path: str | Path, expected: str = "a JSON file", most: int = MOST_
     return parse_json(content, path, expected)
 
 
+def read_object(path: str | Path, expected: str = "a JSON object", most: int = MOST_BYTES) -> dict[str, Any]:
+    """`read_json` of a file that holds an object; InputError for any other value."""
+    value = read_json(path, expected, most)
+    if not isinstance(value, dict):
+        raise InputError(path, f"a {type(value).__name__}", expected)
+    return value
+
+
 def shown(value: object, most: int = 80) -> str:
     """`repr` for an error: a long one is cut."""
     try:
@@ -76,10 +84,10 @@ def _plain(value: Any, finite: bool = False) -> Any:
     """
     level, depth = [value], 0
     while level:
-        if depth > MOST_DEPTH:
-            raise ValueError(f"lists or mappings in each other, more than {MOST_DEPTH} deep")
         below: list[Any] = []
         for item in level:
+            if isinstance(item, dict | list) and depth >= MOST_DEPTH:
+                raise ValueError(f"lists or mappings in each other, more than {MOST_DEPTH} deep")
             if isinstance(item, dict):
                 if odd := [key for key in item if not isinstance(key, str | int | float | bool | None)]:
                     raise ValueError(f"a {type(odd[0]).__name__} as a key")

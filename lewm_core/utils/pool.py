@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,26 @@ class Lost(InputError):
     """An item whose worker process died, or was ended by `limited`. The other items are not concerned."""
 
 
+class _Process(SpawnProcess):
+    """A process that does not run the caller's script again, as it would otherwise: nothing that it does stands there,
+    and a script without the usual guard would start processes without end."""
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
+        main.__spec__ = None
+        try:
+            super().start()
+        finally:
+            main.__spec__ = spec
+            if file is not None:
+                main.__file__ = file
+
+
+class _Spawn(SpawnContext):
+    Process = _Process
+
+
 class Pool:
     """Processes of one thread each, for as long as the `with` block: leaving it stops them at once.
 
@@ -46,7 +66,7 @@ class Pool:
     def _open(self) -> None:
         # spawn: a fork of a process with threads (a notebook kernel, torch) can hang
         self._processes = ProcessPool(self.jobs, initializer=_begin, initargs=(os.getpid(),),
-                                      context=get_context("spawn"))
+                                      context=_Spawn())
 
     def __enter__(self) -> "Pool":
         return self

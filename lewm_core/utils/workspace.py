@@ -1,5 +1,6 @@
 """Every path that a run writes to or reads from, in one place."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def run_name(profile: str, data: str = "tabletop") -> str:
 
 def relative(path: str | Path) -> str:
     """`path` relative to the repository where it lies inside, else absolute; with forward slashes."""
-    path = Path(path).resolve()
+    path = Path(os.path.realpath(path))
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
 
 
@@ -44,14 +45,14 @@ class Workspace:
     figures: Path
 
     def __post_init__(self):
-        object.__setattr__(self, "output", (ROOT / self.output).resolve())
-        object.__setattr__(self, "figures", (ROOT / self.figures).resolve())
+        object.__setattr__(self, "output", Path(os.path.realpath(ROOT / self.output)))
+        object.__setattr__(self, "figures", Path(os.path.realpath(ROOT / self.figures)))
 
     @classmethod
     def of_run(cls, profile: str, data: str = "tabletop", output: str | Path | None = None) -> "Workspace":
         """Where a run goes: runs/NAME and figures/NAME, which git ignores, or all of it in `output`."""
         if output is not None:
-            output = Path(output).resolve()
+            output = Path(os.path.realpath(output))
             return cls(output, output / "figures")
         name = run_name(profile, data)
         return cls(Path("runs") / name, FIGURES / name)

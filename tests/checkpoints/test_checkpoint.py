@@ -89,6 +89,10 @@ def bad_scale(state, header):
     header["metadata"] = {"action_scale": {"mean": [0.0], "std": [0.0]}}
 
 
+def bad_records(state, header):
+    header["metadata"] = {"condition": ["A"], "seed": "3", "episodes": [1], "metrics": {"episode": 3}}
+
+
 @pytest.mark.parametrize("change, sentences", [
     (nan, ["projector.net.0.weight has values that are not finite"]),
     (rename, ["missing predictor.pos_embedding", "unexpected stranger.weight"]),
@@ -97,6 +101,7 @@ def bad_scale(state, header):
     (no_config, ["no LeWM config"]), (alien_config, ["describes no model", "colour"]),
     (huge_config, ["encoder_depth 100000", "dim 1000000000", "encoder_heads 'two'", "dropout nan", "at most 200"]),
     (bad_scale, ["no action scale"]),
+    (bad_records, ["condition ['A']", "seed '3'", "episodes [1]", "metrics {'episode': 3}"]),
 ], ids=lambda v: getattr(v, "__name__", ""))
 def test_bad_weights_are_one_error_that_names_the_file(saved, tmp_path, change, sentences):
     path = rewrite(saved, tmp_path / "bad.safetensors", change)

@@ -90,6 +90,8 @@ def test_hidden_sizes_that_the_public_action_encoder_lacks_are_refused():
     ("predictor.depth", ..., ["predictor.depth is missing"]), ("predictor.depth", 0, ["at least 1"]),
     ("predictor.depth", True, ["at least 1"]), ("predictor.dropout", 2, ["predictor.dropout is 2"]),
     ("projector", ..., ["no block projector"]), ("pred_proj", None, ["no block pred_proj"]),
+    ("predictor.depth", 10**5, ["predictor_depth 100000", "at most 200"]),
+    ("action_encoder.input_dim", 10**30, ["action_dim 1000000", "1 to 100,000"]),
     ("projector.act_fn", "torch.nn.ReLU", ["projector.act_fn is 'torch.nn.ReLU'"]),
 ])
 def test_anything_else_is_an_error_that_names_it(path, value, sentences):

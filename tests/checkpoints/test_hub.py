@@ -109,7 +109,7 @@ for name in sys.argv[1].split(","):
     try:
         print(hub.find("lies/" + name))
     except InputError as error:
-        print("error", error if time.monotonic() - began < 20 else "after a long time")
+        print("error", error if time.monotonic() - began < 60 else "after a long time")
 """
 
 
@@ -209,7 +209,7 @@ def test_a_hub_that_lies_gets_one_error_each_and_nothing_is_kept(served):
     assert len(said) == len(LIES), said
     for line, (name, (_, sentence)) in zip(said, LIES.items(), strict=True):
         assert line.startswith(f"error hub repository lies/{name}: found no config.json (") and sentence in line, line
-    kept = [p for p in served.home.parent.rglob("*") if p.is_file() and "lies" in str(p) and p.suffix != ".lock"]
+    kept = [p for p in served.home.rglob("*") if p.is_file() and {"blobs", "snapshots"} & {*p.parts}]
     assert not kept and not list(served.home.parent.rglob("*pwned*"))
 
 

@@ -277,6 +277,17 @@ def test_absurd_headers(tmp_path, content, sentence):
         Weights(path)
 
 
+@pytest.mark.parametrize("more", [-1, 1, 2**40])
+def test_a_file_of_another_size_than_its_header_says_is_not_mapped(tmp_path, monkeypatch, more):
+    path = tmp_path / "w.safetensors"
+    save_file(STATE, path)
+    with open(path, "r+b") as f:
+        f.truncate(path.stat().st_size + more)
+    monkeypatch.setattr(weights_file, "safe_open", lambda *_, **__: pytest.fail("it was mapped"))
+    with pytest.raises(InputError, match="bytes, not the"):
+        Weights(path)
+
+
 def test_heads_are_compared_before_they_are_loaded(tmp_path, public):
     checkpoint.save(tmp_path / "model.safetensors", LeWM(NANO, 0))
     files, heads = hub.find(tmp_path), torch.nn.ModuleDict({"depth": torch.nn.Linear(2, 3)})

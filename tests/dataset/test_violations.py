@@ -1,6 +1,9 @@
 """Dataset files that lie: each is refused with a reason, without its data being read and without much memory."""
 
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from lewm_core import dataset
-from lewm_core.dataset import pieces, violations
+from lewm_core.dataset import pieces, seal, trial, violations
 from lewm_core.utils.errors import InputError
 from tests.helpers import LENGTHS, SIZE, write_squares
 
@@ -129,9 +132,10 @@ def test_a_lie_is_refused_before_it_is_read(copy, plant, sentence):
     with h5py.File(copy, "r+") as f:
         plant(f)
     tracemalloc.start()
-    problems = dataset.validate(copy)
+    problems = violations.validate(copy)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    assert dataset.validate(copy) == problems
     assert any(sentence in problem for problem in problems), problems
     assert most < 2e7 and len("; ".join(problems)) < 1500
     with pytest.raises(InputError, match="copy.h5"):
@@ -143,6 +147,7 @@ def test_a_lie_is_refused_before_it_is_read(copy, plant, sentence):
 @pytest.mark.parametrize("value", ["[" * 5000, "[1]", "9" * 5000, np.zeros(3), h5py.Empty("f4"), b"\xff", 3.5,
                                    np.zeros(100, "S100")], ids=lambda v: str(v)[:10])
 def test_whatever_another_tool_calls_made_is_not_ours(copy, value):
+    seal.remove(copy)
     with h5py.File(copy, "r+") as f:
         del f.attrs["made"]
         f.attrs["made"] = value
@@ -160,7 +165,7 @@ def test_things_that_nobody_reads_may_be_anything(copy):
 def test_one_text_for_all_frames_is_read_once_an_episode_and_not_if_it_is_long(copy, monkeypatch):
     with h5py.File(copy, "r+") as f:
         f["task"][sum(LENGTHS[:2])] = "x" * 70_000
-    with pytest.raises(InputError, match="copy.h5, column task: found .* frame 16, in episode 2 .a text of 70,000"):
+    with pytest.raises(InputError, match="copy.h5: found task cannot be read at frame 16, in episode 2 .a text of 70"):
         dataset.load(copy)
 
 
@@ -173,12 +178,42 @@ def test_a_damaged_chunk_is_named_with_its_frame_and_its_episode(copy):
     for chunk in chunks.values():
         content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
     copy.write_bytes(content)
-    (problem,) = dataset.validate(copy)  # masks are looked at only when they are read
-    assert problem.startswith("depth cannot be read at frame 18, in episode 2 (")
-    with h5py.File(copy, "r+") as f:
-        replace(f, "depth", np.ones((N, 56, 56), "f4"))
-    with pytest.raises(InputError, match="copy.h5, column mask: found .* frame 18, in episode 2"):
+    for problem, name in zip(dataset.validate(copy), ("depth", "mask"), strict=True):
+        assert problem.startswith(f"{name} cannot be read at frame 18, in episode 2 (")
+    with pytest.raises(InputError, match="copy.h5: found depth cannot be read at frame 18, in episode 2 "):
         dataset.load(copy)
+
+
+def test_what_becomes_unreadable_after_the_check_is_named_too(copy, monkeypatch):
+    with h5py.File(copy, "r+") as f:
+        chunk = f["mask"].id.get_chunk_info(2)  # of eight frames
+    content = bytearray(copy.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
+    copy.write_bytes(content)
+    monkeypatch.setattr(trial, "values", lambda *_: [])
+    with pytest.raises(InputError, match="copy.h5, column mask: found .* frame 16, in episode 2 "):
+        dataset.load(copy)
+
+
+def test_a_script_without_a_guard_may_load_a_dataset(squares, tmp_path):
+    """The process in which a file is tried does not run the script again."""
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nfrom lewm_core import dataset\nprint(len(dataset.load(sys.argv[1])['ep_len']))\n")
+    done = subprocess.run([sys.executable, script, squares], capture_output=True, text=True, timeout=200,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    assert done.stdout == f"{E}\n", done.stderr
+
+
+def test_a_file_in_which_the_library_loses_itself_is_one_error(copy, monkeypatch):
+    """The heap's first text is as long as brings HDF5 back to it, again and again."""
+    content = bytearray(copy.read_bytes())
+    first = content.index(b"GCOL") + 16
+    content[first + 8 : first + 16] = (2**64 - 16).to_bytes(8, "little")
+    copy.write_bytes(content)
+    monkeypatch.setattr(trial, "SECONDS", 1)
+    with pytest.raises(InputError, match="copy.h5: found cannot be read as HDF5 .*longer than its time limit"):
+        dataset.load(copy)
+    assert dataset.validate(copy)
 
 
 def test_values_are_checked_in_small_pieces(squares, monkeypatch):
@@ -192,15 +227,13 @@ def test_values_are_checked_in_small_pieces(squares, monkeypatch):
 
 def test_what_does_not_fit_is_refused_before_a_frame_is_read(squares, monkeypatch):
     monkeypatch.setattr(dataset.data, "usable_memory", lambda: 1000)
-    monkeypatch.setattr(violations, "values", lambda *_: pytest.fail("frames were read"))
+    monkeypatch.setattr(trial, "values", lambda *_: pytest.fail("frames were read"))
     for read in (dataset.load, lambda path: list(dataset.read_episodes(path))):
         with pytest.raises(InputError, match="Not even one episode fits"):
             read(squares)
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path):
-    import os
-
     os.mkfifo(tmp_path / "pipe.h5")
     for path, sentence in ((tmp_path / "pipe.h5", "a pipe, not a"), (tmp_path, "a folder"), ("/dev/zero", "device")):
         with pytest.raises(InputError, match=sentence):

@@ -222,7 +222,7 @@ def test_a_lie_is_one_error_and_leaves_nothing(server, tmp_path, name, capsys):
     report, code = download.download([server(name), server("plain")], tmp_path, yes=True)
     assert code == FAILED and report["fetched"] == ["plain.bin"] and list(report["missing"]) == [f"{name}.bin"]
     assert LIES[name][1] in report["missing"][f"{name}.bin"], report["missing"]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60  # a busy machine; alone it takes two
     (kept,) = recorded(tmp_path)
     assert kept == "plain.bin" and (tmp_path / kept).read_bytes() == BODY
     left = sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("plain") and p.suffix != ".json")
