@@ -25,19 +25,19 @@ PATIENCE = 900  # s by the clock, on a machine that is busy with something else
 _ADDRESSES, _DISK = 3 * MEMORY, 2 * 2**30  # hard limits, which keep the machine safe
 
 
-def judge(tasks: Iterable[Task], scratch: Path, jobs: int) -> Iterator[Verdict]:
-    """The verdict of each task, as they end."""
+def judge(tasks: Iterable[Task], scratch: Path, jobs: int, seconds: float = SECONDS) -> Iterator[Verdict]:
+    """The verdict of each task, as they end. seconds: of work, or of waiting, that a task may take."""
     tasks, running = iter(tasks), {}
     while True:
         while len(running) < jobs and (task := next(tasks, None)) is not None:
             pid, place = _start(task, scratch)
-            running[pid] = task, place, _Watch(pid), _memory(os.getpid())
+            running[pid] = task, place, _Watch(pid, seconds), _memory(os.getpid())
         if not running:
             return
         for pid in list(running):
             task, place, watch, before = running[pid]
             ended, status, usage = os.wait4(pid, os.WNOHANG)
-            seconds = time.monotonic() - watch.began
+            lasted = time.monotonic() - watch.began
             hung = not ended and watch.hangs()
             if not ended and not hung:
                 continue
@@ -45,7 +45,7 @@ def judge(tasks: Iterable[Task], scratch: Path, jobs: int) -> Iterator[Verdict]:
             if hung:
                 os.wait4(pid, 0)
             del running[pid]
-            yield _verdict(task, place, seconds, hung, status, usage.ru_maxrss * 1024 - before if ended else 0)
+            yield _verdict(task, place, lasted, hung, status, usage.ru_maxrss * 1024 - before if ended else 0)
             shutil.rmtree(place.root, ignore_errors=True)
         time.sleep(0.01)
 
@@ -119,8 +119,8 @@ def _memory(pid: int, what: str = "VmRSS") -> int:
 class _Watch:
     """Tells whether a case hangs: it has worked for too long, or nothing of it has worked for as long."""
 
-    def __init__(self, pid: int):
-        self.pid, self.worked = pid, 0.0
+    def __init__(self, pid: int, most: float):
+        self.pid, self.most, self.worked = pid, most, 0.0
         self.began = self.since = self.looked = time.monotonic()
 
     def hangs(self) -> bool:
@@ -131,7 +131,7 @@ class _Watch:
         worked, waiting = _group(self.pid)
         if worked > self.worked or not waiting:
             self.worked, self.since = worked, now
-        return worked > SECONDS or now - self.since > SECONDS or now - self.began > PATIENCE
+        return worked > self.most or now - self.since > self.most or now - self.began > PATIENCE
 
 
 def _group(pid: int) -> tuple[float, bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import arguments, containers, documents, doors, episodes, inputs, study, weights
+from tests.fuzz import arguments, containers, documents, doors, episodes, inputs, planted, study, weights
 from tests.fuzz.cases import Damage, Door, Mutation, Place
 from tests.fuzz.damage import BYTES, FILES, within
 
@@ -81,5 +81,6 @@ def kinds(root: Path) -> dict[str, Kind]:
         "arguments": Kind(arguments.make, {"call": arguments.call}, arguments.ARGUMENTS, asks=True),
         "profile": Kind(arguments.profile, {"plan": arguments.planned}, BYTES | {
             "value": documents.yaml_value, "value again": documents.yaml_value, "encoding": documents.encoding(".yaml")}, asks=True),
+        "planted": Kind(planted.make, {"plant": planted.door}, planted.PLANTS, lambda _, forged: not forged),
         "pickle": Kind(inputs.pickled, {"load": doors.pickled}, BYTES | episodes.PICKLES),
     }
