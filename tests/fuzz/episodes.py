@@ -14,8 +14,8 @@ from tests.fuzz import inputs
 from tests.fuzz.cases import Damage, Mutation, Place
 from tests.fuzz.damage import named, pick
 from tests.fuzz.documents import NUMBERS, TEXTS
-from tests.fuzz.pictures import picture
 from tests.fuzz.pickles import bomb, gadget, odd_numbers
+from tests.fuzz.pictures import picture
 
 
 def text(place: Place) -> str:

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from multiprocessing.context import _concrete_contexts
 from pathlib import Path
 
 from lewm_core.utils.errors import InputError
@@ -67,6 +68,7 @@ def _start(task: Task, scratch: Path) -> tuple[int, Place]:
 
 
 def _child(task: Task, place: Place) -> None:
+    _concrete_contexts["spawn"] = _concrete_contexts["fork"]  # workers need not import again what is imported
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open(place.root / "output", "wb") as output:
