@@ -22,7 +22,8 @@ OUTCOMES = {
     "memory": f"over {MEMORY / 2**30:.0f} GB more, or an allocation that failed",
     "executed": "code of the file was run",
     "outside": "a file outside the folder was opened",
-    "left": "an error, and half a result left behind",
+    "left": "half a result left behind",
+    "broken": "the case could not be made: a fault of the campaign's own",
 }
 
 

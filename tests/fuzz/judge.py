@@ -76,7 +76,11 @@ def _child(task: Task, place: Place) -> None:
         os.dup2(output.fileno(), 2)
     os.chdir(place.work)
     shutil.copytree(task.pristine, place.folder, symlinks=True)
-    damage = task.mutate(place)
+    try:
+        damage = task.mutate(place)
+    except Exception:
+        (place.root / "report.json").write_text(json.dumps({"broken": traceback.format_exc()}))
+        os._exit(0)
     (place.root / "damage.json").write_text(json.dumps(damage))
     watch = _watch(place.outside)
     for what, most in ((resource.RLIMIT_AS, _memory(os.getpid(), "VmSize") + _ADDRESSES),
@@ -103,7 +107,7 @@ def _verdict(task: Task, place: Place, seconds: float, hung: bool, status: int, 
     elif what == "crash":
         output = (place.root / "output").read_text(errors="replace")[-1000:]
         detail = f"signal {os.WTERMSIG(status)}, status {os.WEXITSTATUS(status)}: {output}"
-    return Verdict(task.case, what, damage[0], detail, round(seconds, 2), report["values"] if report else {})
+    return Verdict(task.case, what, damage[0], detail, round(seconds, 2), (report or {}).get("values", {}))
 
 
 def _read(path: Path, default: object) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.fuzz.cases import MEMORY, Damage, Place, Task
 
 _MEMORY_ERROR = re.compile("MemoryError|Unable to allocate|bad_alloc|[Cc]annot allocate|can't allocate|malloc of size")
+MOST_TEXT = 10_000  # characters of an error
 _TEMPORARY = re.compile(r"^\.(lewm\..*|.*\.parts|.*\.[0-9]+(\.\w+)?)$")
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
@@ -13,11 +14,13 @@ _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 def outcome(task: Task, place: Place, damage: Damage, report: dict | None, growth: int) -> tuple[str, str]:
     """The outcome and what shows it, but for hangs and crashes."""
     if place.canary.exists():
-        return "executed", str(report and report["errors"])
+        return "executed", str(report)[:1500]
     if growth > MEMORY:
         return "memory", f"{growth / 2**30:.1f} GB more"
     if report is None:
         return "crash", ""
+    if "broken" in report:
+        return "broken", report["broken"][-2000:]
     errors, failed = report["errors"], report["traceback"]
     if _MEMORY_ERROR.search(failed + " ".join(errors.values())):
         return "memory", failed[-1500:] or str(errors)[:1500]
@@ -38,7 +41,7 @@ def _unclear(error: str, place: Place, damage: Damage, asks: bool) -> str:
     names = [str(place.folder), *(Path(file).name for file in damage.files)]
     if not asks and not any(name in error for name in names):
         return "names no file"
-    if len(error) > 4000:
+    if len(error) > MOST_TEXT:
         return f"{len(error)} characters"
     return "control characters" if _CONTROL.search(error) else ""
 

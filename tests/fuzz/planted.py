@@ -58,6 +58,8 @@ def door(folder: Path, work: Path) -> Found:
 def _plant(name: str) -> Mutation:
     def mutate(place: Place) -> Damage:
         (place.folder / "plant").write_text(name)
+        if name == "broken":
+            raise LookupError
         (place.outside / "bait").write_text("bait")
         return Damage(name, ("plant",), name == "unsigned")
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.fuzz import inputs
 from tests.fuzz.cases import Damage, Mutation, Place
 from tests.fuzz.damage import named, pick
-from tests.fuzz.documents import NUMBERS, RAW, TEXTS, changed
+from tests.fuzz.documents import NUMBERS, RAW, TEXTS, changed, value
 from tests.fuzz.pickles import bomb, gadget
 
 
@@ -153,8 +153,8 @@ def _header(place: Place, before: bytes) -> tuple[bytes, str]:
         raw = RAW[place.rng.integers(len(RAW))].encode()
         return st(raw, data), f"header {raw[:30]!r}"
     if what == "length":
-        value = (0, 1, 2**63 - 1, 2**64 - 1, 10**8, length + 1, length - 1)[place.rng.integers(7)]
-        return st(before[8 : 8 + length], data, value), f"header of {value} bytes"
+        claim = (0, 1, 2**63 - 1, 2**64 - 1, 10**8, length + 1, length - 1)[place.rng.integers(7)]
+        return st(before[8 : 8 + length], data, claim), f"header of {claim} bytes"
     if what == "dtype":
         name = [n for n in header if n != "__metadata__"][place.rng.integers(len(header) - 1)]
         kinds = ("F8_E4M3", "F8_E5M2", "BF16", "I32", "U32", "BOOL", "F64", "C64", "F4", "X", "", None)
