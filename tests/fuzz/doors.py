@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -106,15 +105,15 @@ def plan_of(data: str) -> dict[str, Door]:
 def runner(argv: list[str], notebooks: Path | None = None) -> Found:
     """`run_all.sh` with these arguments, up to the first notebook."""
     execute.execute = lambda plan: True
-    return _command(lambda: cli.main(argv, notebooks), {2}, {})
+    return _command(lambda: cli.main(argv, notebooks), {2})
 
 
 def command(*argv: str, accepted: tuple[int, ...] = (2,)) -> Found:
     """`python -m lewm_core` with these arguments."""
-    return _command(lambda: commands.main(list(argv)), set(accepted), {})
+    return _command(lambda: commands.main(list(argv)), set(accepted))
 
 
-def _command(call: Callable[[], int], refused: set[int], values: dict[str, str]) -> Found:
+def _command(call: Callable[[], int], refused: set[int]) -> Found:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -123,7 +122,8 @@ def _command(call: Callable[[], int], refused: set[int], values: dict[str, str])
             code = error.code
     text, errors = out.getvalue(), err.getvalue()
     if code == 0:
-        return Found({"output": digest(re.sub(r"0\.\d+ s|seconds.*", "", text))}, {})
+        place = str(Path.cwd().parent)  # of this case
+        return Found({"output": digest(text.replace(place, ""))}, {})
     if code not in refused or "Traceback" in errors:
         raise RuntimeError(f"exit code {code}: {text[-500:]} {errors[-1500:]}")
     said = errors[errors.find("error:") :] if code == 2 else text
