@@ -56,5 +56,5 @@ def _changes(task: Task, damage: Damage, values: dict[str, str], errors: dict[st
         return ("error", "; ".join(errors.values())) if errors else ("ok", "")
     if all(value == "redone" for part, value in values.items() if part in other) and not lost:
         return "redone", str(other)
-    told = any(task.signed(file, damage.forged) for file in damage.files)
+    told = any(task.signed(file, damage.forged) for file in damage.files or ("",))
     return "silent" if told else "unsigned", f"lost {lost}, other {other}, errors {errors}"[:1500]
