@@ -7,7 +7,7 @@ from tests.fuzz.cases import MEMORY, Damage, Place, Task
 
 _MEMORY_ERROR = re.compile("MemoryError|Unable to allocate|bad_alloc|can't allocate|malloc of size")
 MOST_TEXT = 10_000  # characters of an error
-_TEMPORARY = re.compile(r"^\.(lewm\..*|.*\.parts|.*\.[0-9]+(\.\w+)?)$")
+_TEMPORARY = re.compile(r"^\.(lewm\..*|.*\.parts|.*\.[0-9]+(-[0-9a-f]{6})?(\.\w+)?)$")
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 

@@ -23,6 +23,8 @@ from lewm_core.experiments.base import of_checkpoint
 from lewm_core.experiments.evaluate import evaluate_checkpoint
 from lewm_core.experiments.run import Run, execute
 from lewm_core.runner import cli
+from lewm_core.runner.isolation import isolated
+from lewm_core.utils.workspace import Workspace
 from tests.fuzz import doors, inputs
 from tests.fuzz.cases import Damage, Found, Mutation, Place
 from tests.helpers import TINY, moving_square, write_squares
@@ -191,8 +193,9 @@ def unfinished(folder: Path) -> None:
 
 
 def went_on(folder: Path, _: Path) -> Found:
-    """Everything again, after whatever happened to the first try."""
-    values = _work(folder)
+    """Everything again as a run begins, after whatever happened to the first try."""
+    with isolated(Workspace(folder, folder / "figures")):
+        values = _work(folder)
     return Found(values | {"left": str(sorted(p.name for p in folder.rglob(".*")))}, {})
 
 
