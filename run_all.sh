@@ -2,6 +2,7 @@
 # ./run_all.sh [OPTION ...]       run the notebooks, figures go to figures/PROFILE/ (--help lists the options)
 # ./run_all.sh test [ARGUMENT ..] run the test suite, a process a core (arguments go to pytest; -n 0: one process)
 # ./run_all.sh lab [ARGUMENT ...] open the notebooks in JupyterLab
+# ./run_all.sh fuzz [ARGUMENT ..] damaged, hostile and interrupted inputs, thousands of them, with a table of what came of it
 # ./run_all.sh bench NAME [..]    run benchmarks/NAME.py
 # ./run_all.sh publish [NAME]     make a finished run the one whose figures and claims the repository shows
 # ./run_all.sh site [NAME]        build a static site of a finished run in runs/NAME/site
@@ -95,6 +96,12 @@ test)
     choose_environment dev
     cd "$root"
     exec "$python" -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile "$@"
+    ;;
+fuzz)
+    shift
+    choose_environment dev
+    cd "$root"
+    exec "$python" -m tests.fuzz "$@"
     ;;
 lab)
     shift

@@ -13,6 +13,7 @@ from lewm_core.sources.registry import SOURCES
 EPILOG = """\
 other commands:
   ./run_all.sh test [PYTEST OPTION ...]    run the test suite
+  ./run_all.sh fuzz [OPTION ...]           try damaged, hostile and interrupted inputs (its options: --help)
   ./run_all.sh lab [JUPYTER OPTION ...]    open the notebooks in JupyterLab
   ./run_all.sh bench NAME [OPTION ...]     run benchmarks/NAME.py (its options: --help)
   ./run_all.sh publish [NAME]              show that finished run in the repository (default: quick): copy its figures

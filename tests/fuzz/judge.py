@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from multiprocessing.context import _concrete_contexts
 from pathlib import Path
 
 from lewm_core.utils.errors import InputError
@@ -25,19 +26,19 @@ PATIENCE = 900  # s by the clock, on a machine that is busy with something else
 _ADDRESSES, _DISK = 3 * MEMORY, 2 * 2**30  # hard limits, which keep the machine safe
 
 
-def judge(tasks: Iterable[Task], scratch: Path, jobs: int) -> Iterator[Verdict]:
-    """The verdict of each task, as they end."""
+def judge(tasks: Iterable[Task], scratch: Path, jobs: int, seconds: float = SECONDS) -> Iterator[Verdict]:
+    """The verdict of each task, as they end. seconds: of work, or of waiting, that a task may take."""
     tasks, running = iter(tasks), {}
     while True:
         while len(running) < jobs and (task := next(tasks, None)) is not None:
             pid, place = _start(task, scratch)
-            running[pid] = task, place, _Watch(pid), _memory(os.getpid())
+            running[pid] = task, place, _Watch(pid, seconds), _memory(os.getpid())
         if not running:
             return
         for pid in list(running):
             task, place, watch, before = running[pid]
             ended, status, usage = os.wait4(pid, os.WNOHANG)
-            seconds = time.monotonic() - watch.began
+            lasted = time.monotonic() - watch.began
             hung = not ended and watch.hangs()
             if not ended and not hung:
                 continue
@@ -45,7 +46,7 @@ def judge(tasks: Iterable[Task], scratch: Path, jobs: int) -> Iterator[Verdict]:
             if hung:
                 os.wait4(pid, 0)
             del running[pid]
-            yield _verdict(task, place, seconds, hung, status, usage.ru_maxrss * 1024 - before if ended else 0)
+            yield _verdict(task, place, lasted, hung, status, usage.ru_maxrss * 1024 - before if ended else 0)
             shutil.rmtree(place.root, ignore_errors=True)
         time.sleep(0.01)
 
@@ -67,6 +68,7 @@ def _start(task: Task, scratch: Path) -> tuple[int, Place]:
 
 
 def _child(task: Task, place: Place) -> None:
+    _concrete_contexts["spawn"] = _concrete_contexts["fork"]  # workers need not import again what is imported
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open(place.root / "output", "wb") as output:
@@ -74,7 +76,11 @@ def _child(task: Task, place: Place) -> None:
         os.dup2(output.fileno(), 2)
     os.chdir(place.work)
     shutil.copytree(task.pristine, place.folder, symlinks=True)
-    damage = task.mutate(place)
+    try:
+        damage = task.mutate(place)
+    except Exception:
+        (place.root / "report.json").write_text(json.dumps({"broken": traceback.format_exc()}))
+        os._exit(0)
     (place.root / "damage.json").write_text(json.dumps(damage))
     watch = _watch(place.outside)
     for what, most in ((resource.RLIMIT_AS, _memory(os.getpid(), "VmSize") + _ADDRESSES),
@@ -101,7 +107,7 @@ def _verdict(task: Task, place: Place, seconds: float, hung: bool, status: int, 
     elif what == "crash":
         output = (place.root / "output").read_text(errors="replace")[-1000:]
         detail = f"signal {os.WTERMSIG(status)}, status {os.WEXITSTATUS(status)}: {output}"
-    return Verdict(task.case, what, damage[0], detail, round(seconds, 2), report["values"] if report else {})
+    return Verdict(task.case, what, damage[0], detail, round(seconds, 2), (report or {}).get("values", {}))
 
 
 def _read(path: Path, default: object) -> object:
@@ -119,8 +125,8 @@ def _memory(pid: int, what: str = "VmRSS") -> int:
 class _Watch:
     """Tells whether a case hangs: it has worked for too long, or nothing of it has worked for as long."""
 
-    def __init__(self, pid: int):
-        self.pid, self.worked = pid, 0.0
+    def __init__(self, pid: int, most: float):
+        self.pid, self.most, self.worked = pid, most, 0.0
         self.began = self.since = self.looked = time.monotonic()
 
     def hangs(self) -> bool:
@@ -131,7 +137,7 @@ class _Watch:
         worked, waiting = _group(self.pid)
         if worked > self.worked or not waiting:
             self.worked, self.since = worked, now
-        return worked > SECONDS or now - self.since > SECONDS or now - self.began > PATIENCE
+        return worked > self.most or now - self.since > self.most or now - self.began > PATIENCE
 
 
 def _group(pid: int) -> tuple[float, bool]:

@@ -23,6 +23,8 @@ from lewm_core.experiments.base import of_checkpoint
 from lewm_core.experiments.evaluate import evaluate_checkpoint
 from lewm_core.experiments.run import Run, execute
 from lewm_core.runner import cli
+from lewm_core.runner.isolation import isolated
+from lewm_core.utils.workspace import Workspace
 from tests.fuzz import doors, inputs
 from tests.fuzz.cases import Damage, Found, Mutation, Place
 from tests.helpers import TINY, moving_square, write_squares
@@ -32,7 +34,8 @@ LENGTHS = (9, 7, 8)
 
 
 def _plan(folder: Path) -> list[Run]:
-    runs, _ = sweep.plan(["A", "B"], "pilot", [0], folder / "dataset.h5", of_checkpoint(str(folder / "base.safetensors")), RECIPE)
+    runs, _ = sweep.plan(["A", "B"], "pilot", [0], folder / "dataset.h5",
+                         of_checkpoint(str(folder / "base.safetensors")), RECIPE)
     return runs
 
 
@@ -175,7 +178,9 @@ def from_caches(folder: Path, _: Path) -> Found:
 
 def _packed(folder: Path) -> None:
     ids = [f"square{i}" for i in range(len(LENGTHS))]
-    packing.pack(folder / "packed.h5", ids, lambda left: (moving_square(int(id[6:]), LENGTHS[int(id[6:])]) for id in left), source="x")
+    packing.pack(folder / "packed.h5", ids, lambda left: (moving_square(int(id[6:]),
+                                                                        LENGTHS[int(id[6:])]) for id in left),
+                                                                        source="x")
 
 
 def _work(folder: Path) -> dict[str, str]:
@@ -191,8 +196,9 @@ def unfinished(folder: Path) -> None:
 
 
 def went_on(folder: Path, _: Path) -> Found:
-    """Everything again, after whatever happened to the first try."""
-    values = _work(folder)
+    """Everything again as a run begins, after whatever happened to the first try."""
+    with isolated(Workspace(folder, folder / "figures")):
+        values = _work(folder)
     return Found(values | {"left": str(sorted(p.name for p in folder.rglob(".*")))}, {})
 
 
@@ -229,3 +235,6 @@ def full(place: Place) -> Damage:
             os._exit(0)
     os.waitpid(pid, 0)
     return Damage(f"files of at most {room} bytes")
+
+
+INTERRUPTED = {"killed": killed, "full": full}
