@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -69,19 +70,13 @@ def answer(work: Callable[[], int], interrupted: str) -> int:
     try:
         return work()
     except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        print(f"error: {escape.message(error)}", file=sys.stderr)
         return BAD_USAGE
     except OSError as error:
         where = " and ".join(str(name) for name in (error.filename, error.filename2) if name) or "the machine"
-        print(f"error: {printable(where)}: found {error.strerror or error}; expected a path that can be read and "
+        print(f"error: {escape.plain(where)}: found {error.strerror or error}; expected a path that can be read and "
               "written.", file=sys.stderr)
         return BAD_USAGE
     except KeyboardInterrupt:
         print(f"\n{interrupted}", file=sys.stderr)
         return INTERRUPTED
-
-
-def printable(text: str) -> str:
-    """`text` with every character that a terminal would obey, but for line breaks, as an escape."""
-    return re.sub(r"[^\S\n ]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]",
-                  lambda found: ascii(found[0])[1:-1], text)

@@ -27,10 +27,10 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray | None], note
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict] | None:
     """What `write_arrays` wrote: the arrays and the notes; None where the file is absent or damaged, which is told."""
+    if not Path(path).exists():
+        return None
     try:
         return _read(path)
-    except FileNotFoundError:
-        return None
     except DAMAGE as error:
         sealed.made_again(path, error)
         return None

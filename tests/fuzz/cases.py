@@ -1,13 +1,12 @@
 """What a case is: a kind of input, a mutation of it, a door through which it goes in, and what may come of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
-T = TypeVar("T")
 SECONDS, MEMORY = 20, 2 * 2**30  # of a case: more is a hang, or too much memory
 FINE = ("ok", "error", "redone", "unsigned")
 OUTCOMES = {
@@ -62,10 +61,6 @@ class Place:
     def outside(self) -> Path:
         return self.root / "outside"
 
-    def one(self, options: Sequence[T]) -> T:
-        """One of several, at random."""
-        return options[self.rng.integers(len(options))]
-
     @property
     def canary(self) -> Path:
         return self.root / "canary"
@@ -101,8 +96,7 @@ class Verdict(NamedTuple):
 class Task(NamedTuple):
     """All that a case needs. pristine: folder with the undamaged input. reference: what came of that at this door.
 
-    signed: (relative path, forged) -> whether a change of that file can be told.
-    asks: whether errors need not name a file.
+    signed: (relative path, forged) -> whether a change of that file can be told. asks: whether errors need not name a file.
     """
 
     case: Case
