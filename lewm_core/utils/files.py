@@ -100,7 +100,6 @@ def temporary_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = temporary_name(path)
     with full_disk_named(path):
-        shutil.rmtree(temporary, ignore_errors=True)  # of a process that had the same number
         temporary.mkdir(parents=True)
         try:
             yield temporary

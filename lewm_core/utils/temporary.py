@@ -6,15 +6,17 @@ import platform
 import re
 import shutil
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
-# .NAME.PID-MACHINE.SUFFIX; a name without a machine is of this one
-NAME = re.compile(r"\..+\.(?P<pid>[0-9]{1,7})(-(?P<machine>[0-9a-f]{6}))?(\.[^.]+)?")
+# .NAME.PID-MACHINE-NUMBER.SUFFIX; a name without a machine is of this one
+NAME = re.compile(r"\..+\.(?P<pid>[0-9]{1,7})(-(?P<machine>[0-9a-f]{6})-[0-9]+)?(\.[^.]+)?")
+_numbers = count()
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside `path` that tells which process of which machine made it, for `sweep`."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{_machine()}{path.suffix}")
+    """A new hidden name beside `path` that tells which process of which machine made it, for `sweep`."""
+    return path.with_name(f".{path.stem}.{os.getpid()}-{_machine()}-{next(_numbers)}{path.suffix}")
 
 
 def sweep(folder: str | Path, of: str = "", deep: bool = True) -> list[Path]:

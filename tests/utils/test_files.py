@@ -165,10 +165,10 @@ def test_what_a_killed_process_left_is_swept_and_a_living_ones_is_not(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     (tmp_path / "inside").mkdir()
-    machine = temporary_name(Path("x")).name.rpartition("-")[2]
+    machine = "-".join(temporary_name(Path("x")).name.split("-")[1:])
     left = [f".figure1.{gone.pid}-{machine}.png", f".0123456789abcdef.{gone.pid}-{machine}", f".old.{gone.pid}.csv",
             f"inside/.a.{gone.pid}-{machine}.npz"]
-    kept = [f".figure1.{os.getpid()}-{machine}.png", f".figure1.{gone.pid}-000000.png", ".selection.csv.written",
+    kept = [f".figure1.{os.getpid()}-{machine}.png", f".figure1.{gone.pid}-000000-0.png", ".selection.csv.written",
             ".dataset.h5.0123456789012345.parts", f"figure.{gone.pid}.png", "table.csv"]
     for name in (*left, *kept):
         if name.endswith(("parts", f"cdef.{gone.pid}-{machine}")):
