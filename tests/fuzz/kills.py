@@ -2,6 +2,7 @@
 
     python -m tests.fuzz.kills --kills 100 --profile quick --folder /tmp/kills
 
+Options that it does not know go to run_all.sh, such as `--only 01,02` for a short try.
 In `--folder` it keeps an undisturbed run (made once, reused by a second call), the killed one, and a row for each kill
 in kills.csv. A kill has a phase (starting, or a notebook) and a moment in it, both drawn from the seed: every phase has
 one, longer ones have more. Half of the kills hit the process group, the others only the first process. Then nothing
@@ -46,9 +47,9 @@ class Kill:
 class Run:
     """The command under way; `phase` and since when it is in it, as its own lines tell."""
 
-    def __init__(self, profile: str, output: Path, log: Path):
+    def __init__(self, options: list[str], output: Path, log: Path):
         self.mark = f"{os.getpid()}.{time.time_ns()}"
-        command = [sys.executable, "-m", "lewm_core.runner.cli", "--profile", profile, "--output", str(output)]
+        command = [sys.executable, "-m", "lewm_core.runner.cli", *options, "--output", str(output)]
         env = os.environ | {MARK: self.mark, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True, start_new_session=True)
@@ -108,9 +109,9 @@ def plan(durations: dict[str, float], kills: int, rng: random.Random) -> list[Ki
     return sorted(drawn, key=lambda kill: (_order(kill.phase), kill.share))
 
 
-def disturbed(kill: Kill, seconds: float, profile: str, output: Path, log: Path) -> dict[str, object]:
+def disturbed(kill: Kill, seconds: float, options: list[str], output: Path, log: Path) -> dict[str, object]:
     """Start, kill at the moment, and look at what is left: a row of the report."""
-    run = Run(profile, output, log)
+    run = Run(options, output, log)
     phase = run.wait_for(kill.phase, kill.share * seconds)
     if phase is None:  # it has ended before, as it may where little was left to do
         return asdict(kill) | {"killed": False, "code": run.finish()}
@@ -159,11 +160,11 @@ def _table(folder: Path, name: Path) -> str:
     return text
 
 
-def undisturbed(profile: str, folder: Path) -> dict[str, float]:
+def undisturbed(options: list[str], folder: Path) -> dict[str, float]:
     """Make the run to compare with, unless it is there; how long its phases took."""
     kept = folder / "phases.csv"
     if not kept.is_file():
-        run = Run(profile, folder / "undisturbed", folder / "undisturbed.log")
+        run = Run(options, folder / "undisturbed", folder / "undisturbed.log")
         if code := run.finish():
             raise SystemExit(f"the undisturbed run ended with {code}: {folder / 'undisturbed.log'}")
         pd.DataFrame(durations_of(run).items(), columns=["phase", "seconds"]).to_csv(kept, index=False)
@@ -176,17 +177,18 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--profile", default="smoke")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--folder", type=Path, default=Path("runs/kills"))
-    options = p.parse_args(argv)
+    options, more = p.parse_known_args(argv)
+    more = ["--profile", options.profile, *more]
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    durations = undisturbed(options.profile, folder)
+    durations = undisturbed(more, folder)
     killed = folder / f"killed-{options.seed}"
     rows = []
     for kill in plan(durations, options.kills, random.Random(options.seed)):
-        rows.append(disturbed(kill, durations[kill.phase], options.profile, killed, folder / "killed.log"))
+        rows.append(disturbed(kill, durations[kill.phase], more, killed, folder / "killed.log"))
         print(" ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
         pd.DataFrame(rows).to_csv(folder / "kills.csv", index=False)
-    code = Run(options.profile, killed, folder / "killed.log").finish()
+    code = Run(more, killed, folder / "killed.log").finish()
     found = [f"the last run ended with {code}"] if code else []
     found += differences(folder / "undisturbed", killed)
     found += [f"left: {path.relative_to(killed)}" for path in leftovers(killed)]
