@@ -34,8 +34,7 @@ def plain(text: object, limit: int = LIMIT) -> str:
 
     Codes of terminals are left out, line breaks and tabs are spaces, and a letter carries four marks at most. Other
     control characters, the marks of writing direction and what is invisible are shown as Python writes them (\\x00,
-    \\u202e). A longer text has CUT in its middle, since an error says at its start what is wrong, and at its end what to
-    do.
+    \\u202e). A longer text has CUT in its middle: an error says at its start what is wrong, and at its end what to do.
     """
     text = _STACKS.sub(r"\1", _BREAKS.sub(" ", _CODES.sub("", str(text))))
     return _bounded(_visible(_bounded(text, limit)), limit)

@@ -64,3 +64,18 @@ def test_code_cells_are_short(name):
     lengths = [len(cell.source.splitlines()) for cell in NODES[name].cells[2:] if cell.cell_type == "code"
                and not all(line.startswith((" ", ")", "import", "from")) for line in cell.source.splitlines() if line)]
     assert max(lengths) <= 12
+
+
+SHOWS = {"tell", "say", "show_table", "study.show", "study.keep", "study.keep_claims", "study.write_dataset",
+         "CurationBrowser", "widgets.inspect_tracks", "widgets.inspect_masks", "rollout_figures.animation"}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_what_is_displayed_has_gone_through_what_escapes_it(name):
+    """A table that a cell displays by itself would show the texts in it as HTML."""
+    for cell in NODES[name].cells:
+        if cell.cell_type == "code":
+            assert "display(" not in cell.source and ".style." not in cell.source
+            shown = [node.value for node in ast.parse(cell.source).body if isinstance(node, ast.Expr)]
+            by = {ast.unparse(value.func if isinstance(value, ast.Call) else value) for value in shown}
+            assert by <= SHOWS | {"dashboard"}

@@ -10,6 +10,7 @@ import pytest
 
 from lewm_core.runner.pages import markdown_html
 from lewm_core.utils import escape
+from lewm_core.utils.provenance import PACKAGE
 from tests.hostile import LETTERS, NOT_UTF8, ORDINARY, TERMINAL, TEXTS
 
 ALL = TEXTS | NOT_UTF8
@@ -107,3 +108,14 @@ def test_a_framed_document_is_as_it_was():
     seen: list[str] = []
     parsed.feed(f'<iframe srcdoc="{found}">')
     assert seen == [page]
+
+
+def test_nothing_else_escapes_or_displays():
+    """So that there is one place to look at; what is added must go through it, too."""
+    uses = {r"\bhtml\.escape\(": {"utils/escape.py"}, r"\bMarkdown\(": {"viz/shown.py", "runner/pages.py"},
+            r"\bdisplay\(": {"viz/shown.py", "study.py"}, r"\.style\.format\(": {"viz/shown.py"},
+            r"(?<!widgets\.)\bHTML\(": {"viz/rollout_figures.py"}}
+    for pattern, known in uses.items():
+        found = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
+                 if re.search(pattern, path.read_text())}
+        assert found <= known, pattern
