@@ -50,6 +50,7 @@ def value(place: Place) -> object:
 
 def path_like(place: Place, bait: Path | None) -> str:
     """A path that leads out of the folder, or is none. bait: a whole file of the right kind, to be copied out of it."""
+    template = place.one(PATHS)
     name = bait.name if bait else "bait"
     target = place.outside / name
     if bait is not None:
