@@ -54,10 +54,7 @@ class _Spawn(SpawnContext):
 
 
 class Pool:
-    """Processes of one thread each, for as long as the `with` block: leaving it stops them at once.
-
-    jobs: how many.
-    """
+    """So many (`jobs`) processes of one thread each, as long as the `with` block: leaving it stops them at once."""
 
     def __init__(self, jobs: int):
         self.jobs, self._breaks = jobs, 0
@@ -65,8 +62,7 @@ class Pool:
 
     def _open(self) -> None:
         # spawn: a fork of a process with threads (a notebook kernel, torch) can hang
-        self._processes = ProcessPool(self.jobs, initializer=_begin, initargs=(os.getpid(),),
-                                      context=_Spawn())
+        self._processes = ProcessPool(self.jobs, initializer=_begin, initargs=(os.getpid(),), context=_Spawn())
 
     def __enter__(self) -> "Pool":
         return self

@@ -11,10 +11,12 @@ from tests.fuzz.cases import Damage, Found, Mutation, Place
 from tests.fuzz.documents import NUMBERS, TEXTS
 
 LISTS = (  # the first is the program: run_all.sh, or python -m lewm_core
-    ("lewm", "inspect", "squares.h5"), ("lewm", "inspect", "model.safetensors"), ("lewm", "--json", "inspect", "squares.h5"),
+    ("lewm", "inspect", "squares.h5"), ("lewm", "inspect", "model.safetensors"),
+    ("lewm", "--json", "inspect", "squares.h5"),
     ("lewm", "eval", "model.safetensors", "squares.h5", "--episodes", "2"),
     ("lewm", "export", "model.safetensors", "out"), ("lewm", "export", "squares.h5", "out", "--format", "v2.1"),
-    ("lewm", "export", "squares.h5", "out.rrd", "--episodes", "1"), ("lewm", "export", "out", "out.h5", "--image-size", "16"),
+    ("lewm", "export", "squares.h5", "out.rrd", "--episodes", "1"),
+    ("lewm", "export", "out", "out.h5", "--image-size", "16"),
     ("lewm", "train", "squares.h5", "--output", "out", "--model", "nano", "--set", "epochs=1", "--set", "directions=8"),
     ("lewm", "train", "squares.h5", "--output", "out", "--base", "model.safetensors", "--condition", "B", "--seed", "1",
      "--set", "steps=2", "--set", "val_windows=0.3", "--set", "val_episodes=0.4"),
@@ -28,18 +30,26 @@ LISTS = (  # the first is the program: run_all.sh, or python -m lewm_core
     ("run", "--output", "out", "--set", "lr=1e-4", "--set", "point_counts=[1, 2]", "--set", "show_episode=x"),
 )
 PLACES = (  # where nothing can be written, or nothing is
-    "/proc/1/x", "/dev/null", "/dev/null/x", "/dev/full", "/sys/x", "squares.h5", "squares.h5/x", "x" * 300, "x/" * 2500, "nowhere/at/all",
+    "/proc/1/x", "/dev/null", "/dev/null/x", "/dev/full", "/sys/x", "squares.h5", "squares.h5/x", "x" * 300,
+    "x/" * 2500, "nowhere/at/all",
     "/proc/self/mem", "raw", "a\nb", "\udcff\udcfe", "%s", "{x}", "pipe", "zero", "loop",
 )
 WORDS = (
-    *(text for text in TEXTS if "\0" not in text and "\ud800" not in text), *map(str, NUMBERS), "9" * 5000, "-" + "9" * 5000,
-    "1e5000", "nan", "inf", "2020-13-45", "2020-01-01", "12:30:45", "[" * 5000, "{a: " * 2000, "٣", "²", "１２", "0x10", "1_000", "True",
-    "~", "--", "-", "--help=x", "!!python/object/apply:os.system [touch canary]", "&a [*a]", "*a", "!!timestamp x", "!!binary x",
-    "[A, A]", "[]", "{}", "[[A]]", "{A: 1}", "A, B", "A,B", "[A, 1]", "[null]", "tabletop", "retrain", "main", "a/b", "00", "1,2,3",
+    *(text for text in TEXTS if "\0" not in text and "\ud800" not in text), *map(str, NUMBERS), "9" * 5000,
+    "-" + "9" * 5000,
+    "1e5000", "nan", "inf", "2020-13-45", "2020-01-01", "12:30:45", "[" * 5000, "{a: " * 2000, "٣", "²", "１２", "0x10",
+    "1_000", "True",
+    "~", "--", "-", "--help=x", "!!python/object/apply:os.system [touch canary]", "&a [*a]", "*a", "!!timestamp x",
+    "!!binary x",
+    "[A, A]", "[]", "{}", "[[A]]", "{A: 1}", "A, B", "A,B", "[A, 1]", "[null]", "tabletop", "retrain", "main", "a/b",
+    "00", "1,2,3",
 )
-NAMES = ("n_top", "n_full", "n_pilot", "lr", "epochs", "steps", "conditions", "criteria", "min_length", "image_size", "model", "seed", "looks",
-         "point_counts", "pilot_by", "jobs", "base", "profile", "force", "output", "batch_norm", "val_episodes", "show_episode", "x", "",
-         "plan_tasks", "max_bad_share", "n_candidates", "depth_backend", "rollout_scale", "pilot_seeds", "weights", "__class__", "é", "camera")
+NAMES = ("n_top", "n_full", "n_pilot", "lr", "epochs", "steps", "conditions", "criteria", "min_length", "image_size",
+         "model", "seed", "looks",
+         "point_counts", "pilot_by", "jobs", "base", "profile", "force", "output", "batch_norm", "val_episodes",
+         "show_episode", "x", "",
+         "plan_tasks", "max_bad_share", "n_candidates", "depth_backend", "rollout_scale", "pilot_seeds", "weights",
+         "__class__", "é", "camera")
 
 
 def make(folder: Path) -> None:
@@ -63,11 +73,11 @@ def call(folder: Path, work: Path) -> Found:
 
 def _word(place: Place) -> str:
     words = (WORDS, PLACES, TEXTS[:1])[place.rng.choice(3, p=(0.6, 0.35, 0.05))]
-    return words[place.rng.integers(len(words))]
+    return place.one(words)
 
 
 def _list(place: Place) -> list[str]:
-    return list(LISTS[place.rng.integers(len(LISTS))])
+    return list(place.one(LISTS))
 
 
 def _changed(what: str) -> Mutation:
@@ -77,8 +87,9 @@ def _changed(what: str) -> Mutation:
         if what == "word":
             arguments[at] = _word(place)
         elif what == "setting":
-            name = NAMES[place.rng.integers(len(NAMES))]
-            option = [] if arguments[1] in ("inspect", "eval", "export", "--json") else ["--set", f"{name}={_word(place)}"]
+            name = place.one(NAMES)
+            option = [] if arguments[1] in ("inspect", "eval", "export", "--json") else ["--set",
+                                                                                         f"{name}={_word(place)}"]
             arguments += option or [_word(place)]
         elif what == "gone":
             del arguments[at]
@@ -86,7 +97,7 @@ def _changed(what: str) -> Mutation:
             arguments[at:at] = arguments[at:]
         elif what == "option":
             options = [a for a in sum(LISTS, ()) if a.startswith("--")]
-            arguments += [options[place.rng.integers(len(options))], _word(place)]
+            arguments += [place.one(options), _word(place)]
         else:
             order = place.rng.permutation(len(arguments) - 1) + 1
             arguments = [arguments[0], *(arguments[i] for i in order)]

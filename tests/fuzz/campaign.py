@@ -47,7 +47,8 @@ class Campaign:
     def run(self, chosen: list[Case]) -> Iterator[Verdict]:
         self._make({case.kind for case in chosen} | {"hdf5", "safetensors"})
         wanted = dict.fromkeys((case.kind, case.door) for case in chosen)
-        for verdict in judge([self._undamaged(*pair) for pair in wanted if pair not in self.references], self.scratch, self.jobs, self.seconds):
+        for verdict in judge([self._undamaged(*pair) for pair in wanted if pair not in self.references], self.scratch,
+                             self.jobs, self.seconds):
             if verdict.outcome != "ok":
                 raise AssertionError(f"undamaged {verdict.case}: {verdict.outcome}, {verdict.detail}")
             self.references[verdict.case.kind, verdict.case.door] = verdict.values
@@ -85,7 +86,8 @@ def write(folder: Path, verdicts: list[Verdict]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     counts = Counter((v.case.kind, v.case.mutation, v.outcome) for v in verdicts)
     with open(folder / "table.csv", "w", newline="") as f:
-        csv.writer(f).writerows([("kind", "mutation", "outcome", "count"), *((*key, counts[key]) for key in sorted(counts))])
+        csv.writer(f).writerows([("kind", "mutation", "outcome", "count"),
+                                 *((*key, counts[key]) for key in sorted(counts))])
     with open(folder / "failures.csv", "w", newline="") as f:
         rows = [(v.outcome, v.case.kind, v.case.mutation, v.case.door, v.damage, again(v.case), v.detail)
                 for v in verdicts if v.outcome not in FINE]
@@ -146,5 +148,6 @@ def main(argv: list[str] | None = None, description: str | None = None) -> int:
                 print(f"{len(verdicts)} cases in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     if given.case is None:
         write(given.output, verdicts)
-        print(summary(verdicts), f"\n{len(verdicts)} cases in {time.monotonic() - began:.0f} s; {given.output}/failures.csv")
+        print(summary(verdicts),
+              f"\n{len(verdicts)} cases in {time.monotonic() - began:.0f} s; {given.output}/failures.csv")
     return int(any(v.outcome not in FINE for v in verdicts))

@@ -1,12 +1,13 @@
 """What a case is: a kind of input, a mutation of it, a door through which it goes in, and what may come of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 SECONDS, MEMORY = 20, 2 * 2**30  # of a case: more is a hang, or too much memory
 FINE = ("ok", "error", "redone", "unsigned")
 OUTCOMES = {
@@ -61,6 +62,10 @@ class Place:
     def outside(self) -> Path:
         return self.root / "outside"
 
+    def one(self, options: Sequence[T]) -> T:
+        """One of several, at random."""
+        return options[self.rng.integers(len(options))]
+
     @property
     def canary(self) -> Path:
         return self.root / "canary"
@@ -96,7 +101,8 @@ class Verdict(NamedTuple):
 class Task(NamedTuple):
     """All that a case needs. pristine: folder with the undamaged input. reference: what came of that at this door.
 
-    signed: (relative path, forged) -> whether a change of that file can be told. asks: whether errors need not name a file.
+    signed: (relative path, forged) -> whether a change of that file can be told.
+    asks: whether errors need not name a file.
     """
 
     case: Case

@@ -25,7 +25,7 @@ def edit(change: Callable[[Place, h5py.File], str]) -> Mutation:
 
 def _any(place: Place, f: h5py.File) -> str:
     names = sorted(f)
-    return names[place.rng.integers(len(names))]
+    return place.one(names)
 
 
 def _replace(f: h5py.File, name: str, data: object, **options: object) -> None:
@@ -39,16 +39,17 @@ def _kind(place: Place, f: h5py.File) -> str:
     name = _any(place, f)
     shape = f[name].shape
     kinds = ("f8", "f2", "f4", ">f8", "c8", "i1", "u8", "?", "S5", "S0", h5py.string_dtype(), "V3", [("a", "f4")],
-             h5py.vlen_dtype(np.float32), h5py.enum_dtype({"a": 1}), h5py.ref_dtype, h5py.opaque_dtype("M8[s]"), "(2,)f4")
-    kind = kinds[place.rng.integers(len(kinds))]
+             h5py.vlen_dtype(np.float32), h5py.enum_dtype({"a": 1}), h5py.ref_dtype, h5py.opaque_dtype("M8[s]"),
+             "(2,)f4")
+    kind = np.dtype(place.one(kinds))
     del f[name]
-    f.create_dataset(name, shape, np.dtype(kind) if isinstance(kind, str | list) else kind)
+    f.create_dataset(name, shape, kind)
     return f"{name} of kind {kind}"
 
 
 def _number(place: Place, f: h5py.File) -> str:
-    name, number = _any(place, f), float(NUMBERS[place.rng.integers(len(NUMBERS))])
-    number = (number, np.nan, np.inf, -np.inf, 3.5e38)[place.rng.integers(5)]
+    name, number = _any(place, f), float(place.one(NUMBERS))
+    number = place.one((number, np.nan, np.inf, -np.inf, 3.5e38))
     data = f[name][()]
     if data.dtype.kind not in "f":
         data = data if data.dtype.kind in "OSU" else data.astype(float)
@@ -64,7 +65,7 @@ def _shape(place: Place, f: h5py.File) -> str:
     old, kind = f[name].shape, f[name].dtype
     odd = ((), (0,), (2**40,), (2**62, *old[1:]), (*old[:1], 2**31, *old[2:]), (old[0] + 1, *old[1:]), (0, *old[1:]),
            (*old, 1), (*old[:-1], 0), (1,) * 32, (2**20, 2**20, 2**20), (*old[:1], 0), (*old[:1], 10**6))
-    shape = odd[place.rng.integers(len(odd))]
+    shape = place.one(odd)
     del f[name]
     chunks = tuple(min(max(n, 1), 64) for n in shape) if shape and len(shape) < 5 else None
     f.create_dataset(name, shape, kind, chunks=chunks, maxshape=tuple(None for _ in shape) if chunks else None)
@@ -72,10 +73,11 @@ def _shape(place: Place, f: h5py.File) -> str:
 
 
 def _index(place: Place, f: h5py.File) -> str:
-    name = ("ep_len", "ep_offset")[place.rng.integers(2)]
+    name = place.one(("ep_len", "ep_offset"))
     data = f[name][()].astype(np.int64)
     odd = (0, -1, 2**62, 2**63 - 1, 10**9, 10**12, 1, -(2**62))
-    data[place.rng.integers(len(data))] = number = odd[place.rng.integers(len(odd))]
+    number = place.one(odd)
+    data[place.rng.integers(len(data))] = number
     if place.rng.integers(3) == 0:
         data = data[place.rng.permutation(len(data))]
     if place.rng.integers(3) == 0:
@@ -90,9 +92,9 @@ def _link(place: Place, f: h5py.File) -> str:
     data, outside = f[name][()], place.outside / "bait.h5"
     with h5py.File(outside, "w") as other:
         _replace(other, name, data)
-    (place.outside / "bait.bin").write_bytes(data.tobytes() if data.dtype != object else b"x" * 1000)
-    what = ("external link", "absent file", "soft link", "itself", "virtual", "virtual absent", "raw file", "raw device")[
-        place.rng.integers(8)]
+    (place.outside / "bait.bin").write_bytes(data.tobytes() if data.dtype.kind != "O" else b"x" * 1000)
+    what = place.one(("external link", "absent file", "soft link", "itself", "virtual", "virtual absent", "raw file",
+            "raw device"))
     shape, kind = data.shape, f[name].dtype
     del f[name]
     if what in ("external link", "absent file"):
@@ -105,15 +107,15 @@ def _link(place: Place, f: h5py.File) -> str:
         f.create_virtual_dataset(name, layout)
     else:
         raw = str(place.outside / "bait.bin") if what == "raw file" else "/dev/zero"
-        kind = kind if kind != object else "S8"
+        kind = "S8" if kind.kind == "O" else kind
         f.create_dataset(name, shape, kind, external=[(raw, 0, h5py.h5f.UNLIMITED)])
     return f"{name}: {what}"
 
 
 def _other(place: Place, f: h5py.File) -> str:
     """A group, nothing, a bomb or a twin in a column's place."""
-    name, what = _any(place, f), ("group", "gone", "null", "bomb", "hard link", "many", "unknown filter", "committed")[
-        place.rng.integers(8)]
+    what = place.one(("group", "gone", "null", "bomb", "hard link", "many", "unknown filter", "committed"))
+    name = _any(place, f)
     if what == "hard link":
         f[f"{name}2"] = f[name]
         del f["pixels"]
@@ -138,8 +140,8 @@ def _other(place: Place, f: h5py.File) -> str:
 
 
 def _text(place: Place, f: h5py.File) -> str:
-    name = ("task", "episode_id")[place.rng.integers(2)]
-    n, words = len(f["action"]), TEXTS[place.rng.integers(len(TEXTS))]
+    name = place.one(("task", "episode_id"))
+    n, words = len(f["action"]), place.one(TEXTS)
     data = words.encode("utf-8", "surrogatepass").replace(b"\0", b"")
     fixed = place.rng.integers(2)
     _replace(f, name, np.array([data] * n, f"S{max(len(data), 1)}") if fixed else np.array([data] * n, object),
@@ -155,7 +157,8 @@ def _made(place: Place, f: h5py.File) -> str:
         if len(new) < 60_000:
             f.attrs["made"] = new.encode("utf-8", "surrogatepass").replace(b"\0", b"")
         return f"made: {what}"
-    odd = (7, np.arange(5), b"\xff\xfe", h5py.Empty("f4"), "[" * 5000, json.dumps({"missing": ["mask"]}), json.dumps({"missing": 3}),
+    odd = (7, np.arange(5), b"\xff\xfe", h5py.Empty("f4"), "[" * 5000, json.dumps({"missing": ["mask"]}),
+           json.dumps({"missing": 3}),
            json.dumps({"missing": {"mask": ["a"], "depth": None}}), json.dumps([1]), np.zeros(1, [("a", "f4")]), np.nan,
            json.dumps({"made_by": value(place)}), json.dumps({"missing": value(place)}))
     i = int(place.rng.integers(len(odd)))

@@ -1,4 +1,4 @@
-"""What befalls bytes and files of any format: flipped bits, lost parts, extreme numbers, other things in their place."""
+"""What befalls bytes and files of any format: flipped bits, lost parts, extreme numbers, something else instead."""
 
 import os
 import re
@@ -27,8 +27,7 @@ def pick(place: Place, *suffixes: str) -> Path:
     kinds = files(place, *suffixes)
     if not kinds:
         raise LookupError(f"no file {suffixes} in {place.folder}")
-    kind = sorted(kinds)[place.rng.integers(len(kinds))]
-    return kinds[kind][place.rng.integers(len(kinds[kind]))]
+    return place.one(kinds[place.one(sorted(kinds))])
 
 
 def named(place: Place, path: Path, what: str, forged: bool = False) -> Damage:
@@ -38,7 +37,7 @@ def named(place: Place, path: Path, what: str, forged: bool = False) -> Damage:
 
 def position(place: Place, size: int) -> int:
     """A byte of a file: as often near its start or its end, where formats keep their structure, as anywhere."""
-    low, high = ((0, 16), (0, 512), (-64, 0), (-2048, 0), (0, size))[place.rng.integers(5)]
+    low, high = place.one(((0, 16), (0, 512), (-64, 0), (-2048, 0), (0, size)))
     low, high = max(0, low + size if low < 0 else low), size if high == 0 else min(size, high)
     return int(place.rng.integers(low, max(high, low + 1)))
 
@@ -89,9 +88,9 @@ def _zero(place: Place, data: bytearray) -> str:
 
 
 def _extreme(place: Place, data: bytearray) -> str:
-    at, width = position(place, len(data)), (1, 2, 4, 8)[place.rng.integers(4)]
-    value = EXTREMES[place.rng.integers(len(EXTREMES))]
-    order = "<>"[place.rng.integers(2)]
+    at, width = position(place, len(data)), place.one((1, 2, 4, 8))
+    value = place.one(EXTREMES)
+    order = place.one("<>")
     packed = struct.pack(order + "Q", value % 2**64)
     packed = packed[:width] if order == "<" else packed[-width:]
     data[at : at + width] = packed
@@ -176,7 +175,7 @@ def _swap(place: Place) -> Damage:
     """Two files of one kind change places; where there is but one, with one of another kind."""
     one = pick(place)
     same = [p for group in files(place).values() if one in group for p in group if p != one]
-    other = same[place.rng.integers(len(same))] if same else pick(place)
+    other = place.one(same) if same else pick(place)
     between = one.with_name("between")
     one.rename(between)
     if other != one:
@@ -199,7 +198,7 @@ def _twice(place: Place) -> Damage:
 def _odd_names(place: Place) -> Damage:
     """Files and folders with names that nobody expects, beside a file."""
     path = pick(place)
-    for name in ("a\nb", "\x1b[31mred", "~", "%00", "ü" * 100, "-rf", "$x^{", "<script>alert(1)</script>".replace("/", "_")):
+    for name in ("a\nb", "\x1b[31mred", "~", "%00", "ü" * 100, "-rf", "$x^{", "<img src=x onerror=alert(1)>"):
         (path.parent / name).write_bytes(b"odd")
         shutil.copy(path, path.parent / (name + path.suffix))
     return named(place, path, "odd names beside it", forged=True)

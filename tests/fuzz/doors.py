@@ -27,16 +27,26 @@ from tests.fuzz.cases import Door, Found
 SIZE = 16  # px, of frames
 
 
-def told(value: object, depth: int = 0) -> str:
-    """The digest of a value: arrays by kind, shape and bytes, all else by its repr; nothing of what is very deep."""
-    if depth > 50:
-        return "deep"
+def told(value: object, known: dict[int, str] | None = None, depth: int = 0) -> str:
+    """The digest of a value: arrays by kind, shape and bytes, all else by its repr; nothing of what is very deep.
+
+    known: digests by identity, since what is small in memory may hold the same list a billion times.
+    """
+    known = {} if known is None else known
+    if not isinstance(value, dict | list | tuple):
+        return _told(value, known, depth)
+    if id(value) not in known:
+        known[id(value)] = "deep" if depth > 50 else _told(value, known, depth + 1)
+    return known[id(value)]
+
+
+def _told(value: object, known: dict[int, str], depth: int) -> str:
     if isinstance(value, np.ndarray) and value.dtype != object:
         return digest(str(value.dtype), str(value.shape), np.ascontiguousarray(value).tobytes())
     if isinstance(value, Mapping):
-        return digest(*(f"{name}={told(part, depth + 1)}" for name, part in value.items()))
+        return digest(*(f"{name}={told(part, known, depth)}" for name, part in value.items()))
     if isinstance(value, list | tuple | np.ndarray):
-        return digest(str(len(value)), *(told(part, depth + 1) for part in value))
+        return digest(str(len(value)), *(told(part, known, depth) for part in value))
     return digest(repr(value))
 
 

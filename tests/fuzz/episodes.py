@@ -1,4 +1,4 @@
-"""Hostile content in well-formed recordings: BridgeData's raw folders, arrays and records, and LeRobot's tables."""
+"""Hostile content in well-formed recordings: BridgeData's raw folders, arrays and records."""
 
 import io
 import pickle
@@ -6,8 +6,6 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tests import bridge_fixtures as bridge
 from tests.fuzz import inputs
@@ -19,7 +17,7 @@ from tests.fuzz.pictures import picture
 
 
 def text(place: Place) -> str:
-    return TEXTS[place.rng.integers(len(TEXTS))]
+    return place.one(TEXTS)
 
 
 def _encoded(words: str) -> bytes:
@@ -80,12 +78,18 @@ RAW = {**PICKLES, "picture": _one_picture, "text": _instruction}
 # --- the numpy form ----------------------------------------------------------------------------------------------
 
 HEADERS = (
-    "{'descr': '|O', 'fortran_order': False, 'shape': (1099511627776,), }", "{'descr': '|O', 'fortran_order': False, 'shape': (-1,), }",
-    "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", "{'descr': '|O', 'fortran_order': True, 'shape': (2, 1), }",
-    "{'descr': '|O', 'fortran_order': False, 'shape': 'x', }", "{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (2,), }",
-    "{'descr': '|S2147483647', 'fortran_order': False, 'shape': (9,), }", "[" * 300, "1" * 9000, "__import__('os')", "{}", "", "\n",
-    "{'descr': '|O', 'fortran_order': False, 'shape': (1" + "0" * 5000 + ",), }", "{'descr': '|O', 'fortran_order': False, 'shape': (), }",
-    "{'descr': '|O', 'fortran_order': False, 'shape': (2.0,), }", "{'descr': '|O', 'fortran_order': False, 'shape': (True,), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (1099511627776,), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (-1,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }",
+    "{'descr': '|O', 'fortran_order': True, 'shape': (2, 1), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': 'x', }",
+    "{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (2,), }",
+    "{'descr': '|S2147483647', 'fortran_order': False, 'shape': (9,), }", "[" * 300, "1" * 9000, "__import__('os')",
+    "{}", "", "\n",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (1" + "0" * 5000 + ",), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (2.0,), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (True,), }",
     "{'descr': '|O', 'fortran_order': False, 'shape': (2,), 'more': " + "(" * 90 + ")" * 90 + ", }", "-" * 5000 + "1",
 )
 
@@ -102,7 +106,7 @@ def _objects(place: Place) -> Damage:
     before = path.read_bytes()
     start = before.index(b"\n") + 1
     plain = "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }"
-    what = ("gadget", "bomb", "row", "header", "version", "numbers", "picture")[place.rng.integers(7)]
+    what = place.one(("gadget", "bomb", "row", "header", "version", "numbers", "picture"))
     if what == "gadget":
         data, more = gadget(place, before[start:])
         new = npy(plain, data)
@@ -113,7 +117,7 @@ def _objects(place: Place) -> Damage:
         code, more = bomb(place)
         new = npy(plain, b"(" + code[:-1] + code[:-1] + b"l.")
     elif what == "header":
-        more = HEADERS[place.rng.integers(len(HEADERS))]
+        more = place.one(HEADERS)
         new = npy(more, before[start:])
     elif what == "version":
         more = str(place.rng.integers(6))
@@ -132,9 +136,12 @@ def _trajectories(place: Place, what: str) -> tuple[bytes, str]:
         if place.rng.integers(2):
             made[1]["actions"], more = odd_numbers(place.rng, np.asarray(made[1]["actions"]))
     else:
-        odd = (np.zeros((24, 24, 3), np.float32), np.zeros((24, 24), np.uint8), np.zeros((0, 0, 3), np.uint8), None, "text",
-               np.zeros((24, 24, 4), np.uint8), np.zeros((1, 1, 3), np.uint8), np.zeros((2, 5000, 3), np.uint8), b"\xff\xd8\xff",
-               np.broadcast_to(np.uint8(7), (24, 24, 3)), [[[1, 2, 3]]], np.zeros((24, 24, 3), np.int64), {"a": 1}, picture(place)[0])
+        odd = (np.zeros((24, 24, 3), np.float32), np.zeros((24, 24), np.uint8), np.zeros((0, 0, 3), np.uint8), None,
+               "text",
+               np.zeros((24, 24, 4), np.uint8), np.zeros((1, 1, 3), np.uint8), np.zeros((2, 5000, 3), np.uint8),
+               b"\xff\xd8\xff",
+               np.broadcast_to(np.uint8(7), (24, 24, 3)), [[[1, 2, 3]]], np.zeros((24, 24, 3), np.int64), {"a": 1},
+               picture(place)[0])
         i = int(place.rng.integers(len(odd)))
         made[0]["observations"][1]["images0"], more = odd[i], f"{i}: {type(odd[i]).__name__}"
     out, row = io.BytesIO(), np.empty(2, object)
@@ -157,16 +164,18 @@ def _record(prefix: str) -> Mutation:
         names = {"image": "image_0", "state": "state", "text": "language_instruction", "action": "action"}
         if make is bridge.openx_episode:
             names |= {"image": "image", "text": "natural_language_instruction", "action": "world_vector"}
-        what = ("image", "state", "text", "action", "absent", "message")[place.rng.integers(6)]
+        what = place.one(("image", "state", "text", "action", "absent", "message"))
         data, more = b"", ""
         if what == "image":
             one, more = picture(place)
             plain = [bridge.jpeg(p) for p in rng.integers(256, size=(t, 8, 8, 3), dtype=np.uint8)]
-            data = bridge.example(make(rng, t, **{names[what]: [one, *plain[1:]] if place.rng.integers(2) else [one] * t}))
+            data = bridge.example(make(rng, t, **{names[what]: [one,
+                                                                *plain[1:]] if place.rng.integers(2) else [one] * t}))
         elif what in ("state", "action"):
-            number = np.float32(NUMBERS[place.rng.integers(len(NUMBERS))])
-            values = (np.full(t * 7, number, np.float32), np.full(t * 7, np.nan, np.float32), np.full(t * 7, np.inf, np.float32),
-                      np.zeros(0, np.float32), np.zeros(3, np.float32), [1] * t * 7, [b"x"] * t)[place.rng.integers(7)]
+            number = np.float32(place.one(NUMBERS))
+            values = place.one((np.full(t * 7, number, np.float32), np.full(t * 7, np.nan, np.float32),
+                      np.full(t * 7, np.inf, np.float32),
+                      np.zeros(0, np.float32), np.zeros(3, np.float32), [1] * t * 7, [b"x"] * t))
             data, more = bridge.example(make(rng, t, **{names[what]: values})), str(values)[:60]
         elif what == "text":
             more = text(place)
@@ -175,10 +184,12 @@ def _record(prefix: str) -> Mutation:
             more = list(names.values())[place.rng.integers(4)]
             data = bridge.example(make(rng, t, **{more: None}))
         else:
-            messages = {"nothing": b"", "groups": b"\x0b" * 100_000, "deep": _deep(5000), "long": b"\x0a\xff\xff\xff\xff\x0f",
-                        "unknown": b"\xfa\x7f\x05hello", "two": bridge.example(make(rng, t)) * 2, "noise": rng.bytes(500),
+            messages = {"nothing": b"", "groups": b"\x0b" * 100_000, "deep": _deep(5000),
+                        "long": b"\x0a\xff\xff\xff\xff\x0f",
+                        "unknown": b"\xfa\x7f\x05hello", "two": bridge.example(make(rng, t)) * 2,
+                        "noise": rng.bytes(500),
                         "many": bridge.example({"steps/is_first": [0] * 10**6})}
-            more = list(messages)[place.rng.integers(len(messages))]
+            more = place.one(list(messages))
             data = messages[more]
         path.write_bytes(bridge.record(data))
         return named(place, path, f"{what}: {more[:60]!r}", forged=True)
@@ -195,68 +206,3 @@ def _deep(n: int) -> bytes:
 
 RLDS = {"record": _record("bridge_dataset"), "record again": _record("bridge_dataset")}
 OPENX = {"record": _record("bridge"), "record again": _record("bridge")}
-
-
-# --- LeRobot -----------------------------------------------------------------------------------------------------
-
-def _column(place: Place, table: pa.Table, name: str) -> tuple[pa.Table, str]:
-    """A table with one column of other values."""
-    n, old = len(table), table[name].to_pylist()
-    number = NUMBERS[place.rng.integers(len(NUMBERS))]
-    odd = (lambda: pa.array([None] * n), lambda: pa.array([text(place)[:100].replace("\ud800", "")] * n), lambda: pa.array([[]] * n),
-           lambda: pa.array([float(number)] * n), lambda: pa.array([[float("nan")] * 7] * n), lambda: pa.array([[float("inf")] * 7] * n),
-           lambda: pa.array([[float(number)] * 7] * n), lambda: pa.array([{"a": 1}] * n), lambda: pa.array([b"\xff\xd8"] * n),
-           lambda: pa.array(old[::-1]), lambda: pa.array([old[0]] * n), lambda: pa.array([[old[0]]] * n), lambda: pa.nulls(n),
-           lambda: pa.array([-1] * n), lambda: pa.array([2**62] * n), lambda: pa.array([True] * n))
-    i = int(place.rng.integers(len(odd)))
-    return table.set_column(table.column_names.index(name), name, odd[i]()), f"{name}, way {i}"
-
-
-def _table(place: Place) -> Damage:
-    path = pick(place, ".parquet")
-    table = pq.read_table(path, partitioning=None)
-    what = ("column", "column", "column", "rows", "gone", "renamed", "long", "twice", "schema")[place.rng.integers(9)]
-    name = table.column_names[place.rng.integers(len(table.column_names))]
-    if what == "column":
-        table, name = _column(place, table, name)
-    elif what == "rows":
-        table = table.slice(0, int(place.rng.integers(len(table))))
-    elif what == "gone":
-        table = table.drop([name])
-    elif what == "renamed":
-        table = table.rename_columns([text(place)[:50].replace("\ud800", "") if c == name else c for c in table.column_names])
-    elif what == "long":  # 10^8 equal numbers are a few bytes
-        table = pa.table({c: pa.repeat(table[c][0], 40_000_000 if c == name else 0).slice(0, 40_000_000)
-                          if c == name else pa.nulls(40_000_000) for c in (name,)})
-    elif what == "twice":
-        table = table.append_column(name, table[name])
-    else:
-        table = table.replace_schema_metadata({b"ARROW:schema": place.rng.bytes(100), b"huggingface": b"{" * 1000})
-    pq.write_table(table, path)
-    return named(place, path, f"{what}: {name}", forged=True)
-
-
-VIDEOS = {
-    "a playlist": b"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1.0,\nfile://{bait}\n#EXT-X-ENDLIST\n",
-    "a list of files": b"ffconcat version 1.0\nfile '{bait}'\n", "a relative list": b"ffconcat version 1.0\nfile ../../../../outside/bait.mp4\n",
-    "SDP": b"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n", "MPD": b"<?xml version='1.0'?><MPD>"
-    b"<Period><BaseURL>file://{bait}</BaseURL></Period></MPD>", "subtitles": b"1\n00:00:00,000 --> 00:00:09,000\nhello\n",
-    "an image list": b"ffconcat version 1.0\nfile %d.png\n", "raw": bytes(100_000),
-}
-
-
-def _video(place: Place) -> Damage:
-    path = pick(place, ".mp4")
-    bait = place.outside / "bait.mp4"
-    bait.write_bytes(path.read_bytes())
-    known = list(VIDEOS)
-    i = int(place.rng.integers(len(known) + 1))
-    if i < len(known):
-        path.write_bytes(VIDEOS[known[i]].replace(b"{bait}", str(bait).encode()))
-        return named(place, path, known[i], forged=True)
-    data, what = picture(place)
-    path.write_bytes(data)
-    return named(place, path, f"a picture: {what}", forged=True)
-
-
-LEROBOT = {"table": _table, "table again": _table, "video": _video}

@@ -34,9 +34,11 @@ CALLS: tuple[tuple[str, str, tuple], ...] = (
     ("runpy", "run_path", ("{}",)), ("pickle", "loads", (pickle.dumps(1),)), ("_pickle", "loads", (b"cos\nsystem\n.",)),
     ("torch.storage", "_load_from_bytes", (b"cos\nsystem\n(S'touch {}'\ntR.",)), ("pandas", "read_pickle", ("{}",)),
     ("functools", "partial", ()), ("operator", "methodcaller", ("system", TOUCH)), ("operator", "attrgetter", ("x",)),
-    ("builtins", "getattr", ("a", "b")), ("importlib", "import_module", ("antigravity",)), ("types", "FunctionType", ()),
+    ("builtins", "getattr", ("a", "b")), ("importlib", "import_module", ("antigravity",)),
+    ("types", "FunctionType", ()),
     ("lewm_core.sources.safe_pickle", "load_pickle", ("{}",)), ("pathlib", "Path.touch", ("{}",)),
-    ("os", "path.os.system", (TOUCH,)), ("numpy", "ndarray.tofile", ("{}",)), ("collections", "OrderedDict.fromkeys", ()),
+    ("os", "path.os.system", (TOUCH,)), ("numpy", "ndarray.tofile", ("{}",)),
+    ("collections", "OrderedDict.fromkeys", ()),
 )
 
 
@@ -95,8 +97,8 @@ STYLES: dict[str, Callable[[str, str, tuple], bytes]] = {
 
 def gadget(place: Place, rest: bytes = b"N.") -> tuple[bytes, str]:
     """A call of the canary's maker, dropped from the stack again, then `rest`, a whole pickle; and what it is."""
-    module, name, arguments = CALLS[place.rng.integers(len(CALLS))]
-    style = list(STYLES)[place.rng.integers(len(STYLES))]
+    module, name, arguments = place.one(CALLS)
+    style = place.one(list(STYLES))
     filled = tuple(_filled(a, str(place.canary)) for a in arguments)
     start = place.rng.integers(3)
     code = STYLES[style](module, name, filled)
@@ -137,25 +139,37 @@ BOMBS: dict[str, bytes] = {
     "deep dicts": b"}K\x01" * 50_000 + b"N" + b"s" * 50_000,
     "deep marks": b"(" * 1_000_000 + b"N", "deep unfinished": b"]" * 1_000_000,
     "a list in itself": b"]q\x00h\x00a", "a dict in itself": b"}q\x00K\x01h\x00s",
-    "a tuple in itself": b"(]q\x00h\x00at", "10^400": b"L1" + b"0" * 400 + b"L\n", "10^5000": b"I1" + b"0" * 5000 + b"\n",
-    "10^100000": b"L1" + b"0" * 100_000 + b"L\n", "a long of 1 MB": b"\x8b" + struct.pack("<i", 10**6) + b"\x7f" * 10**6,
+    "a tuple in itself": b"(]q\x00h\x00at", "10^400": b"L1" + b"0" * 400 + b"L\n",
+    "10^5000": b"I1" + b"0" * 5000 + b"\n",
+    "10^100000": b"L1" + b"0" * 100_000 + b"L\n", "a long of 1 MB": b"\x8b" + struct.pack("<i",
+                                                                                          10**6) + b"\x7f" * 10**6,
     "a long of negative length": b"\x8b" + struct.pack("<i", -5) + b"abc",
-    "text beyond the file": b"X\xff\xff\xff\xffabc", "bytes beyond the file": b"\x8e" + struct.pack("<Q", 2**62) + b"abc",
+    "text beyond the file": b"X\xff\xff\xff\xffabc",
+    "bytes beyond the file": b"\x8e" + struct.pack("<Q", 2**62) + b"abc",
     "bytearray beyond the file": b"\x96" + struct.pack("<Q", 2**40) + b"abc",
     "a frame beyond the file": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"N",
-    "a memo index of 2^31": b"Nr\xff\xff\xff\x7f", "a memo index in words": b"Np2147483647\n", "memo of nothing": b"h\x05",
+    "a memo index of 2^31": b"Nr\xff\xff\xff\x7f", "a memo index in words": b"Np2147483647\n",
+    "memo of nothing": b"h\x05",
     "a persistent name": b"Pabc\n", "a persistent object": b"K\x01Q", "an unknown extension": b"\x82\x07",
-    "an unknown extension of 4 bytes": b"\x84\xff\xff\xff\x7f", "an opcode that is none": b"\xfeN", "protocol 200": b"\x80\xc8N",
-    "a list short of its shape": _array(_value((3,)), _value([1])), "a list beyond its shape": _array(_value((1,)), _value([1] * 9)),
-    "a shape of 2^30, an empty list": _array(_value((2**30,)), b"]"), "a shape of 2^62": _array(_value((2**62, 4)), b"]"),
+    "an unknown extension of 4 bytes": b"\x84\xff\xff\xff\x7f", "an opcode that is none": b"\xfeN",
+    "protocol 200": b"\x80\xc8N",
+    "a list short of its shape": _array(_value((3,)), _value([1])),
+    "a list beyond its shape": _array(_value((1,)), _value([1] * 9)),
+    "a shape of 2^30, an empty list": _array(_value((2**30,)), b"]"),
+    "a shape of 2^62": _array(_value((2**62, 4)), b"]"),
     "a negative shape": _array(_value((-1,)), b"]"), "a shape that wraps to 0": _array(_value((2**32, 2**32)), b"]"),
     "a shape of 70 axes": _array(_value((1,) * 70), _value([1])), "a shape that is none": _array(b"N", b"]"),
-    "a shape of texts": _array(_value(("a",)), b"]"), "floats short of their shape": _array(_value((99,)), _value(b"abc"), "f8"),
-    "a shape of 0 × 2^60": _array(_value((0, 2**60)), _value(b""), "f8"), "zero-wide bytes": _array(_value((2**40,)), _value(b""), "S0"),
-    "zero-wide text": _array(_value((2**40, 7)), _value(b""), "U0"), "text of 2^31": _array(_value((1,)), _value(b"a"), "S2147483647"),
+    "a shape of texts": _array(_value(("a",)), b"]"),
+    "floats short of their shape": _array(_value((99,)), _value(b"abc"), "f8"),
+    "a shape of 0 × 2^60": _array(_value((0, 2**60)), _value(b""), "f8"),
+    "zero-wide bytes": _array(_value((2**40,)), _value(b""), "S0"),
+    "zero-wide text": _array(_value((2**40, 7)), _value(b""), "U0"),
+    "text of 2^31": _array(_value((1,)), _value(b"a"), "S2147483647"),
     "void": _array(_value((1,)), _value(b"a" * 8), "V8"), "times": _array(_value((1,)), _value(b"a" * 8), "M8[ns]"),
-    "long doubles": _array(_value((1,)), _value(b"a" * 16), "f16"), "halves": _array(_value((4, 7)), _value(b"ab" * 28), "f2"),
-    "a dtype of a record": _array(_value((1,)), _value(b"a" * 8), "i4,O"), "a dtype of nothing": _array(_value((1,)), _value(b""), ""),
+    "long doubles": _array(_value((1,)), _value(b"a" * 16), "f16"),
+    "halves": _array(_value((4, 7)), _value(b"ab" * 28), "f2"),
+    "a dtype of a record": _array(_value((1,)), _value(b"a" * 8), "i4,O"),
+    "a dtype of nothing": _array(_value((1,)), _value(b""), ""),
     "an array with data as text": _array(_value((1,)), _value("a"), "f8"), "an array with an array in it": _array(
         _value((1,)), b"(" + _array(_value((2**30,)), b"]") + b"l"),
     "a scalar of nothing": _short_name("numpy.core.multiarray", "scalar") + b"(" + _short_name("numpy", "dtype")
@@ -171,7 +185,7 @@ BOMBS: dict[str, bytes] = {
 
 def bomb(place: Place) -> tuple[bytes, str]:
     """One of BOMBS as a whole pickle, alone or where numbers are expected; and its name."""
-    name = list(BOMBS)[place.rng.integers(len(BOMBS))]
+    name = place.one(list(BOMBS))
     return BOMBS[name] + b".", name
 
 

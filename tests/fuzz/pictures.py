@@ -55,14 +55,20 @@ def pictures() -> dict[str, bytes]:
         "CMYK": _cmyk(),
         "progressive": progressive, "5,000 scans": progressive[:-2] + scan * 5000 + b"\xff\xd9",
         "5,000 scans, 8,000 squared": claims(progressive, 8000, 8000)[:-2] + scan * 2000 + b"\xff\xd9",
-        "turned": _jpeg(_plain(), exif=exif), "a comment of 60 kB": plain[:2] + b"\xff\xfe\xff\xff" + b"c" * 65_533 + plain[2:],
-        "cut": plain[:-20], "two in one": plain + _jpeg(_plain(64, 64)), "no tables": plain[:2] + plain[plain.find(b"\xff\xc0") :],
-        "only a start": b"\xff\xd8", "start and end": b"\xff\xd8\xff\xd9", "12 bits": plain.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"),
-        "black throughout": _jpeg(np.zeros((6, 8, 3), np.uint8)), "PNG": _other("PNG"), "GIF": _other("GIF"), "BMP": _other("BMP"),
-        "TIFF": _other("TIFF"), "WEBP": _other("WEBP"), "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>",
+        "turned": _jpeg(_plain(), exif=exif),
+        "a comment of 60 kB": plain[:2] + b"\xff\xfe\xff\xff" + b"c" * 65_533 + plain[2:],
+        "cut": plain[:-20], "two in one": plain + _jpeg(_plain(64, 64)),
+        "no tables": plain[:2] + plain[plain.find(b"\xff\xc0") :],
+        "only a start": b"\xff\xd8", "start and end": b"\xff\xd8\xff\xd9",
+        "12 bits": plain.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"),
+        "black throughout": _jpeg(np.zeros((6, 8, 3), np.uint8)), "PNG": _other("PNG"), "GIF": _other("GIF"),
+        "BMP": _other("BMP"),
+        "TIFF": _other("TIFF"), "WEBP": _other("WEBP"),
+        "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>",
         "PNG of 30,000 squared": png(30_000, 30_000, b"\0" * 1000), "PNG of 2^31": png(2**31 - 1, 2**31 - 1, b"\0"),
         "PNG bomb": png(12_000, 12_000, bytes(12_000 * 1501), 1, 0), "PNG of 16 bits": png(6, 8, bytes(6 * 49), 16, 2),
-        "PNG with alpha": png(6, 8, bytes(6 * 33), 8, 6), "PNG without rows": png(6, 8, b""), "PNG of 0": png(0, 0, b""),
+        "PNG with alpha": png(6, 8, bytes(6 * 33), 8, 6), "PNG without rows": png(6, 8, b""),
+        "PNG of 0": png(0, 0, b""),
     }
 
 
@@ -75,5 +81,5 @@ def _cmyk() -> bytes:
 def picture(place: Place) -> tuple[bytes, str]:
     """One of `pictures`, and its name."""
     known = pictures()
-    name = list(known)[place.rng.integers(len(known))]
+    name = place.one(list(known))
     return known[name], name

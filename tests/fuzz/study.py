@@ -34,7 +34,8 @@ LENGTHS = (9, 7, 8)
 
 
 def _plan(folder: Path) -> list[Run]:
-    runs, _ = sweep.plan(["A", "B"], "pilot", [0], folder / "dataset.h5", of_checkpoint(str(folder / "base.safetensors")), RECIPE)
+    runs, _ = sweep.plan(["A", "B"], "pilot", [0], folder / "dataset.h5",
+                         of_checkpoint(str(folder / "base.safetensors")), RECIPE)
     return runs
 
 
@@ -177,7 +178,9 @@ def from_caches(folder: Path, _: Path) -> Found:
 
 def _packed(folder: Path) -> None:
     ids = [f"square{i}" for i in range(len(LENGTHS))]
-    packing.pack(folder / "packed.h5", ids, lambda left: (moving_square(int(id[6:]), LENGTHS[int(id[6:])]) for id in left), source="x")
+    packing.pack(folder / "packed.h5", ids, lambda left: (moving_square(int(id[6:]),
+                                                                        LENGTHS[int(id[6:])]) for id in left),
+                                                                        source="x")
 
 
 def _work(folder: Path) -> dict[str, str]:
@@ -232,3 +235,6 @@ def full(place: Place) -> Damage:
             os._exit(0)
     os.waitpid(pid, 0)
     return Damage(f"files of at most {room} bytes")
+
+
+INTERRUPTED = {"killed": killed, "full": full}

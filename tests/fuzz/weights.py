@@ -50,7 +50,7 @@ def _code(place: Place, before: bytes) -> tuple[bytes, str]:
     """A pickle that runs code, in the zip or instead of it, or one that costs much."""
     members = _members(before)
     inner = next(name for name in members if name.endswith("data.pkl"))
-    make = (gadget, bomb)[place.rng.integers(2)]
+    make = place.one((gadget, bomb))
     data, what = gadget(place, members[inner]) if make is gadget and place.rng.integers(2) else make(place)
     if place.rng.integers(3) == 0:
         return data, f"bare: {what}"
@@ -62,9 +62,9 @@ def _archive(place: Place, before: bytes) -> tuple[bytes, str]:
     """Members that are absent, doubled, elsewhere, huge, or too short."""
     members = _members(before)
     names = list(members)
-    name = names[place.rng.integers(len(names))]
-    what = ("gone", "short", "elsewhere", "bomb", "compressed", "long", "other root", "byte order", "version", "thousands")[
-        place.rng.integers(10)]
+    name = place.one(names)
+    what = place.one(("gone", "short", "elsewhere", "bomb", "compressed", "long", "other root", "byte order", "version",
+            "thousands"))
     if what == "gone":
         del members[name]
     elif what == "short":
@@ -94,20 +94,26 @@ def _tensors(place: Place, like: torch.Tensor) -> tuple[object, str]:
     makers = {
         "sparse": lambda: torch.sparse_coo_tensor(torch.zeros(like.ndim, 1, dtype=torch.long), [1.0], like.shape),
         "sparse of 2^40": lambda: torch.sparse_coo_tensor(torch.zeros(2, 1, dtype=torch.long), [1.0], (2**20, 2**20)),
-        "meta": lambda: torch.empty(like.shape, device="meta"), "meta of 2^50": lambda: torch.empty(2**50, device="meta"),
-        "float8": lambda: like.to(torch.float8_e4m3fn), "half": lambda: like.half(), "bfloat16": lambda: like.bfloat16(),
+        "meta": lambda: torch.empty(like.shape, device="meta"),
+        "meta of 2^50": lambda: torch.empty(2**50, device="meta"),
+        "float8": lambda: like.to(torch.float8_e4m3fn), "half": lambda: like.half(),
+        "bfloat16": lambda: like.bfloat16(),
         "double": lambda: like.double(), "1e300": lambda: torch.full(like.shape, 1e300, dtype=torch.float64),
         "complex": lambda: like.to(torch.complex64), "whole": lambda: like.long(), "bool": lambda: like.bool(),
         "quantised": lambda: torch.quantize_per_tensor(like.float(), 0.1, 0, torch.quint8), "none": lambda: None,
-        "expanded": lambda: torch.zeros(1).expand(2**34), "same shape, expanded": lambda: torch.zeros(()).expand(like.shape),
+        "expanded": lambda: torch.zeros(1).expand(2**34),
+        "same shape, expanded": lambda: torch.zeros(()).expand(like.shape),
         "scalar": lambda: torch.tensor(1.0), "empty": lambda: torch.zeros(0), "more axes": lambda: like[None],
-        "other shape": lambda: torch.zeros(3, 5), "NaN": lambda: torch.full(like.shape, torch.nan), "list": lambda: [1.0],
+        "other shape": lambda: torch.zeros(3, 5), "NaN": lambda: torch.full(like.shape, torch.nan),
+        "list": lambda: [1.0],
         "inf": lambda: torch.full(like.shape, torch.inf), "1e38": lambda: torch.full(like.shape, 1e38),
         "denormal": lambda: torch.full(like.shape, 1e-42), "a module's": lambda: torch.nn.Parameter(like), "dict": dict,
-        "text": lambda: TEXTS[place.rng.integers(len(TEXTS))], "number": lambda: NUMBERS[place.rng.integers(len(NUMBERS))],
-        "transposed": lambda: like.T.contiguous().T if like.ndim == 2 else like.clone(), "slice": lambda: torch.cat([like, like])[: len(like)],
+        "text": lambda: place.one(TEXTS),
+        "number": lambda: place.one(NUMBERS),
+        "transposed": lambda: like.T.contiguous().T if like.ndim == 2 else like.clone(),
+        "slice": lambda: torch.cat([like, like])[: len(like)],
     }
-    name = list(makers)[place.rng.integers(len(makers))]
+    name = place.one(list(makers))
     return makers[name](), name
 
 
@@ -116,14 +122,14 @@ def _state(place: Place, before: bytes) -> tuple[bytes, str]:
     """One weight, one name, or the way that weights are wrapped, is another."""
     state: dict = dict(inputs.state())
     names = list(state)
-    name = names[place.rng.integers(len(names))]
-    what = ("tensor", "tensor", "tensor", "name", "more", "gone", "nested", "kind", "legacy")[place.rng.integers(9)]
+    name = place.one(names)
+    what = place.one(("tensor", "tensor", "tensor", "name", "more", "gone", "nested", "kind", "legacy"))
     wrapped: object = state
     if what == "tensor":
         state[name], what = _tensors(place, state[name])
     elif what == "name":
         odd = (7, None, ("a", 1), b"x", 1.5, True, *TEXTS[:20])
-        state[odd[place.rng.integers(len(odd))]] = state.pop(name)
+        state[place.one(odd)] = state.pop(name)
     elif what == "more":
         state[f"{name}.more"] = torch.zeros(2)
     elif what == "gone":
@@ -132,10 +138,11 @@ def _state(place: Place, before: bytes) -> tuple[bytes, str]:
         for key in ("model", "state_dict") * int(place.rng.integers(1, 200)):
             wrapped = {key: wrapped}
     elif what == "kind":
-        wrapped = ([1], None, 7, "text", {}, {"state_dict": 7}, {"model": []}, list(state.values()), torch.zeros(3))[
-            place.rng.integers(9)]
+        odd = ([1], None, 7, "text", {}, {"state_dict": 7}, {"model": []}, list(state.values()), torch.zeros(3))
+        wrapped = place.one(odd)
     out = io.BytesIO()
-    torch.save(wrapped, out, _use_new_zipfile_serialization=what != "legacy", pickle_protocol=(2, 4)[place.rng.integers(2)])
+    torch.save(wrapped, out, _use_new_zipfile_serialization=what != "legacy",
+               pickle_protocol=place.one((2, 4)))
     return out.getvalue(), f"{name}: {what}"
 
 
@@ -148,23 +155,24 @@ def _header(place: Place, before: bytes) -> tuple[bytes, str]:
     """A safetensors header with one place changed, with another length, or as no parser would write it."""
     length = struct.unpack("<Q", before[:8])[0]
     header, data = json.loads(before[8 : 8 + length]), before[8 + length :]
-    what = ("tree", "tree", "raw", "length", "own", "own", "own", "dtype")[place.rng.integers(8)]
+    what = place.one(("tree", "tree", "raw", "length", "own", "own", "own", "dtype"))
     if what == "raw":
-        raw = RAW[place.rng.integers(len(RAW))].encode()
+        raw = place.one(RAW).encode()
         return st(raw, data), f"header {raw[:30]!r}"
     if what == "length":
-        claim = (0, 1, 2**63 - 1, 2**64 - 1, 10**8, length + 1, length - 1)[place.rng.integers(7)]
+        claim = place.one((0, 1, 2**63 - 1, 2**64 - 1, 10**8, length + 1, length - 1))
         return st(before[8 : 8 + length], data, claim), f"header of {claim} bytes"
     if what == "dtype":
-        name = [n for n in header if n != "__metadata__"][place.rng.integers(len(header) - 1)]
+        name = place.one([n for n in header if n != "__metadata__"])
         kinds = ("F8_E4M3", "F8_E5M2", "BF16", "I32", "U32", "BOOL", "F64", "C64", "F4", "X", "", None)
-        header[name]["dtype"] = kind = kinds[place.rng.integers(len(kinds))]
+        header[name]["dtype"] = kind = place.one(kinds)
         return st(json.dumps(header).encode(), data), f"{name} of {kind}"
     if what == "own":  # what we keep in the header: sizes and metadata
         own = json.loads(header["__metadata__"]["lewm"])
         if place.rng.integers(2):
-            key = list(own["config"])[place.rng.integers(len(own["config"]))]
-            own["config"][key] = number = (value(place), NUMBERS[place.rng.integers(len(NUMBERS))])[place.rng.integers(2)]
+            key = place.one(list(own["config"]))
+            own["config"][key] = number = place.one((value(place),
+                                           place.one(NUMBERS)))
             new, more = json.dumps(own), f"{key} is {str(number)[:40]}"
         else:
             new, more = changed(place, own)
@@ -180,7 +188,7 @@ def _numbers(place: Place, before: bytes) -> tuple[bytes, str]:
     path = place.root / "before.safetensors"
     path.write_bytes(before)
     state = load_file(path)
-    name = list(state)[place.rng.integers(len(state))]
+    name = place.one(list(state))
     odd, what = _tensors(place, state[name])
     state[name] = odd if isinstance(odd, torch.Tensor) and odd.layout == torch.strided and odd.device.type == "cpu" \
         and not odd.is_quantized and odd.numel() < 10**7 else torch.zeros(0)
@@ -192,7 +200,7 @@ def _numbers(place: Place, before: bytes) -> tuple[bytes, str]:
 def _other_file(place: Place) -> Damage:
     """More weights beside these, or a folder named as a file."""
     path = pick(place, ".pt", ".ckpt", ".safetensors")
-    suffix = (".pt", ".ckpt", ".safetensors")[place.rng.integers(3)]
+    suffix = place.one((".pt", ".ckpt", ".safetensors"))
     (path.parent / f"second{suffix}").write_bytes(pickle.dumps({}))
     return named(place, path, f"another {suffix} beside it", forged=True)
 
