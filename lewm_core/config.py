@@ -1,6 +1,5 @@
 """The sizes of a LeWM (paper 3.2) and the recipe it is trained by (3.4). Nothing here needs torch."""
 
-import math
 from dataclasses import asdict, dataclass
 
 from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
@@ -111,7 +110,7 @@ class Recipe:
         if self.steps is None:
             del values["steps"]
         wrong = [f"{name} {value!r}" for name, value in values.items() if name != "batch_norm"
-                 and not (isinstance(value, int | float) and LEAST.get(name, 0) <= value < MOST.get(name, math.inf))]
+                 and not (isinstance(value, int | float) and LEAST.get(name, 0) <= value < MOST.get(name, 2**63))]
         wrong += [f"{name} {value!r}" for name, value in values.items()
                   if name in WHOLE and isinstance(value, float)]
         if wrong:
