@@ -23,7 +23,7 @@ from lewm_core.sources.episode import (
 from lewm_core.sources.index import Index
 from lewm_core.sources.listing import listed
 from lewm_core.sources.pictures import Picture, checked_size, constant, decode, resize, shows_something
-from lewm_core.utils.errors import InputError, OnError, foreign
+from lewm_core.utils.errors import InputError, OnError, foreign, located
 from lewm_core.utils.files import digest
 
 STATE_DIM = 7
@@ -118,7 +118,8 @@ class Recordings(ABC):
 
     def _info(self, id: str, index: Index | None) -> EpisodeInfo:
         stored = self._checked(id)
-        info = EpisodeInfo(id, stored.task, len(stored.pictures))
+        with located(self._where(id)):
+            info = EpisodeInfo(id, stored.task, len(stored.pictures))
         if index:
             index.add(info)
         return info
@@ -148,7 +149,8 @@ class Recordings(ABC):
                              "pictures of one size" if self.squash else "square pictures of one size")
         if blank:
             raise self._no_pictures(id, "blank pictures in every frame")
-        return Episode(id, frames, stored.actions, stored.observations, stored.task)
+        with located(where):
+            return Episode(id, frames, stored.actions, stored.observations, stored.task)
 
     def _checked(self, id: str) -> Stored:
         where = self._where(id)

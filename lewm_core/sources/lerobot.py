@@ -22,7 +22,7 @@ from lewm_core.sources.episode import (
 )
 from lewm_core.sources.lerobot_meta import Entry, check_installed, inside, need, read_entries, read_info
 from lewm_core.sources.pictures import MOST_PIXELS, centre, check_pixels, checked_size, decode, resize
-from lewm_core.utils.errors import InputError, OnError, foreign
+from lewm_core.utils.errors import InputError, OnError, foreign, located
 from lewm_core.utils.files import digest, ends_of
 from lewm_core.utils.pool import limited
 
@@ -88,7 +88,8 @@ class LeRobot:
         """Every episode's metadata in order; no table or video is opened, so nothing is worth keeping."""
         for id, entry in self._entries.items():
             try:
-                info = EpisodeInfo(id, entry.task, entry.length)
+                with located(f"{self.path / 'meta'}, {id}"):
+                    info = EpisodeInfo(id, entry.task, entry.length)
             except InputError as error:
                 if on_error is None:
                     raise
@@ -117,7 +118,8 @@ class LeRobot:
             frames = np.empty((entry.length, self.image_size, self.image_size, 3), np.uint8)
             for t, picture in enumerate(pictures):
                 frames[t] = resize(centre(picture), self.image_size)
-        return Episode(id, frames, rows["action"], rows[STATE], entry.task)
+        with located(where):
+            return Episode(id, frames, rows["action"], rows[STATE], entry.task)
 
     def _rows(self, entry: Entry) -> dict[str, np.ndarray | list]:
         """The episode's columns: numbers (T, n) float32; a camera that is stored as pictures as a list."""

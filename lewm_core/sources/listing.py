@@ -45,14 +45,18 @@ def folders(root: Path, depth: int = _DEPTH, seen: set[tuple[int, int]] | None =
     yield root
     if depth and here is not None:
         seen.add((here.st_dev, here.st_ino))
-        names = sorted(e.name for e in _entries(root) if e.is_dir() and not _leads_into(e, top))
+        names = sorted(e.name for e in _entries(root) if _is_folder(e, top))
         if not any(_GROUP.fullmatch(name) for name in names):
             for name in names:
                 yield from folders(root / name, depth - 1, seen, top)
 
 
-def _leads_into(entry: os.DirEntry, top: Path) -> bool:
-    return entry.is_symlink() and Path(entry.path).resolve().is_relative_to(top)
+def _is_folder(entry: os.DirEntry, top: Path) -> bool:
+    """Whether it is a folder, and no link to one below `top`."""
+    try:
+        return entry.is_dir() and not (entry.is_symlink() and Path(entry.path).resolve().is_relative_to(top))
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def numbered(folder: Path, word: str, suffix: str = "") -> list[Path]:

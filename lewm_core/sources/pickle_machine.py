@@ -8,6 +8,8 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from lewm_core.sources.nesting import DEPTH, deeper
+
 STEPS = 500_000  # operations that any pickle may have; that many take seconds and make less than 100 MB
 BYTES_A_STEP = 256  # a larger file may have one more for so many bytes: pictures, not small objects, make files large
 _KEYS = (str, bytes, float, bool, type(None), complex)
@@ -67,7 +69,10 @@ class Machine:
         for op, argument, _ in pickletools.genops(file):
             self.spend(1)
             if op.name == "STOP":
-                return self.stack.pop()
+                value = self.stack.pop()
+                if deeper(value):
+                    raise Refused(f"containers nested deeper than {DEPTH}")
+                return value
             if op.name in _PUSHED:
                 self.stack.append(argument)
             elif op.name in _MADE:

@@ -49,6 +49,15 @@ def foreign(where: object, remedy: str = "Download or copy it again.") -> Iterat
                          "whole and plain data", remedy) from None
 
 
+@contextmanager
+def located(where: object) -> Iterator[None]:
+    """An InputError from within is one about `where`: for values that do not know their file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(where, error.found, error.expected, error.remedy) from None
+
+
 # What is called instead of raising, where the others go on: with the id of what cannot be read, and its error.
 OnError = Callable[[str, InputError], None]
 

@@ -20,6 +20,7 @@ def test_links_in_a_circle_end(tmp_path):
     for i in range(12):
         for j in range(12):
             (tmp_path / f"f{i}" / f"to{j}").symlink_to(tmp_path / f"f{j}")
+    (tmp_path / "itself").symlink_to("itself")
     start = time.process_time()
     assert len(list(folders(tmp_path))) == 13 and time.process_time() - start < 5
     assert list(folders(tmp_path / "absent")) == [tmp_path / "absent"]
