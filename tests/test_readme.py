@@ -36,7 +36,7 @@ COMMANDS = list(dict.fromkeys(line for line in (*LINES, *SPANS) if line))
 RUN_ALL = [c.removeprefix("./run_all.sh").strip() for c in COMMANDS if c.startswith("./run_all.sh")]
 PYTHON = [c.removeprefix("python -m lewm_core").strip() for c in COMMANDS if c.startswith("python -m lewm_core ")]
 OPTIONS = [c for c in COMMANDS if re.match(r"--(set|study|base|profile)\b", c) and not re.search("…|name=value", c)]
-WORDS = ("test", "lab", "publish", "bench", "site", "verify")
+WORDS = ("test", "lab", "publish", "bench", "site", "verify", "fuzz")
 SLOW = ("base",)  # remakes the base, in 40 minutes: its own tests do it with a smaller one
 SELECTION = "episode,task,length,full,pilot\ntabletop-000001,push,20,yes,yes\n"
 
