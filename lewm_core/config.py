@@ -1,5 +1,6 @@
 """The sizes of a LeWM (paper 3.2) and the recipe it is trained by (3.4). Nothing here needs torch."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from lewm_core.sources.episode import ACTION_DIM, IMAGE_SIZE
@@ -110,9 +111,9 @@ class Recipe:
         if self.steps is None:
             del values["steps"]
         wrong = [f"{name} {value!r}" for name, value in values.items() if name != "batch_norm"
-                 and not (isinstance(value, int | float) and LEAST.get(name, 0) <= value < MOST.get(name, 2**63))]
+                 and not (isinstance(value, int | float) and LEAST.get(name, 0) <= value < MOST.get(name, math.inf))]
         wrong += [f"{name} {value!r}" for name, value in values.items()
-                  if name in WHOLE and isinstance(value, float)]
+                  if name in WHOLE and (isinstance(value, float) or isinstance(value, int) and value >= 2**63)]
         if wrong:
             raise InputError("recipe", ", ".join(wrong), "numbers of at least 0, " + ", ".join(LEAST) + " of at least "
                              f"1 (no steps: epochs decide), {', '.join(MOST)} below 1, {', '.join(WHOLE)} whole")
