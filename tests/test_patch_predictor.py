@@ -230,7 +230,7 @@ def test_what_cannot_be_done_is_refused(data, tmp_path):
     task = Run("A-pp", "x", 0, str(path), dataset.load(path).fingerprint, random_base(), replace(TINY, epochs=1))
     execute(task, tmp_path / "runs")
     files = {p.name for p in (tmp_path / "runs" / task.key).iterdir()}
-    assert files == {"result.json", "patch_model.safetensors"}
+    assert files == {"result.json", "patch_model.safetensors", "SHA256SUMS"}
     with pytest.raises(InputError, match="rolled out"):
         load_model(pd.DataFrame(rows(task, tmp_path / "runs")), tmp_path / "runs", "A-pp", 0)
 

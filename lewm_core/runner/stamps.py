@@ -16,8 +16,6 @@ from lewm_core.utils.files import file_digest, identity, write_json
 from lewm_core.utils.plain import read_json
 from lewm_core.utils.workspace import ROOT, Workspace, relative
 
-LARGE = 8_000_000_000  # bytes: a larger file (a dataset) is compared when it is read, not before each run
-
 
 def read(place: Workspace, name: str) -> dict[str, Any]:
     """The stamp of a notebook; empty where there is none, or a damaged one, which is told."""
@@ -61,9 +59,10 @@ def problems(place: Workspace, stamp: dict[str, Any]) -> Iterator[tuple[str, str
 
 
 def is_damaged(path: Path, content: str | None) -> bool:
-    """Whether a file is not what was written. content: its digest in a stamp, or None."""
+    """Whether a file is not what was written. content: its digest in a stamp, or None. A larger file (a dataset) is
+    compared when it is read, not before each run."""
     if content is not None:
-        return path.stat().st_size <= LARGE and content != file_digest(path)
+        return path.stat().st_size <= sealed.LARGEST and content != file_digest(path)
     try:
         sealed.check(path)
     except sealed.Damaged:

@@ -121,7 +121,7 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
     (folders[0] / "lang.txt").write_text("another text")  # other data: another index
     assert list(make().infos({}.setdefault, cache))[0].task == "another text" and len(list(cache.iterdir())) == 2
     lines = [json.loads(line) for line in file.read_text().split("\n") if line.startswith("[") and line.endswith("]")]
-    assert {tuple(line) for line in lines} == {(i.id, i.task, i.length) for i in expected}
+    assert {tuple(line[:3]) for line in lines} == {(i.id, i.task, i.length) for i in expected}
 
 
 def test_foreign_lines_of_an_index_are_not_used(tmp_path):
