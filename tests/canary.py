@@ -17,7 +17,7 @@ READ = """() => {
         if (one.canary !== undefined) found.push('a script ran');
         for (const element of one.document.querySelectorAll('*')) for (const {name, value} of element.attributes) {
             if (/^on/.test(name) && /canary/.test(value)) found.push(`${name}=${value}`);
-            if (/^(src|href|xlink:href|action|srcdoc)$/.test(name) && /^\\s*javascript:|\\/\\/canary/.test(value))
+            if (/^(src|href|xlink:href|action)$/.test(name) && /^\\s*javascript:|\\/\\/canary/.test(value))
                 found.push(`${name}=${value}`);
         }
     }

@@ -140,7 +140,7 @@ def answer_numbers(table: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
 def _from_left(ax: Axes, y: float, text: str, **look: object) -> None:
     """Words from the figure's left edge on, at a height of the axes."""
     at = blended_transform_factory(ax.figure.transFigure, ax.transAxes)
-    ax.text(0.012, y, text, transform=at, va="top", **look).set_in_layout(False)
+    ax.text(0.012, y, text, transform=at, va="top", parse_math=False, **look).set_in_layout(False)
 
 
 def _answer_axis(ax: Axes, table: pd.DataFrame, seeds: pd.DataFrame, grey: bool) -> None:

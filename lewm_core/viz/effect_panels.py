@@ -162,6 +162,8 @@ def _finish(ax: Axes, names: Sequence[str], level: str, change: str) -> None:
     first = ax.get_subplotspec().is_first_col()
     labels = ["\n".join(_wrapped(name)) if first else name for name in names]
     ax.set_yticks(range(len(names)), labels, fontsize=8)
+    for tick in ax.get_yticklabels():
+        tick.set_parse_math(False)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     for i in range(1, len(names)):
@@ -214,7 +216,7 @@ def panel_grid(rows: int, names: Sequence[str], lanes: int, notes: Sequence[str]
     if lines:
         ax = fig.add_subplot(grid[rows, :])
         ax.set_axis_off()
-        ax.text(0, 1, "\n".join(lines), va="top", fontsize=8, color="0.25", gid="notes")
+        ax.text(0, 1, "\n".join(lines), va="top", fontsize=8, color="0.25", parse_math=False, gid="notes")
     return fig, axes
 
 

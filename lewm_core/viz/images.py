@@ -48,7 +48,7 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], ncols: in
     for i, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
         ax.set_axis_on()
         _picture(ax, image)
-        ax.set_title(words[i], fontsize=7.5, fontweight="normal", loc="center", pad=3)
+        ax.set_title(words[i], fontsize=7.5, fontweight="normal", loc="center", pad=3, parse_math=False)
         if good is not None:
             _frame(ax, ACCEPTED if good[i] else REJECTED, "-" if good[i] else "--")
     return fig
@@ -85,7 +85,8 @@ def packet_view(episode: Episode, signals: Signals) -> Figure:
             _picture(ax, None if row.missing else row.draw(t), keep=ax is first)
         if row.missing:
             text = first.annotate("missing: " + textwrap.fill(row.missing, 90), (0, 0.5), (6, 0), va="center",
-                                  fontsize=9, xycoords="axes fraction", textcoords="offset points", color="0.35")
+                                  fontsize=9, xycoords="axes fraction", textcoords="offset points", color="0.35",
+                                  parse_math=False)
             text.set_in_layout(False)  # it is wider than the axes it is fixed to
     for ax, t in zip(axes[0], times, strict=True):
         ax.set_title(f"t = {t}", fontsize=9, fontweight="normal", loc="center", pad=3)
@@ -95,7 +96,7 @@ def packet_view(episode: Episode, signals: Signals) -> Figure:
         made += " (empty in every frame)"
     named, task = escape.plain(episode.id), escape.plain(episode.task or "no task text")
     title = textwrap.fill(f"{named}: {task} ({length} frames)", 160)
-    fig.suptitle(f"{title}\n{textwrap.fill(made, 160)}", x=0.01, ha="left", fontsize=9.5)
+    fig.suptitle(f"{title}\n{textwrap.fill(made, 160)}", x=0.01, ha="left", fontsize=9.5, parse_math=False)
     fig.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     return fig
 
@@ -181,10 +182,10 @@ def rollout_strip(columns: Sequence[RolloutColumn], steps: Sequence[int], show: 
             _picture(ax, column.frames[i], keep=True)
             _frame(ax, column.colour)
             if len(column.notes):
-                ax.set_xlabel(_wrapped(column.notes[i]), fontsize=7.5, labelpad=2)
+                ax.set_xlabel(_wrapped(column.notes[i]), fontsize=7.5, labelpad=2, parse_math=False)
     for ax, column in zip(axes[0], columns, strict=True):
         ax.set_title(textwrap.fill(column.name, 20), fontsize=9, loc="center", color=column.colour, pad=4)
-    fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 14)), x=0.01, ha="left", fontsize=10)
+    fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 14)), x=0.01, ha="left", fontsize=10, parse_math=False)
     return fig
 
 

@@ -26,7 +26,7 @@ STYLE = {
     "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.labelsize": 10, "xtick.labelsize": 8.5, "ytick.labelsize": 9,
     "legend.fontsize": 9, "legend.frameon": False, "figure.titlesize": 12, "figure.titleweight": "bold",
-    "svg.fonttype": "none", "svg.hashsalt": "lewm", "text.parse_math": False,  # a $ in a task text is a dollar
+    "svg.fonttype": "none", "svg.hashsalt": "lewm",
 }
 COLOURS = {  # of each family of conditions, in the order of the table; after Okabe and Ito, masks in one hue
     "baseline": ("#444444",), "depth": ("#0072B2",), "mask": ("#7CCBB2", "#35A98B", "#00785D", "#004A39"),
@@ -90,7 +90,8 @@ def empty_figure(reason: str) -> Figure:
     """A figure that only says why there is nothing to show."""
     fig, axes = new_figure(7, 1.2)
     axes[0, 0].set_axis_off()
-    axes[0, 0].text(0, 0.5, textwrap.fill(f"not run: {escape.plain(reason)}", 100), va="center", color="0.35")
+    axes[0, 0].text(0, 0.5, textwrap.fill(f"not run: {escape.plain(reason)}", 100), va="center", color="0.35",
+                    parse_math=False)
     return fig
 
 
@@ -98,7 +99,7 @@ def empty_figure(reason: str) -> Figure:
 def add_caption(fig: Figure, text: str) -> Figure:
     """Write `text` small under the axes, as `provenance.caption` makes it; replaces an earlier caption."""
     lines = textwrap.fill(escape.plain(text), int(fig.get_figwidth() * 15))
-    fig.supxlabel(lines, x=0.01, ha="left", fontsize=8, color="0.35")
+    fig.supxlabel(lines, x=0.01, ha="left", fontsize=8, color="0.35", parse_math=False)
     return fig
 
 
