@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.model_selection import GroupKFold
 
 from lewm_core.utils.errors import InputError
 
@@ -38,6 +36,8 @@ def prepare(features: np.ndarray, train_frames: np.ndarray) -> np.ndarray:
 
     The components keep their relative variances, which matter to a ridge penalty; their total is one per feature.
     """
+    from sklearn.decomposition import PCA  # here: it takes a second, and a training step needs none of it
+
     x = scaled(features, train_frames)
     if x.shape[1] > MAX_FEATURES:
         components = min(MAX_FEATURES, len(train_frames) - 1)
@@ -105,6 +105,8 @@ def ridge_path(x: np.ndarray, y: np.ndarray, alphas: Sequence[float]) -> Iterato
 def ridge(x: np.ndarray, y: np.ndarray, groups: np.ndarray, valid: np.ndarray | None = None) -> RidgeMap:
     """Ridge regression of y (M, K) on features x (M, F) of unit variance; its penalty, one of ALPHAS, is chosen by
     cross-validation over groups (M,), of which there are at least two. valid (M, K): what counts there; None: all."""
+    from sklearn.model_selection import GroupKFold  # here, as above
+
     errors = np.zeros(len(ALPHAS))
     for fit, held in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(x, groups=groups):
         counts = 1 if valid is None else valid[held]
