@@ -149,14 +149,17 @@ say(*explanations.baseline_along_training(along, pairs, crossed.steps))
 #
 # The paper's recipe couples the steps to the data's size: its epochs are the same at both scales. It has a learning
 # rate of 5e-5, and the buffers of batch normalisation follow the training batches. Here it stands beside the recipe of
-# the main study, on the same episodes, with the shuffled twin of B. Where the two recipes are one, so are the runs.
+# the main study, on the same episodes, by the main study's primary outcome. Where the two recipes are one, so are the
+# runs. **Depth** predicts under each: B is better than A, and than its twin with the depth of other frames.
 
 # %%
-protocol = Arms.of(results, "protocol")
-arms = controls.PROTOCOL_ARMS
-study.show(control_figures.effects_by_arm(protocol.changes, protocol.summary, arms), "control_protocol",
+protocol, arms = Arms.of(results, "protocol", OUTCOME), controls.PROTOCOL_ARMS
+study.show(control_figures.effects_by_arm(protocol.changes, protocol.summary, arms, OUTCOME), "control_protocol",
            control_tables.arm_table(protocol, arms), study.about("full", protocol.rows))
 contrasts.effects(protocol.summary, arms)
+
+# %%
+say(*explanations.told(targets.by_recipe(protocol, "B", "B-shuf"), protocol.changes))
 
 # %% [markdown]
 # ## Is it the target, or having one?

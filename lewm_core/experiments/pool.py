@@ -39,7 +39,7 @@ PRESETS = {
     # eight minutes on two cores: fewer epochs and a smaller full set than the main study has
     "quick": Sizes((13, 40), (3, 2), test=24, weights=(0.1, 1.0), epochs=2, n_evals=3, grad_probes=5, blocks=("A",),
                    targets=("B-50", "B-net"), norms=1),
-    # two hours and a quarter on two cores
+    # 340 runs beside the main study's: about four hours on two cores that had other work, too
     "laptop": Sizes((13, 60), (4, 4), test=40, weights=(0.1, 1.0), n_evals=5, grad_probes=5,
                     targets=("B-25", "B-50", "B-other", "B-noise", "B-net", "B-detached", "D-raw", "P-detached")),
     "paper": Sizes((13, 25, 50, 100), (10, 5, 5, 5), test=50, references=(*UNTAUGHT, POSITIVE)),

@@ -52,14 +52,20 @@ class Arms:
         """Why no verdict may be passed on effects of the conditions in the arms (default: all of the question): gates
         (`gates`, by the metric that the changes are of) that are shut. Empty if one may."""
         chosen = self.names if arms is None else list(arms)
-        reasons = []
+        alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}  # in how many arms which gates are shut -> conditions
         for condition in conditions:
-            found = {arm: gates.shut(self.values, condition, arm, self.metric, SPLIT) for arm in chosen}
-            names = dict.fromkeys(name for each in found.values() for name in each)
+            found = [gates.shut(self.values, condition, arm, self.metric, SPLIT) for arm in chosen]
+            names = tuple(dict.fromkeys(name for each in found for name in each))
             if names:
-                reasons.append(f"gates of {condition} shut in {sum(map(bool, found.values()))} of {len(chosen)} arms: "
-                               f"{', '.join(names)}")
-        return reasons
+                alike.setdefault((sum(map(bool, found)), names), []).append(condition)
+        return [f"gates of {', '.join(of)} shut in {count} of {len(chosen)} arms: {', '.join(names)}"
+                for (count, names), of in alike.items()]
+
+    def only(self, arm: str) -> "Arms":
+        """The runs of one arm."""
+        kept = [rows[rows[column] == arm] for rows, column in
+                ((self.rows, "arm"), (self.changes, "scale"), (self.summary, "scale"))]
+        return Arms(*kept, self.metric)
 
     @property
     def steps(self) -> Mapping[str, int]:

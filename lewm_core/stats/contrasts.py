@@ -188,8 +188,8 @@ def conclude(explanations: Mapping[str, Findings]) -> str:
 
 def undecided(found: Findings) -> str:
     """How many of the predictions stay open, in a sentence."""
-    left = sum(f.verdict == verdicts.UNDECIDED for f in found.values())
-    return f"{left} of the {len(found)} predictions are not decided at this power."
+    untested, left = (sum(f.verdict == v for f in found.values()) for v in (verdicts.UNTESTED, verdicts.UNDECIDED))
+    return f"Of the {len(found)} predictions {untested} are not tested here, and {left} not decided at this power."
 
 
 def reach(changes: pd.DataFrame) -> str:

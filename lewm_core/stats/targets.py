@@ -94,6 +94,17 @@ def dose(arms: Arms, own: Mapping[str, float]) -> pd.DataFrame:
     return wide.dropna()
 
 
+def by_recipe(arms: Arms, condition: str, twin: str) -> Explanations:
+    """Under each recipe, an arm of question `protocol`: is the condition better than A, and than its twin?"""
+    found = {}
+    for arm in map(arms.only, arms.names):
+        against = {"better than A": paper.BASELINE, f"better than {twin}": twin}
+        findings = {(f"{arm.names[0]}: {says}", condition): _better(arm, condition, other, len(against))
+                    for says, other in against.items()}
+        found[arm.names[0]] = gated(arm, findings)
+    return found
+
+
 def left_out(arms: Arms, variants: Mapping[str, Variants]) -> list[str]:
     """Which rows of `variants` this study did not run, in a sentence; none where all ran."""
     ran = set(arms.changes.condition)

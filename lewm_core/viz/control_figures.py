@@ -1,9 +1,10 @@
 """Figures of the controls: is the sign flip real, and what is it made of?
 
-Functions from tables to Matplotlib figures. What the paper reports is a star. They show next-latent MSE, on the episode
-split where episodes were held out, else on the window split.
+Functions from tables to Matplotlib figures. What the paper reports is a star. Unless said, they show next-latent MSE,
+on the episode split where episodes were held out, else on the window split.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.patches import Patch
 
 from lewm_core.conditions import FULL_FRAME, PATCH_HEAD, PATCH_PREDICTOR, RANDOM, condition, in_order
 from lewm_core.stats import paper
+from lewm_core.stats.outcomes import PAPERS, POSITIVE
 from lewm_core.stats.scaling import Crossing
 from lewm_core.viz import draw, style
 from lewm_core.viz.style import colour, rows_where
@@ -93,10 +95,12 @@ def _crosses(crossing: Crossing) -> str:
 
 
 @style.styled
-def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[str]) -> Figure:
+def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[str], metric: str = PAPERS) -> Figure:
     """The change against A in every arm, a panel per condition: mean, 95 % interval, and a small point per seed.
 
-    changes, summary: as from paired.paired_change and paired.summarise. arms: their scales to be drawn, from above.
+    All panels have one scale but that of the positive control, whose effects are many times larger.
+    changes, summary: of `metric`, as from paired.paired_change and paired.summarise. arms: their scales to be drawn,
+    from above.
     """
     split = style.first_split(changes)
     seeds = rows_where(changes[changes.scale.isin(list(arms))], split=split)
@@ -104,8 +108,7 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
     if means.empty:
         return style.empty_figure(NO_RUNS)
     names = in_order(means.condition)
-    fig, axes = style.new_figure(2.0 + 3.0 * len(names), 1.5 + 0.42 * len(arms), 1, len(names), sharey=True,
-                                 sharex=True)
+    fig, axes = style.new_figure(2.0 + 3.0 * len(names), 1.6 + 0.42 * len(arms), 1, len(names), sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
         draw.zero_line(ax, sideways=True)
         for row in rows_where(means, condition=name).itertuples():
@@ -115,11 +118,19 @@ def effects_by_arm(changes: pd.DataFrame, summary: pd.DataFrame, arms: Sequence[
             own = rows_where(seeds, condition=name, scale=row.scale)
             draw.seed_dots(ax, y + 0.22, own, colour(name), gid, sideways=True)
         draw.names_axis(ax, arms, sideways=True)
-        ax.set_title(style.name_and_title(name), fontsize=10)
+        ax.set_title("\n".join(textwrap.wrap(style.name_and_title(name), 30)), fontsize=10)
         ax.set_xlabel("change against A (%)")
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-    draw.legend(fig, [draw.mean_key(means.n, split, of="next-latent MSE"), draw.seed_key()], 2)
+    _one_scale([ax for ax, name in zip(axes[0], names, strict=True) if name != POSITIVE])
+    draw.legend(fig, [draw.mean_key(means.n, split, of=style.metric_label(metric)), draw.seed_key()], 2)
     return fig
+
+
+def _one_scale(axes: Sequence[Axes]) -> None:
+    """The same range along x for all of `axes`: the widest that any of them needs."""
+    ends = [ax.get_xlim() for ax in axes]
+    for ax in axes:
+        ax.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
 
 
 @style.styled

@@ -38,7 +38,10 @@ def test_scale_and_curation_are_told_apart(changes):
     lines = contrasts.markdown(scale).splitlines()
     assert len(lines) == 2 + len(scale) and all(line.count("|") == 7 for line in lines)
     open_ = sum(f.verdict == UNDECIDED for f in scale.values())
-    assert contrasts.undecided(scale) == f"{open_} of the 6 predictions are not decided at this power."
+    assert contrasts.undecided(scale) == (f"Of the 6 predictions 0 are not tested here, and {open_} not decided at "
+                                          "this power.")
+    untested = {key: verdicts.untested(f, ["a gate is shut"]) for key, f in scale.items()}
+    assert contrasts.undecided(untested).startswith("Of the 6 predictions 6 are not tested here, and 0 ")
 
 
 def test_one_refuted_prediction_refutes_the_explanation():
@@ -91,7 +94,7 @@ def test_what_was_not_measured_is_not_judged():
     nothing, _ = contrasts.interferes(one[:0])
     assert nothing == {}
     assert contrasts.conclude({"interferes": nothing}) == "- interferes: not run: nothing to judge it by."
-    assert contrasts.markdown(nothing).count("\n") == 1 and contrasts.undecided(nothing).startswith("0 of the 0")
+    assert contrasts.markdown(nothing).count("\n") == 1 and contrasts.undecided(nothing).startswith("Of the 0 ")
     single = table({("B", "a"): 1, ("B", "b"): 2}, n=1)
     found = contrasts.lost(single, {"up": ("a", "b")}, ["B"])
     assert [f.verdict for f in found.values()] == [UNDECIDED] and contrasts.lost(single, {"up": ("a", "b")}, []) == {}

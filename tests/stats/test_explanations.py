@@ -34,6 +34,7 @@ def test_without_the_reference_rows_nothing_is_tested_and_the_numbers_stand(arms
     question = Arms.of(arms[~arms.condition.isin(["base", "lr-0", "P"])], "scale")
     assert question.shut(["B"]) == ["gates of B shut in 4 of 4 arms: training, control"]
     assert question.shut(["B"], ["best 5"]) == ["gates of B shut in 1 of 1 arms: training, control"]
+    assert question.shut(["B", "D"]) == ["gates of B, D shut in 4 of 4 arms: training, control"], "once for both"
     found = explanations.scale_or_curation(question, 5, 9) | {"both": explanations.both_at_once(question, 5, 9)}
     for each in found.values():
         assert each and {f.verdict for f in each.values()} == {UNTESTED}

@@ -51,6 +51,16 @@ def test_a_signal_that_acts_acts_by_its_own_target_and_through_the_encoder():
     assert "better than B-net (a random network as target)" in told and "- any target: B **contradicted**." in told
 
 
+def test_a_recipe_under_which_nothing_is_learnt_is_not_judged():
+    """Two recipes: one in which B acts, and one in which neither it nor the positive control does anything."""
+    idle = results(dict.fromkeys(ACTS, 0) | {"base": 20, "lr-0": 15}, head=1.1)
+    rows = pd.concat([results(ACTS), idle.assign(arm="the paper's", scale="the paper's")]).assign(study="protocol")
+    found = targets.by_recipe(Arms.of(rows, "protocol", OUTCOME), "B", "B-shuf")
+    assert {arm: {f.verdict for f in each.values()} for arm, each in found.items()} == {
+        "full": {SUPPORTED}, "the paper's": {UNTESTED}}
+    assert found["full"]["full: better than B-shuf", "B"].mean == pytest.approx(-12, abs=0.5)
+
+
 def test_a_head_that_knows_nothing_is_not_taken_for_its_signal():
     """B is better than A by as much as in the test above, and so is every twin."""
     found = explain(KNOWS_NOTHING)
