@@ -142,7 +142,7 @@ def section(table: pd.DataFrame) -> str:
     said = f"commit {(commit or 'unknown')[:10]}{' with local changes' if dirty else ''}"
     text = ["## How it grows", "", f"Of each measure the straight line *start* + *each* · n that fits it best, and the "
             f"greatest distance of a measurement from it. {machine()}; one thread; {said}. The measurements: "
-            "`growth.csv`.", "", "| measure | n | start | each | at most off | at the largest n |",
+            "[growth.csv](growth.csv).", "", "| measure | n | start | each | at most off | at the largest n |",
             "|---|---|---|---|---|---|"]
     for row in lines(table).itertuples():
         over, unit, what = GROWS[row.measure]

@@ -147,7 +147,7 @@ def section(table: pd.DataFrame) -> str:
     """The section of the page."""
     lines = ["## What was tried", "",
              f"Each alone, beside what is used; below 1 it would pay. {machine()}, one thread, torch "
-             f"{torch.__version__}. The numbers: `tried.csv`.", "",
+             f"{torch.__version__}. The numbers: [tried.csv](tried.csv).", "",
              "| tried | where | used | tried | tried / used |", "|---|---|---|---|---|"]
     for r in table.itertuples():
         lines.append(f"| {r.what} | {r.where} | {r.used:.3g} {r.unit} | {r.tried:.3g} {r.unit} | "
