@@ -22,14 +22,17 @@ from torch import Tensor
 from benchmarks import speed_page
 from benchmarks.bench_gpu import steps_of
 from benchmarks.public_pairs import some_work
-from benchmarks.public_table import machine
-from lewm_core.config import MODELS
+from benchmarks.public_table import about
+from lewm_core.config import MODELS, Recipe
+from lewm_core.dataset import WINDOW
 from lewm_core.encoder import attend
 from lewm_core.signals.geometry import SUPERVISION_SIZE
+from lewm_core.steps import Steps
 from lewm_core.utils.files import write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
-BATCH, WINDOW = 16, 4
+BATCH = Recipe().batch_size
+FRAMES = 64  # of noise, in memory
 STARTS = {"13 episodes": 270, "100 episodes": 2400}  # windows to draw from, about
 KEPT = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}  # memory is never given back
 Row = dict[str, object]
@@ -82,13 +85,28 @@ def medians(rounds: int) -> list[Row]:
             for name, taken in zip(ways, tried, strict=True)]
 
 
+def small_steps(name: str, count: int, compiled: bool = False) -> Steps:
+    """So many steps of the small model."""
+    return steps_of("small", name, some_work(MODELS["small"], name, "fp32", count, FRAMES), compiled=compiled)
+
+
+def timed_steps(name: str, rounds: int, compiled: bool = False) -> tuple[float, float]:
+    """Seconds that the first step of the small model takes, and the median CPU milliseconds of the later ones."""
+    steps, left = small_steps(name, rounds + 3, compiled), iter(range(1, rounds + 3))
+    begun = time.perf_counter()
+    steps.take(0)
+    first = time.perf_counter() - begun
+    later, = in_turns(rounds, lambda: steps.take(next(left)))
+    return first, later
+
+
 def clipping(rounds: int) -> list[Row]:
     """The gradient's norm over all tensors at once, beside one after another."""
-    steps = steps_of("small", "A", some_work(MODELS["small"], "A", "fp32", 1, 64))
+    steps = small_steps("A", 1)
     steps.take(0)
 
     def clip(foreach: bool) -> None:
-        torch.nn.utils.clip_grad_norm_(steps.parameters, 1.0, foreach=foreach)
+        torch.nn.utils.clip_grad_norm_(steps.parameters, Recipe().clip, foreach=foreach)
 
     used, tried = in_turns(rounds, lambda: clip(False), lambda: clip(True))
     return [row("clipping by foreach, not tensor by tensor", "small, A", used, tried)]
@@ -104,20 +122,13 @@ def distinct_frames() -> list[Row]:
     return rows
 
 
-def compiled(rounds: int) -> list[Row]:
+def compilation(rounds: int) -> list[Row]:
     """torch.compile of the losses of a step; its start is told apart."""
-    rows, count = [], rounds + 3
+    rows = []
     for name in ("A", "B"):
-        both = []
-        for compile in (False, True):
-            steps = steps_of("small", name, some_work(MODELS["small"], name, "fp32", count, 64), compiled=compile)
-            begun = time.perf_counter()
-            steps.take(0)
-            started = time.perf_counter() - begun
-            left = iter(range(1, count))
-            both.append(in_turns(rounds, lambda steps=steps, left=left: steps.take(next(left)))[0])
-        rows.append(row("a step through torch.compile", f"small, {name}", *both))
-        rows.append(row("its first step", f"small, {name}", 1e-3 * both[0], started, "s"))
+        (first, later), (first_compiled, later_compiled) = (timed_steps(name, rounds, c) for c in (False, True))
+        rows.append(row("a step through torch.compile", f"small, {name}", later, later_compiled))
+        rows.append(row("its first step", f"small, {name}", first, first_compiled, "s"))
     return rows
 
 
@@ -136,18 +147,12 @@ def allocator(rounds: int) -> list[Row]:
     return rows
 
 
-def child(name: str, rounds: int) -> float:
-    """Median CPU milliseconds of a step of the small model."""
-    steps = steps_of("small", name, some_work(MODELS["small"], name, "fp32", rounds + 2, 64))
-    left = iter(range(rounds + 2))
-    return in_turns(rounds, lambda: steps.take(next(left)))[0]
-
-
 def section(table: pd.DataFrame) -> str:
     """The section of the page."""
+    made = about()
     lines = ["## What was tried", "",
-             f"Each alone, beside what is used; below 1 it would pay. {machine()}, one thread, torch "
-             f"{torch.__version__}. The numbers: [tried.csv](tried.csv).", "",
+             f"Each alone, beside what is used; below 1 it would pay. {made['date']}, commit {made['commit']}. "
+             f"{made['machine']}, one thread. {made['versions']}. The numbers: [tried.csv](tried.csv).", "",
              "| tried | where | used | tried | tried / used |", "|---|---|---|---|---|"]
     for r in table.itertuples():
         lines.append(f"| {r.what} | {r.where} | {r.used:.3g} {r.unit} | {r.tried:.3g} {r.unit} | "
@@ -163,10 +168,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.child:
-        print(child(options.child, options.rounds))
+        print(timed_steps(options.child, options.rounds)[1])
         return
     rows = []
-    for part in (attention, medians, clipping, allocator, compiled):
+    for part in (attention, medians, clipping, allocator, compilation):
         rows += part(options.rounds)
         print(*rows[-1].values(), flush=True)
     table = pd.DataFrame(rows + distinct_frames())
