@@ -20,7 +20,7 @@ import hdf5plugin
 import numpy as np
 
 from lewm_core import dataset
-from lewm_core.signals.backends import SIMULATOR, Backends
+from lewm_core.signals.backends import SIMULATOR
 from lewm_core.signals.extraction import Signals, extract
 from lewm_core.sources.episode import Episode
 from lewm_core.sources.tabletop.source import Tabletop
@@ -33,10 +33,11 @@ CHUNKS = {"pixels": (1, 4, 16), "mask": (1, 4, 16), "action": (1, 16, 128)}
 Packet = tuple[Episode, Signals]
 
 
-def rendered(n: int, size: int, backends: Backends) -> list[Packet]:
+def rendered(n: int, size: int) -> list[Packet]:
+    """Episodes with all their signals, the simulator's own."""
     source = Tabletop(n, seed=0, image_size=size)
     episodes = [source.load(info.id) for info in source.infos()]
-    return [(episode, extract(episode, backends)) for episode in episodes]
+    return [(episode, extract(episode, SIMULATOR)) for episode in episodes]
 
 
 def table(packets: list[Packet], folder: Path, windows: int = 150) -> None:
@@ -79,7 +80,7 @@ class Packing:
 
 def packing(path: Path, episodes: int, size: int, n_rendered: int) -> Packing:
     """Pack episodes with their signals, `n_rendered` of them over and over, to `path`; in a process of its own."""
-    packets = rendered(n_rendered, size, SIMULATOR)
+    packets = rendered(n_rendered, size)
     frames = sum(len(packets[i % n_rendered][0].frames) for i in range(episodes))
 
     def read(wanted: list[str]) -> Iterator[Packet]:
@@ -106,7 +107,7 @@ def apart(function: Callable, *arguments: object) -> object:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        table(rendered(8, 224, SIMULATOR), Path(folder))
+        table(rendered(8, 224), Path(folder))
         found = apart(packing, Path(folder) / "packed.h5", 125, 224, 4)
     print(f"packing {found.episodes} episodes, {found.frames} frames of 224 px: {found.seconds:.1f} s, "
           f"{found.frames / found.seconds:.0f} frames/s, {found.disk:.2f} GB; peak memory {found.peak:.3f} GB, of it "

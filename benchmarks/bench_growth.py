@@ -4,8 +4,8 @@
 
 Writes growth.csv and its section of speed.md, both in docs/ unless --output says otherwise: what was measured, and the
 straight line through it. Each measurement has a process of its own, with one thread. Episodes are the tabletop's at
-64 px with all their signals, a few rendered ones over and over. Wants an idle machine; 3,000 episodes take 8 GB of
-disk and of memory.
+64 px with all their signals, a few rendered ones over and over. Wants an idle machine, and for 3,000 episodes 4 GB of
+memory and of disk, where a file and its parts lie side by side.
 """
 
 import argparse
@@ -18,9 +18,8 @@ import pandas as pd
 
 from benchmarks import speed_page
 from benchmarks.bench_dataset import apart, packing, peak
-from benchmarks.public_table import machine
+from benchmarks.public_table import about
 from lewm_core.utils.files import write_csv
-from lewm_core.utils.provenance import revision
 
 EPISODES = (10, 30, 100, 300, 1000, 3000)
 PX, RENDERED, STEPS = 64, 4, 50
@@ -76,12 +75,13 @@ def seconds_of_steps(model, frames) -> float:
 
     from lewm_core.conditions import condition
     from lewm_core.config import Recipe
+    from lewm_core.dataset import WINDOW
     from lewm_core.steps import Steps
 
     recipe = Recipe()
-    starts = np.random.default_rng(0).integers(0, len(frames.pixels) - 3, (STEPS + 2, recipe.batch_size, 1))
+    starts = np.random.default_rng(0).integers(0, len(frames.pixels) - WINDOW + 1, (STEPS + 2, recipe.batch_size, 1))
     steps = Steps(model.train(), torch.nn.ModuleDict(), condition("A"), frames,
-                  torch.from_numpy(starts + np.arange(4)), torch.full((STEPS + 2,), recipe.lr), recipe,
+                  torch.from_numpy(starts + np.arange(WINDOW)), torch.full((STEPS + 2,), recipe.lr), recipe,
                   torch.Generator().manual_seed(0))
     for step in range(STEPS + 2):
         if step == 2:  # the first two set up what stays
@@ -92,11 +92,11 @@ def seconds_of_steps(model, frames) -> float:
 
 def swept(path: Path, runs: Path, conditions: tuple[str, ...], seeds: int) -> float:
     """Seconds of a sweep, its process's start included."""
-    from lewm_core.config import MODELS, Recipe
-    from lewm_core.experiments.base import Base
+    from lewm_core.config import Recipe
+    from lewm_core.experiments.base import resolve
     from lewm_core.experiments.sweep import plan, sweep
 
-    base = Base("random", "nano", None, repr(MODELS["nano"]))
+    base = resolve("random", "nano", runs)
     begun = time.perf_counter()
     planned, _ = plan(conditions, "growth", range(seeds), path, base, Recipe(epochs=6))
     sweep(planned, runs, jobs=1)
@@ -138,12 +138,11 @@ def lines(table: pd.DataFrame) -> pd.DataFrame:
 
 def section(table: pd.DataFrame) -> str:
     """The section of the page."""
-    commit, dirty = revision()
-    said = f"commit {(commit or 'unknown')[:10]}{' with local changes' if dirty else ''}"
-    text = ["## How it grows", "", f"Of each measure the straight line *start* + *each* · n that fits it best, and the "
-            f"greatest distance of a measurement from it. {machine()}; one thread; {said}. The measurements: "
-            "`growth.csv`.", "", "| measure | n | start | each | at most off | at the largest n |",
-            "|---|---|---|---|---|---|"]
+    made = about()
+    text = ["## How it grows", "", "Of each measure the straight line *start* + *each* · n that fits it best, and the "
+            f"greatest distance of a measurement from it. {made['date']}, commit {made['commit']}. {made['machine']}, "
+            f"one thread. {made['versions']}. The measurements: [growth.csv](growth.csv).", "",
+            "| measure | n | start | each | at most off | at the largest n |", "|---|---|---|---|---|---|"]
     for row in lines(table).itertuples():
         over, unit, what = GROWS[row.measure]
         text.append(f"| {row.measure}: {what} | {over}, {row.least:,.0f} to {row.most:,.0f} | {row.start:.3g} {unit} | "

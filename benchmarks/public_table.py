@@ -121,7 +121,7 @@ def section(table: pd.DataFrame) -> str:
     lines = ["## Against the public code", "", """\
 The public LeWM (`stable-worldmodel`) and ours in one run. Each cell: median of the public one, median of ours, and in
 bold how many times better ours is, the median of the pairs (and their range); above 1, ours is better. Where pairs are
-few, or the machine was busy, the range says so. The same numbers: `compare_public.csv`, beside this page."""]
+few, or the machine was busy, the range says so. The same numbers: [compare_public.csv](compare_public.csv)."""]
     for (day, commit, where, what), rows in table.groupby(list(ABOUT), sort=False):
         lines += ["", f"- {day}, commit {commit}: {', '.join(dict.fromkeys(rows.part))}. {where}. {what}."]
     for part, (title, text) in PARTS.items():

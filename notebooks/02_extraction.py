@@ -54,11 +54,11 @@ from lewm_core.viz.shown import show_table, tell
 # %%
 study = Study(output, figures, profile, data)
 chosen = study.selected_by
-tell(f"Source: {study.source.open().name}, {study.source.image_size} px.")
 if n_test:
-    tell(f"Each of {max(pilot_seeds, full_seeds)} seeds draws its own full set and, of it, its own pilot.")
+    sets = f"Each of {max(pilot_seeds, full_seeds)} seeds draws its own full set and, of it, its own pilot."
 else:
-    tell(f"The full set was chosen by {chosen['full_by']}, the pilot by {chosen['pilot_by']}.")
+    sets = f"The full set was chosen by {chosen['full_by']}, the pilot by {chosen['pilot_by']}."
+tell(f"Source: {study.source.open().name}, {study.source.image_size} px.", sets)
 
 # %% [markdown]
 # ## The dataset

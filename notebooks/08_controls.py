@@ -94,7 +94,8 @@ tell(*not_asked(results))
 #
 # **Scale**, the paper's explanation, predicts that more data take the benefit away under *both* selections.
 # **Curation** predicts that random episodes in the place of the best take it away at *both* sizes. Both may be true.
-# All arms have the same number of epochs, so more data also mean more steps. The next section separates the two.
+# Unless `steps` is set, all arms have the same number of epochs, so more data also mean more steps. The next section
+# separates the two.
 
 # %%
 scale = Arms.of(results, "scale")
