@@ -87,7 +87,8 @@ def index(text: str, run: str, answer: str, names: Sequence[str], found: Sequenc
     tree = toctree([f"notebooks/{name}" for name in found], ":caption: Notebooks", ":hidden:")
     notebooks = f"{listed}\n{told}\n{tree}"
     claims = [p.removesuffix(".md") for p in pages if p in ("claims.md", "evidence.md")]
-    more = {"Claims": [*claims, "preregistration", "regime", "tables/index"], "Use it": ["how-to/index", "speed", "api/index"]}
+    more = {"Claims": [*claims, "preregistration", "regime", "tables/index"],
+            "Use it": ["how-to/index", "speed", "api/index"]}
     trees = [toctree(entries, f":caption: {caption}", ":hidden:", ":maxdepth: 2") for caption, entries in more.items()]
     filled = text.replace("RUN\n", f"{run}\n").replace("ANSWER\n", f"{answer}\n")
     return filled.replace("NOTEBOOKS\n", notebooks) + "\n" + "\n".join(trees)

@@ -117,11 +117,12 @@ def test_the_limit_does_not_end_this_process():
 
 
 CODE = """
-import os, sys
+import signal
 from lewm_core.utils.pool import Pool
 from tests.utils.test_pool import work
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     with Pool(2) as workers:
         for _, (pid, number) in workers.map(work, [("fine", 0), ("fine", 1), ("slow", 300), ("slow", 300)]):
             print(pid, flush=True)

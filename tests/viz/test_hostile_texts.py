@@ -23,10 +23,11 @@ from lewm_core.viz.dashboard import Dashboard
 from lewm_core.viz.images import RolloutColumn, contact_sheet, packet_view, rollout_strip
 from tests import canary
 from tests.helpers import acting_model, four_points, write_squares
-from tests.hostile import NAMES, NOT_UTF8, SET, STORED, TEXTS
+from tests.hostile import HTML, NAMES, NOT_UTF8, SET, STORED, TEXTS
 from tests.viz.test_curation_browser import measurements
 
 ALL = {**TEXTS, **NOT_UTF8}
+EPISODES = [*HTML, "half a formula", "link", "colours", "overwritten", "bidi", "long word", "format"]  # of a dashboard
 FEW = ["half a formula", "long word", "nul", "script", "formula", "not a character", "bidi"]
 
 
@@ -133,10 +134,10 @@ def test_the_canary_sings_where_nothing_is_escaped(tmp_path):
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory) -> Dashboard:
-    """A dashboard of an episode for each text, which is its name and its task."""
-    path = write_squares(tmp_path_factory.mktemp("squares") / "squares.h5", [5] * len(STORED), depth=ALL["image"])
+    """A dashboard of an episode for each of some texts, which is its name and its task."""
+    path = write_squares(tmp_path_factory.mktemp("squares") / "squares.h5", [5] * len(EPISODES), depth=ALL["image"])
     data = dataset.load(path)
-    names, tasks = (np.array(list(texts.values()), object) for texts in (NAMES, STORED))
+    names, tasks = (np.array([texts[name] for name in EPISODES], object) for texts in (NAMES, STORED))
     data = replace(data, columns={**data.columns, "episode_id": names, "task": tasks})
     scale = ActionScale.fit(data["action"])
     played = Playback(data, 3, np.arange(9), 0, ("A", "B"), lambda name: (acting_model(), scale),
@@ -146,16 +147,16 @@ def board(tmp_path_factory) -> Dashboard:
 
 def test_the_dashboard_obeys_nothing(board, tmp_path):
     path = tmp_path / "dashboard.html"
-    board.saved(path, len(STORED))
+    board.saved(path, len(EPISODES))
 
     def play(page) -> None:
         labels = page.locator("#episode option").all_inner_texts()
-        assert len(labels) == len(STORED)
-        for i in range(len(STORED)):
+        assert len(labels) == len(EPISODES)
+        for i in range(len(EPISODES)):
             page.locator("#episode").select_option(index=i)
             page.keyboard.press("End")
             assert page.evaluate("document.documentElement.scrollWidth") <= canary.WIDTH, labels[i]
-        page.locator("#episode").select_option(index=list(STORED).index("bidi"))
+        page.locator("#episode").select_option(index=EPISODES.index("bidi"))
         assert page.locator("#task").inner_text() == escape.plain(STORED["bidi"])
 
     with canary.browser() as look:
