@@ -166,8 +166,8 @@ def result(folder: Path, key: str) -> dict:
     path = sealed.check(folder / key / RESULT, remedy)
     try:
         record = json.loads(path.read_text())
-    except ValueError as error:
-        raise Damaged(path, f"no JSON ({error})", remedy=remedy) from None
+    except (OSError, ValueError) as error:
+        raise Damaged(path, f"that it cannot be read ({error})", remedy=remedy) from None
     if not isinstance(record, dict) or "metrics" not in record:
         raise Damaged(path, "no result of a run", remedy=remedy)
     return record

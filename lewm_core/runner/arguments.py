@@ -10,12 +10,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 MOST = 4000  # characters of one argument
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors, which repeat what was typed, show it and do not obey it."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(escape.message(message))
 
 
 def check(arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lewm_core.runner.arguments import FAILED, OK, answer, check, whole
+from lewm_core.runner.arguments import FAILED, OK, Parser, answer, check, whole
 from lewm_core.sources.registry import SOURCES
 
 EPILOG = """\
@@ -31,7 +31,7 @@ Exit codes: 0 all done, 1 a cell failed, 2 bad options or input, 130 interrupted
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         "./run_all.sh",
         description="Run the notebooks one after another, without a display, and regenerate every figure.",
         epilog=EPILOG,

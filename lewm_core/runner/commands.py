@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lewm_core.runner.arguments import answer, check, whole
+from lewm_core.runner.arguments import Parser, answer, check, whole
 from lewm_core.utils import escape
 
 EPILOG = """\
@@ -31,9 +31,8 @@ Add = Callable[[str, str], argparse.ArgumentParser]  # adds a command of a name,
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("python -m lewm_core", description="LeWM checkpoints and datasets, without notebooks.",
-                                epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                allow_abbrev=False)
+    p = Parser("python -m lewm_core", description="LeWM checkpoints and datasets, without notebooks.", epilog=EPILOG,
+               formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, help: str) -> argparse.ArgumentParser:

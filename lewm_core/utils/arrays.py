@@ -19,10 +19,14 @@ DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedErro
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray | None], notes: Mapping[str, object]) -> None:
-    """Write the arrays that are there, and JSON-ready notes beside them (so no array is called `notes`)."""
+    """Write the arrays that are there, and JSON-ready notes beside them (so no array is called `notes`).
+
+    The file knows its own name: one that was put in another's place is told.
+    """
+    named = {**notes, "file": Path(path).name}
     present = {name: array for name, array in arrays.items() if array is not None}
     with replacing(path, durable=False) as temporary:
-        np.savez(temporary, **{NOTES: np.array(json.dumps({**notes, "arrays": list(present)}))}, **present)
+        np.savez(temporary, **{NOTES: np.array(json.dumps({**named, "arrays": list(present)}))}, **present)
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict] | None:
@@ -54,4 +58,6 @@ def _read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     notes = json.loads(str(arrays.pop(NOTES)))
     if set(notes.pop("arrays", arrays)) != set(arrays):  # of files from before this was noted nothing can be said
         raise ValueError("an array is missing")
+    if (name := notes.pop("file", Path(path).name)) != Path(path).name:
+        raise ValueError(f"the content of {name!r:.200}")
     return arrays, notes

@@ -1,17 +1,17 @@
 """The one way in which bad input is reported: where, what was found, what was expected, what to do."""
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+from lewm_core.utils import escape
+
 V = TypeVar("V")
-MOST_TEXT = 4000  # characters of a part of an error; what data say of themselves may be of any length
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # they break terminals, CSV files and UTF-8
 
 
 class InputError(ValueError):
-    """Bad input, raised before any work starts.
+    """Bad input, raised before any work starts. What data say of themselves may be of any length and hold anything; no
+    part of an error breaks a terminal or a CSV file.
 
     Args:
         where: the file, parameter or object at fault.
@@ -21,20 +21,13 @@ class InputError(ValueError):
     """
 
     def __init__(self, where: object, found: str, expected: str, remedy: str = ""):
-        parts = (_printable(part) for part in (where, found, expected, remedy))
+        parts = (escape.message(part) for part in (where, found, expected, remedy))
         self.where, self.found, self.expected, self.remedy = parts
         super().__init__(f"{self.where}: found {self.found}; expected {self.expected}."
                          + (f" {self.remedy}" if remedy else ""))
 
     def __reduce__(self):  # survives the way back from a worker process
         return type(self), (self.where, self.found, self.expected, self.remedy)
-
-
-def _printable(part: object) -> str:
-    text = str(part)
-    if len(text) > MOST_TEXT:
-        text = f"{text[:MOST_TEXT]} … ({len(text):,} characters)"
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 @contextmanager

@@ -73,8 +73,11 @@ def replacing(path: str | Path, seal: bool = False, durable: bool = True) -> Ite
 
     Raises:
         FullDisk: there is no room.
+        InputError: a folder has that name.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(path, "a folder", "a file of that name, or nothing", "Move the folder away.")
     temporary = temporary_name(path)
     with full_disk_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +237,7 @@ def note_written(path: str | Path) -> None:
 def edited(path: str | Path) -> bool:
     """Whether somebody changed or made this file since `note_written`; False where there is none."""
     path, note = Path(path), _note(path)
-    return path.exists() and not (note.exists() and note.read_text() == file_digest(path))
+    return path.exists() and not (note.is_file() and note.read_bytes() == file_digest(path).encode())
 
 
 def _note(path: str | Path) -> Path:

@@ -45,7 +45,7 @@ def parse_yaml(text: str, where: object, expected: str = "YAML") -> Any:
     """The value of a YAML text; InputError where it is none, too deep, or more than plain values and finite numbers."""
     try:
         return _plain(yaml.load(text, _Loader), finite=True)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, AttributeError, KeyError) as error:  # PyYAML's ways
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, AttributeError, LookupError) as error:  # PyYAML's
         raise InputError(where, _reason(error), expected) from None
 
 

@@ -19,7 +19,7 @@ from lewm_core.utils.errors import InputError
 
 SUMS = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-LARGEST = 8_000_000_000  # bytes
+LARGEST, LONGEST = 8_000_000_000, 100_000_000  # bytes of a file, and of a list
 
 
 class Damaged(InputError):
@@ -69,7 +69,7 @@ def check_folder(folder: Path) -> None:
 def problems(folder: Path) -> Iterator[tuple[Path, str]]:
     """Each file that a folder's list names and that is damaged or gone, with what was found."""
     listed = sums(folder)
-    if not listed and (folder / SUMS).exists():
+    if not listed and os.path.lexists(folder / SUMS):
         yield folder / SUMS, "no line that can be read"
     for name, known in sorted(listed.items()):
         path = folder / name
@@ -80,11 +80,12 @@ def problems(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def sums(folder: Path) -> dict[str, set[str]]:
-    """The list of a folder: name -> every content that the file was given. A line that is torn is no line."""
-    try:
-        lines = (folder / SUMS).read_bytes().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
+    """The list of a folder: name -> every content that the file was given. A line that is torn is no line, and what is
+    no file or far too long is no list."""
+    path = folder / SUMS
+    if not path.is_file() or path.stat().st_size > LONGEST:
         return {}
+    lines = path.read_bytes().decode("utf-8", "replace").splitlines()
     found: dict[str, set[str]] = {}
     for line in lines:
         if parts := LINE.fullmatch(line):
@@ -110,6 +111,8 @@ def _add(folder: Path, lines: list[tuple[str, str]]) -> None:
     new = [f"{digest}  {name}\n" for digest, name in lines if digest not in known.get(name, ())]
     if not new:
         return
+    if os.path.lexists(folder / SUMS) and not known and not (folder / SUMS).is_file():
+        raise Damaged(folder / SUMS, "that it is no file", "the list of checksums", "Move it away and run this again.")
     with open(folder / SUMS, "a+b", buffering=0) as f:
         torn = f.tell() and os.pread(f.fileno(), 1, f.tell() - 1) != b"\n"
         f.write(("\n" * bool(torn) + "".join(new)).encode())

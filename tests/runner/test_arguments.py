@@ -87,9 +87,9 @@ def test_what_is_no_number(place, text, capsys):
         assert "Traceback" not in capsys.readouterr().err
 
 
-SETTINGS = ["2020-13-45", "2020-12-01", "9" * 3000, "[" * 3000, "&a [*a]", "{a: &x 1, b: *x}", "!!binary aGk=", "٣",
+SETTINGS = ["2020-13-45", "2020-12-01", "9" * 3000, "[" * 1500, "&a [*a]", "{a: &x 1, b: *x}", "!!binary aGk=", "٣",
             ".nan", ".inf", "1e400", "{? [1] : 2}", "!!python/object/apply:os.system [touch pwned]", "\ud800", "- [",
-            "~"]
+            "~", "!!int ''"]
 
 
 @pytest.mark.parametrize("value", SETTINGS, ids=lambda value: ascii(value)[:14])
@@ -174,9 +174,16 @@ def test_a_full_disk_or_a_lost_folder_is_one_line(capsys):
     assert capsys.readouterr().err.startswith("error: /data/x: found No space left on device; expected")
 
 
+def test_an_unknown_word_is_shown_and_not_obeyed(place, capsys):
+    for main, argv in ((commands.main, ["\u202einspect"]), (cli.main, ["--data", "\u202ebridge"])):
+        assert code_of(main, argv) == 2
+        said = capsys.readouterr().err
+        assert r"\u202e" in said and "\u202e" not in said
+
+
 def test_errors_are_of_bounded_length():
     error = InputError("x" * 10**6, "y" * 10**6, "z")
-    assert len(str(error)) < 50_000 and "1,000,000 characters" in str(error)
+    assert len(str(error)) < 50_000 and "xx … xx" in str(error) and "xx: found yy" in str(error)
 
 
 def test_the_plan_says_where_nothing_can_be_written(place):

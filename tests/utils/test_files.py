@@ -46,6 +46,9 @@ def test_an_edited_file_is_told_from_ours(tmp_path):
     mine = tmp_path / "mine.csv"
     mine.write_text("brought along")
     assert edited(mine)
+    note_written(mine)
+    (tmp_path / ".mine.csv.written").write_bytes(b"\xff\xfe")
+    assert edited(mine), "of whom nobody knows is not overwritten"
 
 
 def test_the_ends_of_a_file(tmp_path):

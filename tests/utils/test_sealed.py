@@ -85,3 +85,19 @@ def test_a_folder_is_compared_as_a_whole(tmp_path):
         ("a", "no such file"), ("b", "another content than was written")]
     with pytest.raises(Damaged, match="no such file"):
         sealed.check_folder(tmp_path)
+
+
+def terabytes(path):
+    path.touch()
+    os.truncate(path, 2**41)
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path), lambda path: path.mkdir(), terabytes],
+                         ids=["own link", "folder", "terabytes"])
+def test_a_list_that_is_none_is_a_problem_and_is_not_read(tmp_path, make):
+    make(tmp_path / SUMS)
+    assert sealed.sums(tmp_path) == {}
+    assert list(sealed.problems(tmp_path)) == [(tmp_path / SUMS, "no line that can be read")]
+    if not (tmp_path / SUMS).is_file():
+        with pytest.raises(Damaged, match="Move it away"):
+            write(tmp_path / "a.csv", "a")
