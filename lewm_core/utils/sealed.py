@@ -61,7 +61,10 @@ def check(path: str | Path, remedy: str = "") -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Damaged where a file that a folder's list names is not what it was, or is gone."""
+    """Damaged where a file that a folder's list names is not what it was, or is gone, or the list itself is damaged:
+    of a folder that was written as a whole, it has no torn line."""
+    if not all(LINE.fullmatch(line) for line in _lines(folder)):
+        raise Damaged(folder / SUMS, "a line that cannot be read")
     for path, found in problems(folder):
         raise Damaged(path, found)
 
@@ -82,15 +85,18 @@ def problems(folder: Path) -> Iterator[tuple[Path, str]]:
 def sums(folder: Path) -> dict[str, set[str]]:
     """The list of a folder: name -> every content that the file was given. A line that is torn is no line, and what is
     no file or far too long is no list."""
-    path = folder / SUMS
-    if not path.is_file() or path.stat().st_size > LONGEST:
-        return {}
-    lines = path.read_bytes().decode("utf-8", "replace").splitlines()
     found: dict[str, set[str]] = {}
-    for line in lines:
+    for line in _lines(folder):
         if parts := LINE.fullmatch(line):
             found.setdefault(parts[2], set()).add(parts[1])
     return found
+
+
+def _lines(folder: Path) -> list[str]:
+    path = folder / SUMS
+    if not path.is_file() or path.stat().st_size > LONGEST:
+        return []
+    return [line for line in path.read_bytes().decode("utf-8", "replace").split("\n") if line]
 
 
 def file_sum(path: Path) -> str:

@@ -101,3 +101,17 @@ def test_a_list_that_is_none_is_a_problem_and_is_not_read(tmp_path, make):
     if not (tmp_path / SUMS).is_file():
         with pytest.raises(Damaged, match="Move it away"):
             write(tmp_path / "a.csv", "a")
+
+
+def test_every_flipped_bit_of_a_whole_folder_s_list_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("a")
+    (tmp_path / "b.csv").write_text("b")
+    sealed.note_folder(tmp_path)
+    sealed.check_folder(tmp_path)
+    whole = (tmp_path / SUMS).read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (tmp_path / SUMS).write_bytes(flipped)
+        with pytest.raises(Damaged):
+            sealed.check_folder(tmp_path)

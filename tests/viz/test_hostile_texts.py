@@ -157,7 +157,8 @@ def test_the_dashboard_obeys_nothing(board, tmp_path):
             page.keyboard.press("End")
             assert page.evaluate("document.documentElement.scrollWidth") <= canary.WIDTH, labels[i]
         page.locator("#episode").select_option(index=EPISODES.index("bidi"))
-        assert page.locator("#task").inner_text() == escape.plain(STORED["bidi"])
+        page.wait_for_function("text => document.querySelector('#task').innerText === text",
+                               arg=escape.plain(STORED["bidi"]))
 
     with canary.browser() as look:
         assert look(path, play) == []
