@@ -229,8 +229,7 @@ def test_effect_table_holds_what_is_drawn_beyond_the_study_table():
 CHOICES = {"A": ["A"], "A and D": ["A", "D"], "masks and one's own": ["A", "B", "C3", "mine"], "all": [*CONDITIONS]}
 
 
-@pytest.mark.parametrize("splits", [["window"], ["episode", "window"]])
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(("seeds", "splits"), [(1, ["window"]), (3, ["episode", "window"])])
 @pytest.mark.parametrize("choice", CHOICES)
 def test_any_choice_is_drawn_and_the_rest_is_said_not_to_be_run(choice, seeds, splits):
     """Conditions, seeds and splits (no episode is held out) as a reader may choose them."""
