@@ -28,7 +28,7 @@
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
-data = "tabletop"  # tabletop (simulated) or bridge
+data = "tabletop"  # tabletop (simulated), bridge or lerobot
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
@@ -42,13 +42,13 @@ steps = None  # exactly so many optimizer steps, whatever the data's size; None:
 batch_norm = "paper"  # its buffers follow the batches; frozen: stay the base's; recalibrated: are made anew at the end
 lr = 5e-5  # AdamW's peak learning rate
 directions = 256  # SIGReg's random directions a step; the public recipe has 1024
-val_episodes = 0.15  # share of episodes held out
+val_episodes = 0.15  # share of episodes held out, where seeds draw no test episodes (n_test of notebook 02 is 0)
 jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 
 # %%
 import pandas as pd
 
-from lewm_core.conditions import CONDITIONS, in_order
+from lewm_core.conditions import CONDITIONS
 from lewm_core.config import Recipe
 from lewm_core.diagnostics import design, leakage
 from lewm_core.stats import doses, findings, levels, paired, paper, power
@@ -97,7 +97,7 @@ tell(f"{results['run'].nunique()} runs, {pilot_seeds} for each condition, of {ta
 #
 # The *persistence* baseline predicts that the next latent equals the last one. If a model does not beat it, its
 # predictions are of little use, and so are differences between such models. Below: A's error divided by that of
-# persistence, for each seed, on held-out episodes and on held-out windows.
+# persistence (`mse_over_static`), for each seed, on held-out episodes and on held-out windows.
 
 # %%
 over_persistence = results[(results.condition == "A") & (results.metric == "mse_over_static")]
@@ -110,10 +110,11 @@ tell(*findings.persistence(over_persistence))
 # What is A worth? Beside it stand the untouched *base*, and *lr-0*: all steps at a learning rate of 0, in which only
 # the buffers of batch normalisation move. If A is no better than these, its training taught nothing.
 #
-# Raw MSE is measured in each model's own latent space, so models cannot be compared by it. Our primary outcome is
-# `gripper_5`: the distance in cm between the true position of the gripper and the one that a linear map, fitted on
-# training frames, reads from the latent predicted 5 steps ahead on held-out episodes. Its *floor* is read from the true
-# latent, and *persistence* is the last true position held still.
+# The paper's metric, the next-latent MSE (`mse`, raw), is measured in each model's own latent space, and the encoder
+# is trained. A condition can lower it by shrinking its latents. So our primary outcome is `gripper_5`: the distance in
+# cm between the true position of the gripper and the one that a linear map, fitted on training frames, reads from the
+# latent predicted 5 steps ahead on held-out episodes. Its *floor* is read from the true latent, and *persistence* is
+# the last true position held still. All numbers of the table are means over seeds, on held-out episodes.
 
 # %%
 outcomes = ["mse", "mse_over_static", "gripper_5", "gripper_5_floor", "gripper_5_persistence"]
@@ -128,6 +129,10 @@ show_table(table, {name: style.level_format(name) for name in table}, na_rep="�
 # other frames. What it changes, too, is not due to the signal. P, apart, has the true state as its target: it shows
 # what this study could see at best. A grey bar is the noise of reruns: where 95 % of means would lie if the condition
 # changed nothing, by its own scatter over seeds.
+#
+# *Better* and *worse*, here and below, mean that the 95 % interval lies on one side of 0. That is not corrected for the
+# number of conditions, and does not ask whether a head learnt its target. Notebook 09 asks that of every verdict on an
+# effect, and corrects its primary hypotheses for their number.
 
 # %%
 changes, summary = design.effects(results)
@@ -137,11 +142,12 @@ table = pd.concat([table, level_panels.level_table(results, ["pilot"]), paper_fi
 study.show(paper_figures.figure1(results, skipped), "figure1", table, about)
 
 # %% [markdown]
-# ## What we found
+# ## What we found by the paper's metric
 #
-# Mean changes against A in per cent; *low* and *high* are the ends of their 95 % intervals over *n* seeds. *p* is from
-# the paired t test, corrected over the conditions (Holm). *paper* is the number in its figure, where it has one. The
-# last column is the smallest change that so many seeds detect with 80 % probability.
+# Mean changes of the raw MSE against A in per cent; *low* and *high* are the ends of their 95 % intervals over *n*
+# seeds. *p* is from the paired t test, corrected (Holm) over the signals, and apart from them over the controls.
+# *paper* is the number in its figure, where it has one. The last column is the smallest change that so many seeds
+# detect with 80 % probability.
 
 # %%
 able = power.power_table(changes)
@@ -151,8 +157,9 @@ tell(*findings.effects(summary, figure=1))
 # %% [markdown]
 # ## Is it the signal?
 #
-# A signal helps only if its condition is better than A *and* than its twin. Changes in per cent of either, paired by
-# seed, with 95 % intervals.
+# A signal helps only if its condition is better than A *and* than its twin. Here are those with a twin against both, by
+# the paper's metric, by MSE over persistence's and by our primary outcome; P, if without a twin, is against A alone.
+# Changes in per cent of either, paired by seed, with 95 % intervals. The sentences are about the primary outcome.
 
 # %%
 twins = levels.against_twins(results, ["mse", "mse_over_static", "gripper_5"])
@@ -162,9 +169,9 @@ tell(*levels.told(twins, "gripper_5"))
 # %% [markdown]
 # ## Could these seeds have shown it?
 #
-# The paper gives 3 to 10 seeds and no test. The scatter of the paired changes decides two things: the smallest change
-# that a t test detects with 80 % probability, and how many seeds would tell ±1.3 % from 0 (the paper's band at full
-# scale). The scatter is itself known from a few seeds only, so both have wide intervals.
+# The paper gives 3 to 10 seeds and no test. The scatter of the paired changes, here those of the raw MSE, decides two
+# things: the smallest change that a t test detects with 80 % probability, and how many seeds would tell ±1.3 % from 0
+# (the paper's band at full scale). The scatter is itself known from a few seeds only, so both have wide intervals.
 #
 # In the table: `sd`, scatter of the changes over seeds (per cent). `mde`, smallest change that is detected (per cent).
 # `seeds`, how many would tell ±1.3 % from 0. `_low` and `_high` are the ends of the 95 % interval.
@@ -198,11 +205,10 @@ tell(*leakage.describe_leak(leak), *findings.splits_differ(changes))
 # %% [markdown]
 # ## Does it depend on the metric?
 #
-# MSE is measured in each model's own latent space, and the encoder is trained. A condition can lower it by shrinking
-# its latents. So here are the same changes for MSE divided by the variance of the target latents
-# (`mse_over_variance`) and by persistence's MSE (`mse_over_static`), and the change of that variance. The table has the
-# mean change against A in per cent, on held-out episodes. Notebook 08 adds the error in one space for all, and the
-# error several steps ahead.
+# Beside the raw MSE stand the changes of MSE divided by the variance of the target latents (`mse_over_variance`) and by
+# persistence's MSE (`mse_over_static`), and the change of that variance, which says whether the latents shrink. The
+# table has the mean change against A in per cent, on held-out episodes. Notebook 08 (`--study controls`) adds the error
+# in one space for all, and the error several steps ahead.
 
 # %%
 errors = ["mse", "mse_over_variance", "mse_over_static"]
@@ -214,14 +220,16 @@ study.show(robustness_figures.metric_panels(drawn), "control_metrics",
 # %%
 episode = paired.judged(over_metrics)
 means = episode.pivot(index="condition", columns="metric", values="mean")
-show_table(means.reindex(index=in_order(means.index), columns=[*errors, "target_variance"]).map(paired.number))
+means = means.reindex(index=level_panels.arranged(means.index), columns=[*errors, "target_variance"])
+show_table(means.map(paired.number))
 tell(*findings.over_metrics(episode, errors))
 
 # %% [markdown]
 # ## Training curves
 #
-# Of four of the conditions: the prediction's part of the loss and each head's own loss, on training batches. At the end
-# stands the same on held-out episodes, and across a head's panel its floor: the best constant, which looks at no frame.
+# A, B, D and E, where they were run: the prediction's part of the loss and each head's own loss, on training batches.
+# At the end stands the same on held-out episodes, and across a head's panel its floor: the best constant, which looks
+# at no frame.
 
 # %%
 losses, shown = study.curves(results), ["A", "B", "D", "E"]
@@ -233,21 +241,25 @@ study.show(training_figures.learning_curves(losses, results, shown), "learning_c
 #
 # A head that does not learn its target, or an encoder that does not move, had no chance to act, whatever Figure 1
 # shows. *Share of the best constant's loss removed*: on held-out episodes, 0 for a head that knows no more than the
-# best prediction that looks at no frame, 1 for a perfect one. Means over seeds; notebook 09 draws the consequence.
+# best prediction that looks at no frame, 1 for a perfect one. *Gain in the probe's R²*: how much more of the target a
+# linear map reads from these latents than from A's. *Moved*: the mean squared distance of the latents from those of the
+# base, less that of lr-0, where only buffers move. *Effective rank*: along how many directions the latents vary.
+# *Clipped*: steps whose gradient was cut to the largest norm allowed. Means over seeds; notebook 09 draws the
+# consequence.
 
 # %%
-arrived = doses.dose_table(results, conditions=in_order(results.condition))
+arrived = doses.dose_table(results, conditions=level_panels.arranged(results.condition))
 wide = arrived.pivot(index="what", columns="condition", values="mean")
-show_table(wide.reindex(columns=in_order(wide.columns)), precision=3, na_rep="")
+show_table(wide.reindex(columns=level_panels.arranged(wide.columns)), precision=3, na_rep="")
 
 # %% [markdown]
 # ## Where the paper leaves room
 #
 # - *Seven conditions* has no single reading: section 3.3 lists nine auxiliary variants, and the tracks come in two
-#   query layouts. All are here.
+#   query layouts. `lewm_core/conditions.py` has them all; the parameter `conditions` says which were run here.
 # - The text calls F *indistinguishable from baseline*; its figure shows −3.0 %.
-# - Seed counts differ between its conditions, error bars overlap, and there is no test. Here every condition has the
-#   same seeds, and the differences are paired.
+# - Seed counts differ between its conditions, and error bars overlap. Here every condition has the same seeds, and the
+#   differences are paired.
 # - '∼15M parameters' and '∼7.6M encoder' fit no reading of the public recipe. That has 18,034,448 parameters with 7-D
 #   actions, 5,501,376 of them in the encoder. Our `paper` model has exactly as many.
 # - The depth loss subtracts each map's median. The usual code passes the gradient of that shift to one pixel, the one

@@ -20,12 +20,12 @@
 # **Where the paper disagrees with itself.** Its own numbers, in per cent, are C1 −7.5, C2 −5.8, C3 −2.3, then B −10.5.
 # Among the masked conditions the benefit *falls as the region grows*, and then it is largest at full frame. That is not
 # monotonic in the supervised area. Unstable normalisation would put C1 to C3 in the opposite order. So we also plot the
-# benefit against the area, and look at the instability itself. Notebook 08 tests the explanation with controls: the
-# same masks moved to random places, and masks with the normalisation over the full frame.
+# benefit against the area, and look at the instability itself. Notebook 08 (`--study controls`) tests the explanation:
+# with the same masks moved to random places, and with the normalisation over the full frame.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
-data = "tabletop"  # tabletop (simulated) or bridge
+data = "tabletop"  # tabletop (simulated), bridge or lerobot
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
 
@@ -45,12 +45,14 @@ family = list(paper.reported(2).index)  # the conditions of the paper's Figure 2
 everything, skipped, pilot = study.results("pilot"), study.skipped("pilot"), study.data("pilot")
 results = everything[everything.condition.isin(["A", *family])]
 skipped = skipped[skipped.condition.isin(family)]
-tell(f"Runs at hand: {', '.join(results.condition.unique())}.", *findings.not_run(skipped))
+tell(f"Runs at hand: {', '.join(results.condition.unique())}.", *findings.not_chosen(family, results, skipped),
+     *findings.not_run(skipped))
 
 # %% [markdown]
 # ## How much of the frame is supervised
 #
-# On the 56 × 56 grid on which the loss is computed, over all frames of the pilot. C4 reads the whole frame.
+# On the 56 × 56 grid on which the loss is computed, over all frames of the pilot episodes. This needs no runs. C4 reads
+# the whole frame.
 
 # %%
 served = [name for name in family if not pilot.missing(condition(name).columns)]
@@ -64,7 +66,8 @@ show_table(pd.DataFrame({
 # %% [markdown]
 # ## Figure 2
 #
-# Rows, panels and grey bars are those of Figure 1 in notebook 03, and so are the columns of the table.
+# Rows, panels and grey bars are those of Figure 1 in notebook 03. The table and the sentences below it are about the
+# paper's metric, the raw MSE, with the columns of the table there; *p* is corrected over the conditions of this figure.
 
 # %%
 changes, summary = paired.compare(results)
@@ -82,7 +85,8 @@ tell(*findings.effects(summary, figure=2))
 # %% [markdown]
 # ## Benefit against supervised area
 #
-# If the paper is right, the change becomes more negative from left to right.
+# If the paper is right, the change of the raw MSE becomes more negative from left to right. The paper gives no area for
+# each of its conditions, so its stars stand at ours.
 
 # %%
 study.show(paper_figures.benefit_against_area(summary, areas), "figure2_area", table, about)
@@ -112,4 +116,4 @@ tell(*findings.steadiness(steps))
 #
 # C1 to C3 differ from B in three things at once: how many pixels are supervised, which ones, and over how many the
 # depth is normalised. C1, C2 and C3 have nested masks of different shapes, so area is not all that varies among them.
-# Notebook 08 separates the three.
+# Notebook 08 (`--study controls`) separates the three.

@@ -13,17 +13,19 @@
 # whole benefit: +1.0 %, +0.2 % and +1.3 %. The baseline's own error falls about fourfold. *"The data scale is the only
 # varying factor."*
 #
-# **How we test it.** The same recipe, base and seeds as in notebook 03 on the larger dataset, for A, B, D and E, beside
-# the references, the twins and the positive control.
+# **How we test it.** The same recipe and base as in notebook 03 on the larger dataset, for A, B, D and E, beside the
+# references, the twins and the positive control. Seeds count from 0, as there; there may be fewer.
 #
-# **Where we disagree.** Scale is not the only thing that varies. The pilot is the best of the candidates by score
-# (hand-picked, in the paper), and the full set is less selected. On more data, the same number of epochs means more
-# optimizer steps (unless `steps` fixes it). And the held-out data differ between the two scales (unless `n_test` fixes
-# them). Below we say by how much, for these runs. Notebook 08 adds runs that tell these explanations apart.
+# **Where we disagree.** In the paper, scale is not the only thing that varies. Its pilot is hand-picked, and its full
+# set is less selected. On more data, the same number of epochs means more optimizer steps. And the held-out data differ
+# between the two scales. By default all this is so here, too, with the best by score as the pilot. With `steps` the
+# number of steps is the same at both scales; with `n_test` (notebook 02) each seed draws its pilot at random from its
+# full set, and the same test episodes judge both. Below we say what differs for these runs. Notebook 08
+# (`--study controls`) adds runs that tell the explanations apart.
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
-data = "tabletop"  # tabletop (simulated) or bridge
+data = "tabletop"  # tabletop (simulated), bridge or lerobot
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
@@ -35,7 +37,7 @@ steps = None  # exactly so many optimizer steps, whatever the data's size; None:
 batch_norm = "paper"  # its buffers follow the batches; frozen: stay the base's; recalibrated: are made anew at the end
 lr = 5e-5  # AdamW's peak learning rate
 directions = 256  # SIGReg's random directions a step; the public recipe has 1024
-val_episodes = 0.15  # share of episodes held out
+val_episodes = 0.15  # share of episodes held out, where seeds draw no test episodes (n_test of notebook 02 is 0)
 jobs = 0  # parallel runs; 0: one a core, or one on a GPU
 
 # %%
@@ -70,7 +72,8 @@ tell(f"{full['run'].nunique()} runs at full scale, {full_seeds} for each conditi
 # %% [markdown]
 # ## What else differs between the scales
 #
-# The paper has 13 episodes with 334 frames, and 100 with 2,920.
+# The paper has 13 episodes with 334 frames, and 100 with 2,920. Ours are means over seeds, where each draws its own
+# episodes. The curation score is that of notebook 01.
 
 # %%
 sizes = pd.DataFrame({scale: study.sizes(scale, results) for scale in ("pilot", "full")})
@@ -81,9 +84,11 @@ tell(*findings.growth(sizes))
 # %% [markdown]
 # ## The baseline's error
 #
-# In the paper it is about fourfold lower at full scale. Held-out data and latent space differ between the scales. So
-# the table also has the error divided by the variance of the target latents (`mse_over_variance`) and by the error of
-# persistence, for which the next latent equals the last one (`mse_over_static`). *ratio*: pilot over full scale.
+# In the paper it is about fourfold lower at full scale. But the latent space differs between the scales, and so may the
+# held-out data. So the second table also has the error divided by the variance of the target latents
+# (`mse_over_variance`) and by the error of persistence, for which the next latent equals the last one
+# (`mse_over_static`). *ratio*: pilot over full scale. The first table has A beside the references of notebook 03, on
+# held-out episodes.
 
 # %%
 baseline = results[results.condition == "A"]
@@ -102,8 +107,9 @@ tell(*findings.persistence(results))
 # %% [markdown]
 # ## Figure 3
 #
-# Rows, metrics and grey bars are those of Figure 1; in each row the pilot is hollow, the full scale a filled square
-# below it. A panel for each metric and split, and what the paper reports.
+# Rows, metrics and grey bars are those of Figure 1 in notebook 03, and *better* and *worse* mean what they mean there.
+# In each row the pilot is hollow, the full scale a filled square below it. A panel for each metric and split, and what
+# the paper reports.
 
 # %%
 changes, summary = design.effects(results)
@@ -114,10 +120,10 @@ table = pd.concat([paper_figures.study_table(changes, summary, 3, skipped), leve
 study.show(paper_figures.figure3(results, skipped, full_conditions), "figure3", table, about)
 
 # %% [markdown]
-# ## What we found
+# ## Does the sign flip by the paper's metric?
 #
-# A sign flip means: better than A at the pilot's scale (the mean change is below 0), and not better at full scale. The
-# intervals say whether it is more than noise. The columns of the table are those of notebook 03.
+# A flip of the raw MSE means: the mean change against A is below 0 at the pilot's scale, and not below 0 at full scale.
+# The intervals say whether it is more than noise. The columns of the table are those of notebook 03.
 
 # %%
 tell(*findings.flips(summary, auxiliary), *findings.inside_band(summary))
@@ -128,7 +134,11 @@ show_table(findings.effect_table(summary, able, figure=3), style.EFFECT, na_rep=
 tell(*findings.effects(summary, figure=3))
 
 # %% [markdown]
-# Against A and against the twin with other frames' targets, in per cent of either, by our primary outcome:
+# ## And by our primary outcome?
+#
+# As in notebook 03, the conditions that have a twin with other frames' targets, against A and against this twin, in per
+# cent of either: by `gripper_5` and by MSE over persistence's. The sentences are about `gripper_5`. Notebook 09 has the
+# verdicts.
 
 # %%
 twins = levels.against_twins(results, ["gripper_5", "mse_over_static"])
@@ -150,5 +160,6 @@ tell(*leakage.describe_leak(leak))
 # %% [markdown]
 # ## What this cannot decide
 #
-# With the number of episodes varies whatever else differs in the table above: in the paper the selection, the optimizer
-# steps and the held-out data. A flip that these runs show may be due to any of it. Notebook 08 varies one at a time.
+# With the number of episodes varies whatever else differs in the section *What else differs between the scales*: in the
+# paper the selection, the optimizer steps and the held-out data. A flip that these runs show may be due to any of it.
+# Notebook 08 (`--study controls`) varies one at a time.

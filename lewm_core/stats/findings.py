@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper
-from lewm_core.stats.paired import bounds, describe_order, digits, judged, number, power_note
+from lewm_core.stats.paired import bounds, describe_order, digits, judged, number, pilot_first, power_note
 from lewm_core.utils import escape
 
 HELD_OUT = {"episode": "held-out episodes", "window": "held-out windows"}
@@ -27,14 +27,20 @@ def not_run(skipped: pd.DataFrame) -> list[str]:
             for row in skipped.itertuples()]
 
 
+def not_chosen(asked: Sequence[str], results: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:
+    """Which of the conditions asked about were not among those of the study, so that nothing is found of them."""
+    absent = [name for name in asked if name not in {*results.condition, *skipped.condition}]
+    return [f"Not among the conditions chosen: {', '.join(absent)}. Their effects cannot be told."] if absent else []
+
+
 def persistence(results: pd.DataFrame) -> list[str]:
     """Whether A beats copying the last latent, one sentence a scale. results: tidy, with metric `mse_over_static`."""
     ratios = judged(results[(results.condition == paper.BASELINE) & (results.metric == "mse_over_static")])
     lines = []
     for (scale, split), rows in ratios.groupby(["scale", "split"], sort=False):
         lines.append(f"{scale}: A beats persistence on {HELD_OUT[split]} in {(rows.value < 1).sum()} of {len(rows)} "
-                     f"seeds. A run's mean error divided by that of persistence is {rows.value.mean():.3f}, the mean "
-                     "over seeds.")
+                     f"seeds. Its error divided by that of persistence is {rows.value.mean():.3f} in the mean over "
+                     "seeds.")
     return lines
 
 
@@ -43,7 +49,7 @@ def effect_table(summary: pd.DataFrame, able: pd.DataFrame, figure: int) -> pd.D
 
     summary: as from `paired.summarise`, able: as from `power.power_table`; figure: of the paper.
     """
-    rows = judged(summary)[["scale", "condition", "n", "mean", "low", "high", "p_holm"]]
+    rows = pilot_first(judged(summary))[["scale", "condition", "n", "mean", "low", "high", "p_holm"]]
     told = [paper.reported(figure, row.scale).get(row.condition, np.nan) for row in rows.itertuples()]
     detected = judged(able).set_index(["scale", "condition"]).mde.rename("detected")
     table = rows.assign(paper=np.array(told, float)).set_index(["scale", "condition"]).join(detected)
@@ -52,7 +58,7 @@ def effect_table(summary: pd.DataFrame, able: pd.DataFrame, figure: int) -> pd.D
 
 def effects(summary: pd.DataFrame, figure: int) -> list[str]:
     """For which conditions the interval excludes 0 and holds the paper's number. figure: of the paper."""
-    rows = judged(summary)
+    rows = pilot_first(judged(summary))
     if rows.empty:
         return NO_EFFECT
     better, worse, neither = [], [], []
@@ -74,9 +80,10 @@ def effects(summary: pd.DataFrame, figure: int) -> list[str]:
              f"Worse than A (the interval lies above 0): {', '.join(worse) or 'none'}.",
              f"Neither (the interval includes 0, or there is none): {', '.join(neither) or 'none'}."]
     if compared:
-        lines.append(f"The paper's number lies inside the interval for {len(inside)} of the {len(compared)} that it "
-                     f"reports{_named(inside)}.")
-    return [*lines, f"All of this is on {HELD_OUT[rows.split.iloc[0]]}. " + power_note(int(rows.n.min()))]
+        lines.append(f"Of these the paper reports {len(compared)}. Its number lies inside our interval for "
+                     f"{', '.join(inside) or 'none'}.")
+    notes = [power_note(n) for n in sorted(set(rows.n))]
+    return [*lines, " ".join([f"All of this is on {HELD_OUT[rows.split.iloc[0]]}.", *notes])]
 
 
 def headline(summary: pd.DataFrame) -> str:
@@ -185,9 +192,9 @@ def growth(scales: pd.DataFrame) -> list[str]:
     """What grows between the scales beside the number of episodes. scales: index a fact, columns pilot and full."""
     factor = scales["full"] / scales["pilot"]
     score = scales.loc["mean curation score"]
-    return [f"From pilot to full scale the frames grow {factor['frames']:.1f}-fold and the optimizer steps "
-            f"{factor['optimizer steps']:.1f}-fold; the mean curation score goes from {score['pilot']:.3f} to "
-            f"{score['full']:.3f}."]
+    steps = "stay the same" if factor["optimizer steps"] == 1 else f"grow {factor['optimizer steps']:.1f}-fold"
+    return [f"From pilot to full scale the frames grow {factor['frames']:.1f}-fold and the optimizer steps {steps}; "
+            f"the mean curation score goes from {score['pilot']:.3f} to {score['full']:.3f}."]
 
 
 def flips(summary: pd.DataFrame, conditions: Sequence[str]) -> list[str]:
@@ -222,9 +229,9 @@ def inside_band(summary: pd.DataFrame) -> list[str]:
     rows = judged(summary[summary.scale == "full"])
     if rows.empty:
         return []
-    inside = (rows["mean"].abs() <= paper.FULL_SCALE_BAND).sum()
-    return [f"At full scale, on {HELD_OUT[rows.split.iloc[0]]}, {inside} of {len(rows)} mean effects lie within the "
-            f"paper's ±{paper.FULL_SCALE_BAND} %."]
+    inside = rows.condition[rows["mean"].abs() <= paper.FULL_SCALE_BAND].tolist()
+    return [f"At full scale, on {HELD_OUT[rows.split.iloc[0]]}, {len(inside)} of {len(rows)} mean effects lie within "
+            f"the paper's ±{paper.FULL_SCALE_BAND} %{_named(inside)}."]
 
 
 def _named(names: Sequence[str]) -> str:

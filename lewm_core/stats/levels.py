@@ -12,7 +12,17 @@ import pandas as pd
 
 from lewm_core.stats import paper
 from lewm_core.stats.outcomes import POSITIVE, SHUFFLED, UNTAUGHT
-from lewm_core.stats.paired import CHANGES, SPLITS, bounds, interval, judged, number, paired_change, summarise
+from lewm_core.stats.paired import (
+    CHANGES,
+    SPLITS,
+    bounds,
+    interval,
+    judged,
+    number,
+    paired_change,
+    pilot_first,
+    summarise,
+)
 
 REFERENCES = (*UNTAUGHT, paper.BASELINE)  # the model before, with nothing learnt, and with no signal
 COLUMNS = ["condition", "scale", "split", "metric", "n", "mean", "low", "high"]
@@ -83,6 +93,7 @@ def reference_table(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFra
 def against_twins(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Each condition that has a twin with other frames' targets, against A and against this twin; the positive control
     against A. Columns scale, metric, condition, against, n, mean, low, high: paired by seed, per cent of the reference.
+    By metric in the order given, then by scale.
     """
     rows = judged(results[results.metric.isin(metrics)])
     names = dict.fromkeys(rows.condition)
@@ -99,7 +110,10 @@ def against_twins(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame
             summary = summarise(paired_change(both, present, SPLITS, against))
             found.append(summary.assign(against=against))
     columns = ["scale", "metric", "condition", "against", "n", "mean", "low", "high"]
-    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+    if not found:
+        return pd.DataFrame(columns=columns)
+    table = pilot_first(pd.concat(found, ignore_index=True)[columns])
+    return table.sort_values("metric", key=lambda metric: metric.map(list(metrics).index), kind="stable")
 
 
 def told(table: pd.DataFrame, metric: str) -> list[str]:

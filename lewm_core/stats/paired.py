@@ -165,6 +165,11 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
     return table[table.split == split]
 
 
+def pilot_first(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows by scale, the pilot's before the full scale's, and else in the order that they have."""
+    return table.sort_values("scale", key=lambda scale: scale.map({"pilot": 0, "full": 1}).fillna(2), kind="stable")
+
+
 def number(value: float, digits: int = 1) -> str:
     """A signed number with a true minus sign; what rounds to zero has no sign."""
     text = f"{value:+.{digits}f}"

@@ -121,7 +121,7 @@ def leak_chart(by_shared: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     entries = [draw.line_key(told[name], color=shades[name], linewidth=4) for name in names]
     entries += [draw.key(SPLIT["episode"], markersize=6),
                 draw.key(SPLIT["window"], linestyle="-", markerfacecolor="white", markersize=6),
-                draw.line_key("the persistence baseline")]
+                draw.line_key("the persistence baseline"), draw.key("one seed", markersize=3.5, alpha=0.5)]
     if "block" in set(by_shared.split):
         entries.append(draw.key(f"{SPLIT['block']}: same episodes, no frame shared", marker="D", markersize=6))
     draw.legend(fig, entries, 3)
@@ -144,7 +144,8 @@ def _error_by_shared(ax: Axes, rows: pd.DataFrame, shades: dict[str, str]) -> No
             gid = "/".join([name, *rows.scale.unique(), split, "mean"])
             ax.plot(mean.index + aside, mean, **{"marker": "o", "markersize": 7, "color": shade, "gid": gid, **look})
     draw.zero_line(ax, at=1)
-    ax.set(xlabel="frames of the window that were trained on", ylabel="MSE over persistence MSE")
+    draw.log_axis(ax)
+    ax.set(xlabel="frames of the window that were trained on", ylabel="MSE over persistence MSE (log scale)")
     ax.set_xticks(range(5))
 
 
@@ -164,7 +165,7 @@ def _leak_sizes(ax: Axes, summary: pd.DataFrame, shades: dict[str, str], scales:
     draw.zero_line(ax, sideways=True)
     draw.names_axis(ax, labels, sideways=True)
     ax.set_ylim(len(labels) - 0.4, -0.6)
-    gaps = "MSE of unseen episodes\nagainst held-out windows (%)"
+    gaps = "change of the MSE from held-out\nwindows to unseen episodes (%)"
     ax.set_xlabel("rise of the MSE\n(% of persistence's)" if in_parts else gaps)
     ax.set_title("What the split is worth" if labels else "not run: no episode was held out")
 

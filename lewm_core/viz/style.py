@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lewm_core.conditions import ALL
+from lewm_core.stats.paired import number
 from lewm_core.utils import escape
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import replacing, to_csv
@@ -52,8 +53,8 @@ METRICS = {
     "object_5": "object, 5 steps ahead (cm)",
 }
 EFFECT = {  # how the columns of a table of effects are written
-    **dict.fromkeys(("mean", "low", "high"), "{:+.2f}"), "paper": "{:+.1f}", "p (Holm)": "{:.2g}",
-    "detected at 80 %": "{:.2f}",
+    **dict.fromkeys(("mean", "low", "high"), functools.partial(number, digits=2)), "paper": number,
+    "p (Holm)": "{:.2g}", "detected at 80 %": "{:.2f}",
 }
 COLUMNS = ["condition", "scale", "seed", "split", "metric", "value"]  # that every figure's table has at least
 

@@ -94,7 +94,7 @@ def _mean(curves: pd.DataFrame) -> pd.Series:
 
 
 def _keys(seeds: int, heads: bool) -> list[draw.Entry]:
-    entries = [draw.line_key(f"training batches: mean of {seeds}", color="0.3", linewidth=1.9),
+    entries = [draw.line_key(f"training batches, mean (n = {seeds})", color="0.3", linewidth=1.9),
                draw.line_key("one seed", color="0.3", linewidth=0.7, alpha=0.5),
                draw.key("held-out episodes, at the end", marker="D", markersize=6, markerfacecolor="white"),
                draw.line_key(f"{BASELINE}'s mean", color=GREY, linewidth=1.2, linestyle=(0, (1, 1)))]

@@ -65,14 +65,17 @@ def test_sentences_are_those_of_the_numbers():
     rows = results(["A", "B", "D"])
     changes, summary = paired.compare(rows)
     pilot_line, full_line = findings.persistence(rows)
-    assert pilot_line == ("pilot: A beats persistence on held-out episodes in 0 of 3 seeds. A run's mean error "
-                          "divided by that of persistence is 1.926, the mean over seeds.")
-    assert "in 3 of 3 seeds. A run's mean error divided by that of persistence is 0.450" in full_line
+    assert pilot_line == ("pilot: A beats persistence on held-out episodes in 0 of 3 seeds. Its error divided by that "
+                          "of persistence is 1.926 in the mean over seeds.")
+    assert "in 3 of 3 seeds. Its error divided by that of persistence is 0.450" in full_line
     better, worse, neither, inside, held_out = findings.effects(summary, 3)
     assert better.endswith("below 0): none.") and neither.endswith("or there is none): none.")
-    assert worse.endswith(": B (full), D (full), B (pilot), D (pilot).") and "held-out episodes" in held_out
-    assert inside.startswith("The paper's number lies inside the interval for ") and " of the 4" in inside
+    assert worse.endswith(": B (pilot), D (pilot), B (full), D (full).") and "held-out episodes" in held_out
+    assert inside == "Of these the paper reports 4. Its number lies inside our interval for B (full)."
+    uneven = pd.concat([summary[summary.scale == "full"], summary[summary.scale == "pilot"].assign(n=4)])
+    assert ["With 3 seeds" in line and "With 4 seeds" in line for line in findings.effects(uneven, 3)[-1:]] == [True]
     table = findings.effect_table(summary, power.power_table(changes), 3)
+    assert table.index.get_level_values("scale").tolist() == ["pilot", "pilot", "full", "full"]
     assert table.loc[("full", "B"), "paper"] == 1 and table.loc[("full", "B"), "n"] == 3
     assert table.loc[("pilot", "D"), "mean"] == pytest.approx(2, abs=0.3) and table["detected at 80 %"].gt(0).all()
     flips = findings.flips(summary, ["B", "D", "E"])
@@ -80,21 +83,23 @@ def test_sentences_are_those_of_the_numbers():
     assert flips[0].endswith("The paper: −11.5 % and +1.0 %.") and findings.ONE_SCALE in flips[2]
     turned = summary.assign(mean=summary["mean"].where(summary.scale == "full", -5.0))
     assert "so the mean flips" in findings.flips(turned, ["B"])[0]
-    assert findings.inside_band(summary)[0].endswith("lie within the paper's ±1.3 %.")
+    assert findings.inside_band(summary.assign(mean=1.3))[0].endswith("lie within the paper's ±1.3 % (B, D).")
     pilot = changes[changes.scale == "pilot"]
     assert "differs between the splits for 0 of 2 conditions." in findings.splits_differ(pilot)[0]
     turned = pilot.assign(change=pilot.change.where((pilot.split == "window") | (pilot.condition == "B"), -1))
     assert "for 1 of 2 conditions (D)." in findings.splits_differ(turned)[0]
     skipped = pd.DataFrame([("E", "pilot", "no depth.")], columns=["condition", "scale", "reason"])
     assert findings.not_run(skipped) == ["Not run at the pilot scale: E. no depth."]
-    assert findings.not_run(skipped[:0]) == []
+    assert findings.not_run(skipped[:0]) == [] == findings.not_chosen(["B", "E"], rows, skipped)
+    assert findings.not_chosen(["B", "C1", "E"], rows, skipped)[0].startswith("Not among the conditions chosen: C1.")
 
 
 def test_what_differs_between_the_scales():
     scales = pd.DataFrame({"pilot": [100, 10, 0.9, 20], "full": [800, 85, 0.7, 25]},
                           index=["frames", "optimizer steps", "mean curation score", "frames an episode"])
     (line,) = findings.growth(scales)
-    assert "grow 8.0-fold and the optimizer steps 8.5-fold" in line and "from 0.900 to 0.700" in line
+    assert "grow 8.0-fold and the optimizer steps grow 8.5-fold" in line and "from 0.900 to 0.700" in line
+    assert "optimizer steps stay the same;" in findings.growth(scales.assign(full=[800, 10, 0.7, 25]))[0]
     facts = findings.facts(scales).set_index(["scale", "fact"]).value
     assert facts["full", "optimizer steps"] == 85 and len(facts) == 6
 

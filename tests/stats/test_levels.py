@@ -51,6 +51,7 @@ def test_a_signal_is_set_against_the_baseline_and_its_twin(results):
     table = levels.against_twins(results, ["mse", "gripper_5"]).set_index(["condition", "against"])
     assert table["mean"].to_dict() == pytest.approx(
         {("B", "A"): (100 * (B / A - 1)).mean(), ("B", "B-shuf"): (100 * (B / TWIN - 1)).mean(), ("P", "A"): -30})
+    assert list(dict.fromkeys(table.metric)) == ["gripper_5"] and set(table.scale) == {"pilot"}
     told = levels.told(table.reset_index(), "gripper_5")
     assert told[0].startswith("pilot, B, by gripper_5: −9.9 % [") and "against B-shuf" in told[0]
     fewer = results[(results.condition != "B-shuf") | (results.seed < 1)]
