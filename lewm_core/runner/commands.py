@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON value instead of text")
         return command
 
-    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site, _dashboard,
+    for add_command in (_inspect, _train, _eval, _compare, _export, _download, _base, _publish, _site, _dashboard,
                         _verify):
         add_command(add)
     return p
@@ -72,6 +72,18 @@ def _eval(add: Add) -> None:
     p.add_argument("checkpoint")
     p.add_argument("dataset")
     p.add_argument("--episodes", type=whole(0), metavar="N", help="only the first N episodes of the file")
+
+
+def _compare(add: Add) -> None:
+    p = add("compare", "compare conditions of finished runs, paired by seed: intervals, verdicts, a table, a figure")
+    p.add_argument("runs", nargs="+", metavar="RUN", help="a study (its folder, or its name under runs/), a finished "
+                   "run's folder in its runs/, or, with --data, a checkpoint that one of these or train made")
+    p.add_argument("--against", default="A", metavar="NAME", help="the condition to compare with (default: A)")
+    p.add_argument("--metric", action="append", default=[], metavar="NAME", help="an error, such as gripper_5 or mse; "
+                   "may be repeated (default: the primary outcome, mse_over_static and mse)")
+    p.add_argument("--data", type=Path, metavar="FILE", help="evaluate them on this dataset (.h5) first")
+    p.add_argument("--output", type=Path, metavar="DIR", help="write there the figure (PNG, SVG), its numbers "
+                   "(CSV), what made it (JSON), and the table (CSV)")
 
 
 def _export(add: Add) -> None:
