@@ -161,12 +161,13 @@ def _run(argv: list[str]) -> int:
     from lewm_core.runner.actions import COMMANDS
 
     report, code = COMMANDS[options.command](options)
-    print(json.dumps(report, indent=1) if options.json else escape.message(text(report)))
+    shown = json.dumps(report, indent=1) if options.json else text(report)  # whose parts are bounded
+    print(shown if options.json else escape.message(shown, max(escape.MESSAGE, len(shown))))
     return code
 
 
 def text(report: object, indent: str = "") -> str:
-    """A report as indented lines: `name: value`, one entry of a list a line."""
+    """A report as indented lines: `name: value`, one entry of a list of mappings or of sentences a line."""
     if isinstance(report, list) and report and isinstance(report[0], Mapping):
         return "\n\n".join(text(entry, indent) for entry in report)
     lines = []
@@ -175,6 +176,8 @@ def text(report: object, indent: str = "") -> str:
             lines += [f"{indent}{escape.plain(name)}:", text(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             lines += [f"{indent}{escape.plain(name)}:", *(f"{indent}  {line}" for line in table(value))]
+        elif isinstance(value, list) and value and all(str(entry).endswith(".") for entry in value):
+            lines += [f"{indent}{escape.plain(name)}:", *(f"{indent}  {escape.plain(entry)}" for entry in value)]
         else:
             lines.append(f"{indent}{escape.plain(name)}: {escape.plain(_shown(value), escape.MESSAGE)}")
     return "\n".join(lines)

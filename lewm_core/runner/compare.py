@@ -42,7 +42,8 @@ def compare(names: Sequence[str], against: str, metrics: Sequence[str], path: Pa
     changes, table = comparison.compare(results, against, chosen, split, signals)
     report = {"runs": len(runs), "conditions": list(dict.fromkeys(results.condition)), "split": style.SPLIT[split],
               "change": f"in per cent of {against} at the same seed, with its 95 % interval; below 0 is better",
-              "comparison": _rows(table), "verdicts": comparison.told(table), "not told because": _reasons(table)}
+              "comparison": _rows(table), "verdicts": comparison.told(table),
+              "reasons": comparison.reasons(results, table)}
     return report | ({} if output is None else {"written": _write(output, changes, table, _about(runs, path))})
 
 
@@ -56,11 +57,6 @@ def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
     shown = table.drop(columns=["split", "against", "scatter", "reason"])
     return [{name: value for name, value in row.items() if value != "" and value == value}
             for row in shown.to_dict("records")]
-
-
-def _reasons(table: pd.DataFrame) -> dict[str, str]:
-    rows = table[table.reason != ""]
-    return {f"{row.condition}, {row.scale}, {row.metric}": row.reason for row in rows.itertuples()}
 
 
 def _about(runs: Sequence[Found], path: Path | None) -> dict[str, object]:

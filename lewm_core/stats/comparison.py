@@ -11,11 +11,12 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from lewm_core.stats import judges, paper, verdicts
+from lewm_core.stats import gates, judges, paper, verdicts
 from lewm_core.stats.evidence import Absent, Evidence
 from lewm_core.stats.outcomes import SHUFFLED, UNTAUGHT
 from lewm_core.stats.paired import FAMILY, paired_change, summarise
 from lewm_core.stats.power import power_table
+from lewm_core.stats.values import Values
 from lewm_core.stats.verdicts import UNTESTED, VERDICTS, Finding
 from lewm_core.utils.errors import InputError
 
@@ -95,7 +96,8 @@ def _verdicts(evidence: Evidence, row: tuple, signal: bool) -> tuple[str, str, s
         better = Finding(UNTESTED, reason=str(reason))
     change = evidence.contrast(row.condition, row.against, row.scale, *by)
     same = verdicts.untested(verdicts.within(change), evidence.shut(_places(row), *by))
-    return better.verdict, same.verdict, "; ".join(dict.fromkeys(r for r in (better.reason, same.reason) if r))
+    why = dict.fromkeys(part for found in (better, same) for part in found.reason.split("; ") if part)
+    return better.verdict, same.verdict, "; ".join(why)
 
 
 def _better(evidence: Evidence, row: tuple, signal: bool) -> Finding:
@@ -117,11 +119,26 @@ def told(table: pd.DataFrame) -> list[str]:
     lines = []
     for (scale, metric), rows in table[table.better != ""].groupby(["scale", "metric"], sort=False):
         against = rows.against.iloc[0]
+        if (rows[["better", "same"]] == UNTESTED).all(axis=None):
+            lines.append(f"{scale}, {metric}: no effect is tested here, since a gate is shut or a run was not given.")
+            continue
         for question, name in ((f"better than {against}", "better"), (f"the same as {against}", "same")):
             found = {verdict: rows.condition[rows[name] == verdict] for verdict in VERDICTS}
             each = [f"{verdict}: {', '.join(names)}" for verdict, names in found.items() if len(names)]
             lines.append(f"{scale}, {metric}, {question}? {'; '.join(each)}.")
     return lines
+
+
+def reasons(results: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """Why verdicts are withheld: each gate that is shut, with its numbers, and what was not run; each once."""
+    values, lines = Values(results), []
+    for row in table[table.reason != ""].itertuples():
+        for name, scale in _places(row):
+            shut = [gate for gate in gates.gates(values, name, scale, row.metric, row.split) if not gate.open]
+            lines += [f"{scale}{'' if gate.name == 'head' else ', ' + row.metric}, not shown that "
+                      f"{gates.GATES[gate.name][0]}: {gate.told}." for gate in shut]
+        lines += [f"{part}." for part in row.reason.split("; ") if not part.startswith("gates of ")]
+    return list(dict.fromkeys(lines))
 
 
 def numbers(changes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

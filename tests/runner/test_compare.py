@@ -105,8 +105,11 @@ def test_without_references_the_numbers_stand_and_no_verdict(study, capsys):
     report = call(capsys, *runs)[1]
     own = next(row for row in report["comparison"] if row["condition"] == "B" and row["metric"] == "gripper_5")
     assert own["better"] == own["same"] == "not tested here" and own["high"] < -4
-    told = report["not told because"]["B, pilot, gripper_5"]
-    assert "control" in told and "training" in told and "B-shuf was not run" in told
+    told = "\n".join(report["reasons"])
+    assert "B-shuf was not run at scale pilot" in told and "P against A: P was not run" in told
+    assert "pilot, gripper_5, not shown that A beats the base and the lr-0 arm: A against base: base was not" in told
+    assert len(set(report["reasons"])) == len(report["reasons"]) and "B: depth head" not in told
+    assert report["verdicts"][0].startswith("pilot, gripper_5: no effect is tested here")
 
 
 def test_two_scales_each_with_their_own_data(tmp_path, capsys):
