@@ -96,6 +96,11 @@ def vector_loss(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
+def map_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """Smooth L1 between maps as they are, (M, h, w) or (M, h, w, K), all cells and frames alike."""
+    return F.smooth_l1_loss(pred, target)
+
+
 def visibility_loss(logits: Tensor, visible: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy of visibility logits (M, N) with `visible` (M, N), over the points that are `known`."""
     error = F.binary_cross_entropy_with_logits(logits, visible.float(), reduction="none")
@@ -176,6 +181,10 @@ def _tracks_and_visibility(term: Term, pred: Tensor, targets: Mapping[str, Tenso
     return vector_loss(displacement, targets["target"], targets["valid"]) + visibility
 
 
+def _map(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    return map_loss(pred, targets["target"])
+
+
 def _vector(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     return vector_loss(pred, targets["target"], targets["valid"])
 
@@ -183,6 +192,7 @@ def _vector(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
 # What a term's loss may be. A new one is one more row: a function of the term, the head's output and the targets.
 LOSSES: dict[str, Callable[[Term, Tensor, Mapping[str, Tensor]], Tensor]] = {
     "depth": _depth,
+    "map": _map,
     "tracks": _vector,
     "tracks and visibility": _tracks_and_visibility,
     "vector": _vector,

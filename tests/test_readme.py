@@ -1,8 +1,8 @@
 """The commands of the README and of docs/how-to, as they stand: run_all.sh is planned, python -m lewm_core runs on
 small stand-ins.
 
-Names in them stand for: my.h5, a dataset; DIR, a folder that the download fills; RUN, a finished run; NEW, a
-path that is free; quentinll/lewm-cube, a small LeWM on a hub that is a server on this machine.
+Names in them stand for: my.h5, a dataset; DIR, a folder that the download fills; RUN, a finished run; runs/quick, a
+finished study; NEW, a path that is free; quentinll/lewm-cube, a small LeWM on a hub that is a server on this machine.
 """
 
 import io
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 from huggingface_hub import constants
 
@@ -23,7 +24,9 @@ from lewm_core import conditions
 from lewm_core.losses import Term
 from lewm_core.runner import cli, commands, download, plan
 from tests.checkpoints.test_hub import Hub, whole_lewm
+from tests.finished import write_study
 from tests.helpers import write_squares
+from tests.stats.planted import Truth, table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
@@ -61,6 +64,7 @@ def place(tmp_path_factory):
     """A folder with the files that the README names, and the address of the hub."""
     folder = tmp_path_factory.mktemp("reader")
     write_squares(folder / "my.h5")
+    write_study(folder / "runs/quick", table(Truth(), 3, np.random.default_rng(0)))
     repositories = Repositories({"quentinll/lewm-cube": whole_lewm(folder / "made")})
     (folder / "DIR").mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, repositories, []))
@@ -82,9 +86,9 @@ def reader(place, monkeypatch):
     monkeypatch.setattr(download, "BRIDGE", f"{url}/bridge/release/resolve/main/")
     monkeypatch.setattr(download, "CODE", ())
     monkeypatch.setenv("no_proxy", "*")
-    (row,) = [text for kind, text in BLOCKS if kind == "python" and text.startswith("Condition(")]
-    (own,) = eval(row, {"Condition": conditions.Condition, "Term": Term})
-    monkeypatch.setitem(conditions.CONDITIONS, own.name, own)
+    for row in [text for kind, text in BLOCKS if kind == "python" and re.search(r"^ *Condition\(", text, re.MULTILINE)]:
+        (own,) = eval(f"(\n{row})", {"Condition": conditions.Condition, "Term": Term})
+        monkeypatch.setitem(conditions.CONDITIONS, own.name, own)
     return folder
 
 

@@ -76,7 +76,7 @@ def _vector(data: Data, term: Term, train_frames: np.ndarray) -> Arrays:
 
 # How a column becomes a target: contract.Column.target names one of these.
 TARGETS: dict[str, Callable[[Data, Term, np.ndarray], Arrays]] = {
-    "map": _map,  # as it is
+    "map": _map,  # as it is: (h, w) as depth, or (h, w, K), K numbers of each cell
     "displacement": _displacement,  # of points from where they were in the episode's first frame, standardised
     "vector": _vector,  # standardised over the valid training frames
 }

@@ -17,7 +17,7 @@ Targets = Mapping[str, Tensor]
 
 
 def _mean_map(term: Term, targets: Targets) -> list[Tensor]:
-    """The mean of the normalised maps over what is supervised of them."""
+    """The mean of the maps, of depth normalised ones, over what is supervised of them."""
     maps = targets["target"]
     weight = targets["region"].float() if term.normalised_inside else torch.ones_like(maps)  # known only there
     return [(maps * weight).sum(0) / weight.sum(0).clamp(min=1)]
@@ -43,6 +43,7 @@ def _mean_and_visibility(term: Term, targets: Targets) -> list[Tensor]:
 # loss without a row has no constant to be compared with.
 CONSTANTS: dict[str, Callable[[Term, Targets], list[Tensor]]] = {
     "depth": _mean_map,
+    "map": _mean_map,
     "tracks": _mean_vector,
     "tracks and visibility": _mean_and_visibility,
     "vector": _mean_vector,

@@ -29,13 +29,15 @@ def build_target(name: str, data: Data, train_frames: np.ndarray, side: int = DE
     """One of READABLE as a probe's target; statistics come from `train_frames` only.
 
     A map (depth): each frame minus its median over its mean absolute deviation (what condition B's loss compares),
-    averaged to side × side. A displacement (tracks): of the visible points from the first frame, px at 224, x and y of
-    each point side by side. A vector (the others): standardised components.
+    averaged to side × side; one of K numbers a cell is averaged as it is. A displacement (tracks): of the visible
+    points from the first frame, px at 224, x and y of each point side by side. A vector (the others): standardised
+    components.
     """
     kind, (_, *marks) = COLUMNS[name].target, READABLE[name]
     if kind == "map":
-        depth = normalise_depth(torch.from_numpy(data[name]))
-        values = F.adaptive_avg_pool2d(depth, side).flatten(1).numpy()
+        maps = torch.from_numpy(data[name])
+        maps = maps.movedim(-1, 1) if maps.ndim == 4 else normalise_depth(maps)
+        values = F.adaptive_avg_pool2d(maps, side).flatten(1).numpy()
         return Target(values, np.ones(values.shape, bool))
     if kind == "displacement":
         values = REFERENCE_SIZE * np.nan_to_num(targets.displacements(data, name))

@@ -86,6 +86,16 @@ def evaluate(options: argparse.Namespace) -> tuple[dict, int]:
     return {"checkpoint": options.checkpoint, "dataset": options.dataset, **report}, OK
 
 
+def compare(options: argparse.Namespace) -> tuple[dict, int]:
+    if options.data:
+        need_file(str(options.data))
+    if options.output:
+        check_writable(options.output, "--output")
+    from lewm_core.runner.compare import compare
+
+    return compare(options.runs, options.against, options.metric, options.data, options.output), OK
+
+
 def export(options: argparse.Namespace) -> tuple[dict, int]:
     source, target = kind(options.source), Path(options.target)
     to_rerun = target.suffix == ".rrd"
@@ -206,6 +216,6 @@ def verify(options: argparse.Namespace) -> tuple[dict, int]:
     return report, OK if whole else FAILED
 
 
-COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "export": export, "download": download,
-            "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard,
+COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "compare": compare, "export": export,
+            "download": download, "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard,
             "verify": verify}

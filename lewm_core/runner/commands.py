@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON value instead of text")
         return command
 
-    for add_command in (_inspect, _train, _eval, _export, _download, _base, _publish, _site, _dashboard,
+    for add_command in (_inspect, _train, _eval, _compare, _export, _download, _base, _publish, _site, _dashboard,
                         _verify):
         add_command(add)
     return p
@@ -71,6 +71,18 @@ def _eval(add: Add) -> None:
     p.add_argument("checkpoint")
     p.add_argument("dataset")
     p.add_argument("--episodes", type=whole(0), metavar="N", help="only the first N episodes of the file")
+
+
+def _compare(add: Add) -> None:
+    p = add("compare", "compare conditions of finished runs, paired by seed: intervals, verdicts, a table, a figure")
+    p.add_argument("runs", nargs="+", metavar="RUN", help="a study (its folder, or its name under runs/), a finished "
+                   "run's folder in its runs/, or, with --data, a checkpoint that one of these or train made")
+    p.add_argument("--against", default="A", metavar="NAME", help="the condition to compare with (default: A)")
+    p.add_argument("--metric", action="append", default=[], metavar="NAME", help="an error, such as gripper_5 or mse; "
+                   "may be repeated (default: the primary outcome, mse_over_static and mse)")
+    p.add_argument("--data", type=Path, metavar="FILE", help="evaluate them on this dataset (.h5) first")
+    p.add_argument("--output", type=Path, metavar="DIR", help="write there the figure (PNG, SVG), its numbers "
+                   "(CSV), what made it (JSON), and the table (CSV)")
 
 
 def _export(add: Add) -> None:
@@ -148,12 +160,13 @@ def _run(argv: list[str]) -> int:
     from lewm_core.runner.actions import COMMANDS
 
     report, code = COMMANDS[options.command](options)
-    print(json.dumps(report, indent=1) if options.json else escape.message(text(report)))
+    shown = json.dumps(report, indent=1) if options.json else text(report)  # whose parts are bounded
+    print(shown if options.json else escape.message(shown, max(escape.MESSAGE, len(shown))))
     return code
 
 
 def text(report: object, indent: str = "") -> str:
-    """A report as indented lines: `name: value`, one entry of a list a line."""
+    """A report as indented lines: `name: value`, one entry of a list of mappings or of sentences a line."""
     if isinstance(report, list) and report and isinstance(report[0], Mapping):
         return "\n\n".join(text(entry, indent) for entry in report)
     lines = []
@@ -162,6 +175,8 @@ def text(report: object, indent: str = "") -> str:
             lines += [f"{indent}{escape.plain(name)}:", text(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             lines += [f"{indent}{escape.plain(name)}:", *(f"{indent}  {line}" for line in table(value))]
+        elif isinstance(value, list) and value and all(str(entry).endswith(".") for entry in value):
+            lines += [f"{indent}{escape.plain(name)}:", *(f"{indent}  {escape.plain(entry)}" for entry in value)]
         else:
             lines.append(f"{indent}{escape.plain(name)}: {escape.plain(_shown(value), escape.MESSAGE)}")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ HELD_OUT = {"episode": "held-out episodes", "window": "held-out windows"}
 NO_EFFECT = ["No condition was run beside the baseline, so there is no effect to see."]
 FACTS = ("optimizer steps", "mean curation score", "frames an episode")
 EXCLUDED = ("neither interval excludes", "one of the two intervals excludes", "both intervals exclude")
-BECAME = ("better than A", "worse than A", "no change seen", "one seed, no interval")
+BECAME = ("better than {}", "worse than {}", "no change seen", "one seed, no interval")
 ONE_SCALE = "not at both scales, so nothing can be said of a flip"
 
 
@@ -86,28 +86,28 @@ def effects(summary: pd.DataFrame, figure: int) -> list[str]:
     return [*lines, " ".join([f"All of this is on {HELD_OUT[rows.split.iloc[0]]}.", *notes])]
 
 
-def headline(summary: pd.DataFrame) -> str:
+def headline(summary: pd.DataFrame, against: str = paper.BASELINE) -> str:
     """What became of the conditions, for the title of a figure: 'better than A: B −3.3 %; no change seen: D +0.4 %'.
 
     summary: rows of one scale, split and metric with condition, mean, low, high (per cent). Of one condition its
     interval is told. 'No change seen' is an interval that includes 0, and no proof that there is none.
     """
     if summary.empty:
-        return "no condition beside the baseline"
+        return f"no signal beside {against}" if against != paper.BASELINE else "no condition beside the baseline"
     if len(summary) == 1:
         (row,) = summary.itertuples()
         shown = digits(row.mean, row.low, row.high)
-        return f"{row.condition} {number(row.mean, shown)} %{bounds(row.low, row.high, shown)}: {_became(row)}"
+        return f"{row.condition} {number(row.mean, shown)} %{bounds(row.low, row.high, shown)}: {_became(row, against)}"
     told: dict[str, list[str]] = {}
     for row in summary.itertuples():
-        told.setdefault(_became(row), []).append(f"{row.condition} {number(row.mean, digits(row.mean))} %")
-    order = [kind for kind in BECAME if kind in told]
-    return "; ".join(f"{kind}: {', '.join(told[kind])}" for kind in order)
+        told.setdefault(_became(row, against), []).append(f"{row.condition} {number(row.mean, digits(row.mean))} %")
+    order = [kind.format(against) for kind in BECAME]
+    return "; ".join(f"{kind}: {', '.join(told[kind])}" for kind in order if kind in told)
 
 
-def _became(row: tuple) -> str:
+def _became(row: tuple, against: str) -> str:
     """Of a change with its interval, one of BECAME."""
-    better, worse, same, alone = BECAME
+    better, worse, same, alone = (kind.format(against) for kind in BECAME)
     if not np.isfinite(row.low):
         return alone
     if row.high < 0:

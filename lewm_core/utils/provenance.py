@@ -40,8 +40,10 @@ def data_label(data: str | None) -> str | None:
 
 
 def caption(record: Mapping[str, object]) -> str:
-    """One line that says what made a figure, from a record as `Study.about` makes it; base and seeds only of runs."""
-    parts = [f"profile {record['profile']}", f"data: {data_label(record['data'])}"]
+    """One line that says what made a figure, from a record as `Study.about` makes it; base and seeds only of runs, the
+    profile only of a study's."""
+    profile = [f"profile {record['profile']}"] if "profile" in record else []
+    parts = [*profile, f"data: {data_label(record['data'])}"]
     if "base" in record:
         parts += [f"base: {record['base']}", _seeds(record["seeds"])]
     commit = f"commit {record['commit'][:10]}" if record["commit"] else "commit unknown"

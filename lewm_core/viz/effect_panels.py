@@ -54,10 +54,11 @@ def _wrapped(name: str) -> list[str]:
 
 
 def effect_panel(ax: Axes, changes: pd.DataFrame, table: pd.DataFrame, names: Sequence[str], lanes: Sequence[Lane],
-                 metric: str) -> None:
+                 metric: str, against: str = paper.BASELINE) -> None:
     """One metric: a row per name, from above, and in it a mark per lane.
 
-    changes, table: as from `levels.beside_baseline`; a lane without rows of this metric is left out.
+    changes, table: as from `levels.beside_baseline`; a lane without rows of this metric is left out. against: the
+    condition that the changes are against.
     """
     changes, table = rows_where(changes, metric=metric), rows_where(table, metric=metric)
     here = [lane for lane in lanes if len(rows_where(table, scale=lane.scale, split=lane.split))]
@@ -72,9 +73,11 @@ def effect_panel(ax: Axes, changes: pd.DataFrame, table: pd.DataFrame, names: Se
             own = {"condition": name, "scale": lane.scale, "split": lane.split}
             middle = i + (k - (len(here) - 1) / 2) * 0.9 / len(here)
             for row in rows_where(table, **own).itertuples():
-                _mark(ax, middle, row, rows_where(changes, **own), lane, 0.9 / len(here))
-    _finish(ax, names, "mean", "change in % [95 %]")
-    _title(ax, [(lane.words if len(here) > 1 else "", headline(_signals(table, names, lane))) for lane in here], metric,
+                _mark(ax, middle, row, rows_where(changes, **own), lane, 0.9 / len(here), against)
+    _finish(ax, names, "mean", "change in % [95 %]", against)
+    signals = [name for name in names if name != against]
+    told = [headline(_signals(table, signals, lane), against) for lane in here]
+    _title(ax, [(lane.words if len(here) > 1 else "", found) for lane, found in zip(here, told, strict=True)], metric,
            here[0].split if here and here[0].split == here[-1].split else "")
 
 
@@ -107,7 +110,8 @@ def limits(changes: pd.DataFrame, table: pd.DataFrame, lanes: Sequence[Lane]) ->
     return low - pad, high + pad
 
 
-def _mark(ax: Axes, y: float, row: tuple, seeds: pd.DataFrame, lane: Lane, height: float) -> None:
+def _mark(ax: Axes, y: float, row: tuple, seeds: pd.DataFrame, lane: Lane, height: float,
+          against: str) -> None:
     """The mean with its interval, over the noise of reruns; its seeds below; its numbers beside the axis."""
     gid = f"{row.condition}/{row.scale}/{row.split}/{row.metric}"
     shade, (left, right) = colour(row.condition), ax.get_xlim()
@@ -121,7 +125,7 @@ def _mark(ax: Axes, y: float, row: tuple, seeds: pd.DataFrame, lane: Lane, heigh
         _seeds(ax, down, seeds, shade, gid, lane)
     else:
         _arrow(ax, up, row.mean, shade, f"{gid}/beyond", 6)
-    if row.condition == paper.BASELINE:
+    if row.condition == against:
         told = f"0; seeds scatter by {row.scatter:.2g} %" if np.isfinite(row.scatter) else "0 by definition"
     else:
         shown = 0 if abs(row.mean) >= 100 else digits(row.mean, row.low, row.high)
@@ -157,7 +161,7 @@ def _beside(ax: Axes, y: float, level: str, change: str, shade: str) -> None:
     ax.annotate(change, (1, y), xytext=(54, 0), ha="left", **look)
 
 
-def _finish(ax: Axes, names: Sequence[str], level: str, change: str) -> None:
+def _finish(ax: Axes, names: Sequence[str], level: str, change: str, against: str = paper.BASELINE) -> None:
     """The rows' names, thin lines between them, and what the axis and the columns beside it are."""
     first = ax.get_subplotspec().is_first_col()
     labels = ["\n".join(_wrapped(name)) if first else name for name in names]
@@ -169,7 +173,7 @@ def _finish(ax: Axes, names: Sequence[str], level: str, change: str) -> None:
     for i in range(1, len(names)):
         apart = group(names[i]) != group(names[i - 1])
         ax.axhline(i - 0.5, color="0.6" if apart else "0.93", linewidth=0.8, zorder=0)
-    ax.set_xlabel(f"change against {paper.BASELINE} (%), left is better", fontsize=8.5)
+    ax.set_xlabel(f"change against {against} (%), left is better", fontsize=8.5)
     for text, place, side in ((level, 46, "right"), (change, 54, "left")):
         ax.annotate(text, (1, 1), xytext=(place, 3), xycoords="axes fraction", textcoords="offset points", ha=side,
                     va="bottom", fontsize=WORDS, color="0.4", annotation_clip=False)

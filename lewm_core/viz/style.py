@@ -39,7 +39,8 @@ ON_DARK = {"#444444": "#EBEBEB"}  # the baseline's, which would be one grey amon
 DARK_GROUND, CONTRAST = "#1C1C1C", 4.0  # a dark page, and how much a colour must stand out from it (WCAG's ratio)
 PAIR = ("#0072B2", "#D55E00")  # two kinds of one thing (CLS and patches, uniform and foreground): blue and vermilion
 GREY = "0.55"
-SPLIT = {"episode": "episode split", "block": "block split", "window": "window split (the paper's)"}
+SPLIT = {"episode": "episode split", "block": "block split", "window": "window split (the paper's)",
+         "all": "all windows"}
 METRICS = {
     "mse": "next-latent MSE",
     "mse_over_variance": "MSE over target variance",
