@@ -14,7 +14,7 @@ from lewm_core import losses
 from lewm_core.conditions import Condition
 from lewm_core.config import Recipe
 from lewm_core.dataset import windows
-from lewm_core.dataset.frames import Frames
+from lewm_core.dataset.frames import Frames, FromDisk
 from lewm_core.heads import HEADS
 from lewm_core.model import LeWM
 from lewm_core.sigreg import draw_directions, sigreg
@@ -56,24 +56,24 @@ def predict_next(model: LeWM, emb: Tensor, act_emb: Tensor, patches: Tensor | No
 
 
 @torch.no_grad()
-def encode_chunks(model: LeWM, pixels: Tensor, chunk: int = CHUNK,
-                  patches: bool = True) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+def encode_chunks(model: LeWM, pixels: Tensor | FromDisk, chunk: int = CHUNK, patches: bool = True,
+                  at: Tensor | None = None) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
     """Of uint8 frames (M, 3, H, W), `chunk` of them at a time: which, their emb (m, D) and patch tokens (m, P, D).
 
     Float32; each frame is encoded alone, in eval mode; the model's mode is kept. patches: whether the patch tokens are
-    wanted; None otherwise.
+    wanted; None otherwise. at: (M,) the frames that are wanted, instead of all.
     """
-    for start in range(0, len(pixels), chunk):
+    for start in range(0, len(pixels if at is None else at), chunk):
         rows = slice(start, start + chunk)
         training = model.training
         model.eval()
-        cls, tokens = model.encode_tokens(pixels[rows].unsqueeze(1), patches)
+        cls, tokens = model.encode_tokens(pixels[rows if at is None else at[rows]].unsqueeze(1), patches)
         emb = model.projector(cls)
         model.train(training)
         yield rows, emb[:, 0].float(), tokens[:, 0].float() if patches else None
 
 
-def encode_frames(model: LeWM, pixels: Tensor, chunk: int = CHUNK) -> Tensor:
+def encode_frames(model: LeWM, pixels: Tensor | FromDisk, chunk: int = CHUNK) -> Tensor:
     """emb (M, D) of uint8 frames (M, 3, H, W), as `encode_chunks`."""
     return torch.cat([emb for _, emb, _ in encode_chunks(model, pixels, chunk, patches=False)])
 
@@ -102,7 +102,7 @@ class Seen:
         if emb is not None and not wanted:
             parts = ((slice(i, i + CHUNK), emb[at[i : i + CHUNK]], None) for i in range(0, len(at), CHUNK))
         else:
-            parts = encode_chunks(model, frames.pixels[at], patches=wanted)
+            parts = encode_chunks(model, frames.pixels, patches=wanted, at=at)
         found, tokens = [], []
         outputs: dict[str, list[Tensor]] = {name: [] for name in heads}
         for chunk, own, patches in parts:

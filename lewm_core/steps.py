@@ -46,7 +46,7 @@ class Steps:
         self.names = ["pred", "sigreg", *(f"head_{term.head}" for term in condition.terms), "total"]
         self.record = torch.zeros(len(batches), len(self.names), device=batches.device)
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.graphed = on_gpu
+        self.graphed = on_gpu and isinstance(frames.pixels, Tensor)  # no file is read within a graph
 
     def take(self, step: int, look: Callable[[Terms], None] | None = None) -> None:
         """Do step number `step`, on a GPU without waiting for it. look: called with its losses and their graph."""

@@ -1,7 +1,6 @@
 """The dataset file in use: what it holds is `contract`, how it is written `packing`, how a run splits it `splits`."""
 
 import json
-import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,21 +8,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lewm_core.dataset import seal, trial
+from lewm_core.dataset import memory, seal, trial
 from lewm_core.dataset.contract import COLUMNS, Column, frame_columns, gripper, made, missing
 from lewm_core.dataset.pieces import Damaged, pieces, texts
-from lewm_core.dataset.violations import Structure
+from lewm_core.dataset.stored import Stored
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
-from lewm_core.utils.provenance import usable_memory
 
 FRAMES = ("pixels", "action", "observation", "episode_id", "task")  # what an episode is without its signals
 
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset in memory: columns by name, and what the file says of itself.
+    """A dataset in memory: columns by name, and what the file says of itself. Pixels may stay in the file (`Stored`).
 
     nan_actions: how many action values were NaN and became 0, as in the public recipe.
     digests: of each episode, of all that was read of it.
@@ -46,7 +44,8 @@ class Data:
         """(n,) the numbers of the episodes called `ids`; InputError for one that is unknown or named twice."""
         known = {id: i for i, id in enumerate(self.columns.get("episode_id", ()))}
         unknown = [id for id in ids if id not in known]
-        repeated = [id for i, id in enumerate(ids) if id in ids[:i]]
+        first: dict[str, int] = {}
+        repeated = [id for i, id in enumerate(ids) if first.setdefault(id, i) != i]
         wrong = unknown or repeated
         if wrong:
             raise InputError("episodes", f"{len(wrong)} that are unknown or named twice (first: {wrong[0]!r})",
@@ -73,9 +72,10 @@ class Data:
         chosen = self.numbers(ids)
         if np.array_equal(chosen, np.arange(len(self["ep_len"]))):
             return self
-        frames = np.concatenate([np.arange(len(self["action"]))[self.episode(i)] for i in chosen])
+        frames = np.concatenate([np.arange(*self.episode(i).indices(len(self["action"]))) for i in chosen])
         per_frame = {column.name for column in frame_columns()}
-        columns = {name: value[frames if name in per_frame else chosen] for name, value in self.columns.items()}
+        columns = {name: _taken(value, frames if name in per_frame else chosen)
+                   for name, value in self.columns.items()}
         columns["ep_offset"] = np.cumsum(columns["ep_len"]) - columns["ep_len"]
         digests = tuple(self.digests[i] for i in chosen) if self.digests else ()
         return replace(self, columns=columns, digests=digests)
@@ -93,19 +93,25 @@ class Data:
         return missing(columns, self.columns, self.made)
 
 
-def load(path: str | Path, episodes: int | None = None) -> Data:
+def load(path: str | Path, episodes: int | None = None, in_memory: bool | None = None) -> Data:
     """Read a validated dataset, or only its first `episodes`, into memory. NaN actions become 0 and are counted.
 
     Grey pixels become RGB with three equal channels. A file without the column gripper has it from its observation,
-    which is not in the digests. InputError: all violations of the contract together, an episode that is not what was
-    written (`seal`), or more than the free memory holds (counting the pixels twice, since training lays them out anew).
+    which is not in the digests. in_memory: whether the pixels are, too; None: if the free memory holds them (twice,
+    since training lays them out anew), else they stay in the file and are read as they are asked for.
+    InputError: all violations of the contract together, an episode that is not what was written (`seal`), or more than
+    the free memory holds.
     """
     if episodes is not None and episodes < 1:
         raise InputError("episodes", str(episodes), "a number of at least 1, or None for all")
-    _need(path, slice(episodes))
+    in_memory = _need(path, slice(episodes), in_memory)
     with h5py.File(path, "r") as f:
         length, offset = (f[name][:episodes].astype(np.int64) for name in ("ep_len", "ep_offset"))
-        written, columns, about = seal.read(path, f), _columns(path, f, length, offset), made(f)
+        written, about = seal.read(path, f), made(f)
+        columns = _columns(path, f, length, offset, COLUMNS if in_memory else COLUMNS.keys() - {"pixels"})
+        if not in_memory:
+            stored = Stored(path, np.arange(length.sum()), f["pixels"].shape[1:3])
+            columns = {name: columns.get(name, stored) for name in COLUMNS if name in columns or name == "pixels"}
     nan = np.isnan(columns["action"])
     columns["action"] = np.where(nan, 0, columns["action"]).astype(np.float32)
     digests = _digests(columns)
@@ -162,19 +168,27 @@ def _columns(path: str | Path, f: h5py.File, length: np.ndarray, offset: np.ndar
             for c in COLUMNS.values() if c.name in f and (c.name in names or c.name in found)}
 
 
-def _need(path: str | Path, together: slice | None = None) -> None:
+def _taken(value: np.ndarray | Stored, rows: np.ndarray) -> np.ndarray | Stored:
+    return value.take(rows) if isinstance(value, Stored) else value[rows]
+
+
+def _need(path: str | Path, together: slice | None = None, pixels: bool | None = True) -> bool:
     """InputError unless the file is there, keeps the contract, and fits into the free memory.
 
-    together: which episodes are to be in memory at once; None: one at a time.
+    together: which episodes are to be in memory at once; None: one at a time. pixels: whether theirs are; None: if they
+    fit. Returns whether they are.
     """
     if not Path(path).exists():
         raise InputError(path, "no such file", "a dataset", "Run notebook 02_extraction first, or give another path.")
     found = trial.structure(path)
     if not found.problems:
-        _check_memory(path, found, found.lengths[together] if together else found.lengths.max(keepdims=True))
+        lengths = found.lengths[together] if together else found.lengths.max(keepdims=True)
+        pixels = memory.fits(found, lengths) if pixels is None else pixels
+        memory.check(path, found, lengths, pixels)
     if problems := found.problems + trial.values(path, found):
         raise InputError(path, "; ".join(problems), "a dataset that keeps the contract",
                          "lewm_core.dataset.contract.COLUMNS is the contract.")
+    return bool(pixels)
 
 
 def _column(path: str | Path, data: h5py.Dataset, column: Column, length: np.ndarray,
@@ -193,19 +207,6 @@ def _column(path: str | Path, data: h5py.Dataset, column: Column, length: np.nda
                          f"in episode {episode} ({damage.reason})", "an undamaged file",
                          "Copy or make the file again.") from None
     return np.repeat(values, 3, axis=-1) if column.name == "pixels" and values.shape[-1] == 1 else values
-
-
-def _check_memory(path: str | Path, found: Structure, length: np.ndarray) -> None:
-    """InputError if the frames of episodes of these lengths do not fit into the free memory."""
-    a_frame = {c.name: np.dtype(c.dtype).itemsize * math.prod(found.shapes[c.name]) for c in frame_columns()
-               if c.name in found.shapes}
-    size = sum(a_frame.values()) + a_frame["pixels"] * (1 if found.shapes["pixels"][-1] == 3 else 5)  # grey is tripled
-    needed, free = np.cumsum(length) * size, usable_memory()
-    if needed[-1] > free:
-        fit = int((needed <= free).sum())
-        raise InputError(path, f"{len(length)} episodes that need {needed[-1] / 1e9:.1f} GB of memory",
-                         f"at most the {free / 1e9:.1f} GB that are free",
-                         f"Load the first {fit} only: episodes={fit}." if fit else "Not even one episode fits.")
 
 
 def _digests(columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:

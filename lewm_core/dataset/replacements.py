@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lewm_core.dataset.data import Data
+from lewm_core.dataset.stored import Stored
 from lewm_core.utils.errors import pick
 from lewm_core.utils.files import digest
 
@@ -98,7 +99,7 @@ def _network(arrays: Arrays, data: Data, train_frames: np.ndarray, chosen: Seque
 
 
 @torch.no_grad()
-def random_network(pixels: np.ndarray, outputs: int, seed: int, chunk: int = 256) -> np.ndarray:
+def random_network(pixels: np.ndarray | Stored, outputs: int, seed: int, chunk: int = 256) -> np.ndarray:
     """(N, outputs) float32 of frames (N, H, W, 3) uint8, each alone, by a network that is drawn from `seed` and never
     trained: two convolutions of stride 2 with ReLU, the mean over a grid of 7 × 7 cells, one linear layer; no biases,
     weights from N(0, 2 / inputs)."""
@@ -110,8 +111,8 @@ def random_network(pixels: np.ndarray, outputs: int, seed: int, chunk: int = 256
     first, second = draw(WIDTHS[0], 3, 5, 5), draw(WIDTHS[1], WIDTHS[0], 3, 3)
     last = draw(outputs, WIDTHS[1] * POOLED**2)
     found = []
-    for part in torch.from_numpy(pixels).split(chunk):
-        x = part.permute(0, 3, 1, 2) / 255 - 0.5
+    for start in range(0, len(pixels), chunk):
+        x = torch.from_numpy(pixels[start : start + chunk]).permute(0, 3, 1, 2) / 255 - 0.5
         x = F.relu(F.conv2d(F.relu(F.conv2d(x, first, stride=2, padding=2)), second, stride=2, padding=1))
         found.append(F.adaptive_avg_pool2d(x, POOLED).flatten(1) @ last.T)
     return torch.cat(found).numpy()

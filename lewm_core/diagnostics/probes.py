@@ -46,7 +46,8 @@ def token_features(model: LeWM, data: Data) -> dict[str, np.ndarray]:
     training, device = model.training, next(model.parameters()).device
     model.eval()
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in TOKENS}
-    for pixels in torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2).split(CHUNK):
+    for start in range(0, len(data["pixels"]), CHUNK):
+        pixels = torch.from_numpy(data["pixels"][start : start + CHUNK]).permute(0, 3, 1, 2)
         cls, patches = model.encode_tokens(pixels.to(device).unsqueeze(1))
         parts["CLS"].append(cls[:, 0].float().cpu())
         parts["emb"].append(model.projector(cls)[:, 0].float().cpu())

@@ -41,10 +41,10 @@ class Corpus:
 
         desc: of the progress bar; without one there is none.
         """
-        pixels = torch.from_numpy(data["pixels"]).permute(0, 3, 1, 2)
-        device = next(model.parameters()).device
-        parts = bar(pixels.split(CHUNK), desc, "batch", disable=not desc)
-        emb = torch.cat([encode_frames(model, part.to(device)).cpu() for part in parts])
+        pixels, device = data["pixels"], next(model.parameters()).device
+        parts = bar(range(0, len(pixels), CHUNK), desc, "batch", disable=not desc)
+        chunks = (torch.from_numpy(pixels[start : start + CHUNK]).permute(0, 3, 1, 2).to(device) for start in parts)
+        emb = torch.cat([encode_frames(model, chunk).cpu() for chunk in chunks])
         first = data.first_frames()
         return cls(emb, data.episode_numbers(), np.arange(len(first)) - first)
 

@@ -5,9 +5,10 @@ video, and `meta/episodes/*/*.parquet` says where each lies. `meta/info.json` na
 """
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from lewm_core.sources.episode import (
 from lewm_core.sources.lerobot_meta import Entry, check_installed, inside, need, read_entries, read_info
 from lewm_core.sources.pictures import MOST_PIXELS, centre, check_pixels, checked_size, decode, resize
 from lewm_core.utils.errors import InputError, OnError, foreign, located
-from lewm_core.utils.files import digest, ends_of
+from lewm_core.utils.files import digest, ends_of, identity
 from lewm_core.utils.pool import limited
 
 STATE = "observation.state"  # key of the robot's state, which becomes the observations
@@ -138,9 +139,15 @@ class LeRobot:
         return rows if self._is_video else rows | {self.camera: cells[self.camera]}
 
 
+@lru_cache(maxsize=4)
+def _table(file: Path, _: tuple[int, ...]) -> Any:
+    """A table whose list of contents is read once: of thousands of episodes that takes longer than reading one."""
+    return need("pyarrow.dataset").dataset(str(file), format="parquet", partitioning=None)
+
+
 def _cells(file: Path, columns: list[str], entry: Entry) -> dict[str, list]:
     """The columns of an episode's rows as lists, read a few rows at a time: no more than one row too many."""
-    dataset = need("pyarrow.dataset").dataset(str(file), format="parquet", partitioning=None)
+    dataset = _table(file, identity(file))
     cells: dict[str, list] = {name: [] for name in columns}
     only = need("pyarrow.compute").field("episode_index") == entry.index
     for batch in dataset.scanner(columns=columns, filter=only, batch_size=256, batch_readahead=1,

@@ -81,13 +81,15 @@ def scan(path: str | Path) -> tuple[list[Span], InputError | None]:
     """
     spans, offset = [], 0
     try:
-        with open(regular(path), "rb") as f:
+        with open(regular(path), "rb", buffering=0) as f:  # a buffer would read thousands of bytes for each 16
             size = os.fstat(f.fileno()).st_size
+            header = f.read(_HEADER.size)
             while offset < size:
-                length = _read_length(f, path, offset, size)
-                f.seek(length, os.SEEK_CUR)
-                spans.append(Span(offset, length, *_FOOTER.unpack(f.read(_FOOTER.size))))
-                offset = f.tell()
+                length = _length(header, path, offset, size)
+                end = offset + _HEADER.size + length
+                between = os.pread(f.fileno(), _FOOTER.size + _HEADER.size, end)  # this record's and the next one's
+                spans.append(Span(offset, length, *_FOOTER.unpack(between[: _FOOTER.size])))
+                header, offset = between[_FOOTER.size :], end + _FOOTER.size
     except OSError as e:
         return spans, _unreadable(path, e)
     except InputError as e:
@@ -98,9 +100,9 @@ def scan(path: str | Path) -> tuple[list[Span], InputError | None]:
 def read(path: str | Path, offset: int) -> bytes:
     """The data of the record that begins at byte `offset`; InputError unless both checksums are right."""
     try:
-        with open(regular(path), "rb") as f:
+        with open(regular(path), "rb", buffering=0) as f:
             f.seek(offset)
-            length = _read_length(f, path, offset, os.fstat(f.fileno()).st_size)
+            length = _length(f.read(_HEADER.size), path, offset, os.fstat(f.fileno()).st_size)
             data, (crc,) = f.read(length), _FOOTER.unpack(f.read(_FOOTER.size))
     except OSError as e:
         raise _unreadable(path, e) from e
@@ -119,9 +121,9 @@ def parse(data: bytes, where: str) -> Message:
                          "the records of an RLDS/TFDS data set") from e
 
 
-def _read_length(f, path: str | Path, offset: int, size: int) -> int:
-    """The length of the record at `offset`, checked against its checksum and the file's size; `f` stands there."""
-    where, header = f"{path}, byte {offset}", f.read(_HEADER.size)
+def _length(header: bytes, path: str | Path, offset: int, size: int) -> int:
+    """The length in the header of the record at `offset`, checked against its checksum and the file's size."""
+    where = f"{path}, byte {offset}"
     if len(header) < _HEADER.size:
         raise InputError(where, f"{len(header)} bytes before the file ends", f"a record's header of {_HEADER.size}",
                          _REMEDY)

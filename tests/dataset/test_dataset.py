@@ -234,11 +234,11 @@ def test_the_first_episodes_alone(squares):
 def test_a_file_larger_than_the_memory_is_an_error_that_says_how_much_fits(squares, monkeypatch):
     needed = sum(a.nbytes for n, a in dataset.load(squares, 2).columns.items() if n in ("pixels", *ARRAYS))
     needed += dataset.load(squares, 2)["pixels"].nbytes + sum(LENGTHS[:2]) * 4 * (7 + 2)
-    monkeypatch.setattr(dataset.data, "usable_memory", lambda: needed)
+    monkeypatch.setattr(dataset.memory, "usable_memory", lambda: needed)
     with pytest.raises(InputError, match=f"{squares}.*5 episodes.*first 2 only: episodes=2"):
         dataset.load(squares)
     assert len(dataset.load(squares, episodes=2)["ep_len"]) == 2
-    monkeypatch.setattr(dataset.data, "usable_memory", lambda: 1000)
+    monkeypatch.setattr(dataset.memory, "usable_memory", lambda: 1000)
     with pytest.raises(InputError, match="Not even one episode fits"):
         dataset.load(squares)
 

@@ -226,7 +226,7 @@ def test_values_are_checked_in_small_pieces(squares, monkeypatch):
 
 
 def test_what_does_not_fit_is_refused_before_a_frame_is_read(squares, monkeypatch):
-    monkeypatch.setattr(dataset.data, "usable_memory", lambda: 1000)
+    monkeypatch.setattr(dataset.memory, "usable_memory", lambda: 1000)
     monkeypatch.setattr(trial, "values", lambda *_: pytest.fail("frames were read"))
     for read in (dataset.load, lambda path: list(dataset.read_episodes(path))):
         with pytest.raises(InputError, match="Not even one episode fits"):
