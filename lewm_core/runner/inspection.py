@@ -1,4 +1,4 @@
-"""What `python -m lewm_core inspect` tells of a dataset, a LeRobot folder or a checkpoint."""
+"""What `python -m lewm_core inspect` tells of a dataset, a LeRobot folder, a folder of recordings or a checkpoint."""
 
 import argparse
 from pathlib import Path
@@ -20,11 +20,19 @@ def inspect(options: argparse.Namespace) -> tuple[list[dict], int]:
 
 
 def kind(name: str) -> str:
-    """What a file, folder or id is by its outward form: dataset, lerobot or checkpoint."""
+    """What a file, folder or id is by its outward form: dataset, lerobot, folder or checkpoint."""
     path = Path(name)
     if path.suffix in (".h5", ".hdf5"):
         return "dataset"
-    return "lerobot" if (path / "meta" / "info.json").is_file() else "checkpoint"
+    if (path / "meta" / "info.json").is_file():
+        return "lerobot"
+    return "folder" if path.is_dir() and _has_recordings(path) else "checkpoint"
+
+
+def _has_recordings(folder: Path) -> bool:
+    from lewm_core.sources.folder_check import has_recordings
+
+    return has_recordings(folder)
 
 
 def inspect_dataset(name: str) -> dict:
@@ -69,6 +77,13 @@ def _lerobot(name: str) -> dict:
             "tasks": sorted({i.task for i in infos})[:20]}
 
 
+def inspect_folder(name: str) -> dict:
+    from lewm_core.sources import folder_check
+    from lewm_core.utils.pool import apart
+
+    return {"file": name, **apart(folder_check.report, name, name=name)}  # as above
+
+
 def inspect_checkpoint(name: str) -> dict:
     files = hub.find(name)
     from lewm_core.checkpoints import checkpoint  # with torch: whether weights are whole, only their model can say
@@ -80,4 +95,5 @@ def inspect_checkpoint(name: str) -> dict:
             "heads": checkpoint.head_names(files) or "none", "records of its training": known or "none"}
 
 
-KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "checkpoint": inspect_checkpoint}
+KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "folder": inspect_folder,
+         "checkpoint": inspect_checkpoint}
