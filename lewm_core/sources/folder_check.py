@@ -1,5 +1,6 @@
 """What is missing in a folder of recordings, told for all its episodes at once, without decoding a frame."""
 
+import os
 from pathlib import Path
 
 from lewm_core.sources.folder import PICTURES, VIDEO, Folder
@@ -7,6 +8,7 @@ from lewm_core.sources.folder_tables import HOW, INDEX, Entry, Numbers, read_ind
 from lewm_core.sources.listing import listed
 from lewm_core.utils.errors import InputError, foreign
 
+_DEPTH = 2  # folders, one in the other, that are looked into
 _MOST_LOOKED_AT = 2000  # entries of a folder, where it is asked what the folder is
 _MOST_TOLD = 20  # of each kind of thing
 PAPER = (15, 40)  # frames that the curation takes by default
@@ -18,24 +20,18 @@ def has_recordings(folder: Path) -> bool:
 
 
 def _recordings(folder: Path) -> list[str]:
-    """Videos and folders of pictures in a folder and the folders in it, as episodes.csv would name them."""
+    """Videos and folders of pictures in a folder and the folders just below it, as episodes.csv would name them."""
     found, looked = [], 0
-    for place in [folder, *sorted(p for p in _entries(folder) if p.is_dir())]:
-        entries = _entries(place)
-        looked += len(entries)
-        if place != folder and any(p.suffix.lower() in PICTURES for p in entries):
-            found.append(place.relative_to(folder).as_posix())
-        found += [p.relative_to(folder).as_posix() for p in entries if p.suffix.lower() == VIDEO]
+    for place, folders, files in os.walk(folder):
+        here = Path(place).relative_to(folder)
+        if here.parts and any(Path(name).suffix.lower() in PICTURES for name in files):
+            found.append(here.as_posix())
+        found += [(here / name).as_posix() for name in files if Path(name).suffix.lower() == VIDEO]
+        looked += len(files) + len(folders)
+        folders[:] = sorted(folders) if len(here.parts) < _DEPTH else []
         if looked > _MOST_LOOKED_AT:
             break
-    return found
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
+    return sorted(found)
 
 
 def report(name: str) -> dict[str, object]:
