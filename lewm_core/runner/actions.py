@@ -139,7 +139,7 @@ def import_recordings(options: argparse.Namespace, target: Path) -> str:
 
 
 EXPORTS = {"checkpoint": export_checkpoint, "dataset": export_dataset, "lerobot": import_recordings,
-           "folder": import_recordings}
+           "lance": import_recordings, "folder": import_recordings}
 
 
 def download(options: argparse.Namespace) -> tuple[dict, int]:

@@ -21,9 +21,10 @@ SOURCES = {
     "lerobot": ("lewm_core.sources.lerobot", "LeRobot"),
     "hdf5": ("lewm_core.dataset.source", "HDF5"),  # beside the contract that it reads
     "folder": ("lewm_core.sources.folder", "Folder"),
+    "lance": ("lewm_core.sources.lance", "Lance"),
 }
 FILES = ("hdf5",)  # of these the data set is one file, of the others a folder
-OWN = ("hdf5", "folder")  # of these it is quickly said what is wrong, so that is said before any work starts
+OWN = ("hdf5", "folder", "lance")  # of these it is quickly said what is wrong, so that is said before any work starts
 HOLDING = ("hdf5",)  # of these an episode may hold signals already, which need not be extracted
 
 
