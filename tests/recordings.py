@@ -19,7 +19,7 @@ def write_recordings(folder: Path, lengths: Sequence[int] = LENGTHS, size: tuple
 
     size: width and height of the pictures, of which the square in the middle shows the episode.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rows, pictures = [("episode", "frames", "actions", "task")], []
     for i, length in enumerate(lengths):
         episode, _ = moving_square(i, length)
