@@ -44,7 +44,6 @@ MASK: dict[str, Callable] = {
     "classical": classical.mask,
     "sam3": Sam3,
 }
-ONLY = {"file": " (data that hold the signal only)", "simulator": " (simulated episodes only)"}
 REGISTRIES = {"depth": DEPTH, "tracks": TRACKS, "mask": MASK}
 
 NO_BACKEND = {
@@ -138,12 +137,15 @@ def check(backends: Backends, settings: Settings) -> None:
 
 
 def others(kind: str, settings: Settings) -> str:
-    """The backends of a signal that lack nothing, in words."""
-    return ", ".join(name + ONLY.get(name, "") for name in usable(kind, settings))
+    """The backends of a signal that lack nothing, in words; not what the data hold, which is the default where they do.
+    """
+    names = [name for name in usable(kind, settings) if name != held.FILE]
+    return ", ".join(name + " (simulated episodes only)" * (name == "simulator") for name in names)
 
 
 def usable(kind: str, settings: Settings) -> list[str]:
-    """The backends of a signal that lack nothing; those in ONLY do not work on any episode."""
+    """The backends of a signal that lack nothing (`simulator` works on simulated episodes only, `file` on those that
+    hold the signal)."""
     return [name for name in REGISTRIES[kind] if lacking(kind, name, settings) is None]
 
 

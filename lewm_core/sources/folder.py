@@ -14,7 +14,18 @@ import numpy as np
 
 from lewm_core.sources import video
 from lewm_core.sources.episode import IMAGE_SIZE, Episode, EpisodeInfo, check_length, check_moves
-from lewm_core.sources.folder_tables import HOW, INDEX, Entry, Numbers, count_rows, inside, read_index, read_numbers
+from lewm_core.sources.folder_tables import (
+    HOW,
+    INDEX,
+    MOST_BYTES,
+    Entry,
+    Numbers,
+    count_rows,
+    inside,
+    read_index,
+    read_numbers,
+)
+from lewm_core.sources.listing import size
 from lewm_core.sources.pictures import centre, checked_size, decode, resize
 from lewm_core.utils.errors import InputError, OnError, located
 from lewm_core.utils.files import digest, ends_of, regular
@@ -50,16 +61,16 @@ class Folder:
 
         Dates and the folder's own name do not enter, so that data may be moved.
         """
-        parts = [self.name, str(self.image_size), _READER, regular(self.path / INDEX).read_bytes()]
+        parts = [self.name, str(self.image_size), _READER, regular(self.path / INDEX, MOST_BYTES).read_bytes()]
         for entry in self._entries.values():
             try:
-                parts.append(inside(self.path, regular(entry.actions)).read_bytes())
+                parts.append(regular(inside(self.path, entry.actions), MOST_BYTES).read_bytes())
                 place = inside(self.path, entry.frames)
                 if place.is_dir():
-                    parts += [f"{p.name} {p.stat().st_size}" for p in pictures(place)]
+                    parts += [f"{p.name} {size(p)}" for p in pictures(place)]
                 else:
-                    parts += [str(place.stat().st_size), *ends_of(place, _ENDS)]
-            except InputError:
+                    parts += [str(size(place)), *ends_of(place, _ENDS)]
+            except (InputError, OSError):
                 parts.append("cannot be read")
         return digest(*parts)
 

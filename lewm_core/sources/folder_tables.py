@@ -21,7 +21,7 @@ INDEX = "episodes.csv"
 NEEDED, TASK = ("episode", "frames", "actions"), "task"
 ACTION, OBSERVATION = "action", "observation"  # the columns of numbers begin with these
 MOST_EPISODES = 100_000
-_MOST_BYTES = 2**27  # of a table
+MOST_BYTES = 2**27  # of a table
 _MOST_TOLD = 20  # of what is wrong
 HOW = "The layout, with a template: docs/how-to/own_data.md"
 
@@ -151,7 +151,7 @@ def _number(cell: str, where: str) -> float:
 def _table(file: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The names in a CSV file's first line, and its other lines that are not empty, each with its number."""
     try:
-        text = regular(file, _MOST_BYTES).read_text(encoding="utf-8-sig")
+        text = regular(file, MOST_BYTES).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(file, f"bytes that are no UTF-8 ({error.reason} at {error.start})", "a CSV file in UTF-8",
                          "Save it again as CSV UTF-8.") from None
