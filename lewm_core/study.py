@@ -11,6 +11,7 @@ Nothing is read before it is asked for, and nothing twice.
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
@@ -120,8 +121,10 @@ class Study:
     # Runs
 
     def base(self, name: str, model: str) -> Base:
-        """Where every run starts: a base's name, a hub id or a path, and the size of our own bases."""
-        return bases.resolve(name, model, self.workspace.cache)
+        """Where every run starts, for the actions of the study's data: a base's name, a hub id or a path, and the size
+        of our own bases."""
+        found = bases.resolve(name, model, self.workspace.cache)
+        return replace(found, action_dim=self.everything["action"].shape[1])
 
     def run(self, conditions: Sequence[str], scale: str, seeds: Sequence[int], start: Base, recipe: Recipe,
             jobs: int = 0) -> pd.DataFrame:

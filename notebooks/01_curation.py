@@ -26,8 +26,8 @@
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
-data = "tabletop"  # tabletop (simulated) or bridge
-data_path = ""  # folder of the data set, for bridge
+data = "tabletop"  # tabletop (simulated), bridge, lerobot, hdf5, folder or lance
+data_path = ""  # folder of the data set, or of hdf5 the file; none for the tabletop
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
 n_candidates = 240  # episodes to choose from; 0: all (of real data)

@@ -1,8 +1,9 @@
 """The commands of the README and of docs/how-to, as they stand: run_all.sh is planned, python -m lewm_core runs on
 small stand-ins.
 
-Names in them stand for: my.h5, a dataset; DIR, a folder that the download fills; RUN, a finished run; runs/quick, a
-finished study; NEW, a path that is free; quentinll/lewm-cube, a small LeWM on a hub that is a server on this machine.
+Names in them stand for: my.h5, a dataset; recordings, a folder of one's own; DIR, a folder that the download fills;
+RUN, a finished run; runs/quick, a finished study; NEW, a path that is free; quentinll/lewm-cube, a small LeWM on a hub
+that is a server on this machine.
 """
 
 import io
@@ -28,6 +29,7 @@ from lewm_core.runner import cli, commands, download, plan
 from tests.checkpoints.test_hub import Hub, whole_lewm
 from tests.finished import write_study
 from tests.helpers import write_squares
+from tests.recordings import write_recordings
 from tests.stats.planted import Truth, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,6 +69,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     write_squares(folder / "my.h5")
     write_study(folder / "runs/quick", table(Truth(), 3, np.random.default_rng(0)))
+    write_recordings(folder / "recordings", videos=False)
     repositories = Repositories({"quentinll/lewm-cube": whole_lewm(folder / "made")})
     (folder / "DIR").mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, repositories, []))

@@ -80,7 +80,8 @@ def select(scores: pd.DataFrame, choice: Choice, *, ticks: Collection[str] = (),
     """
     if scores.empty:
         raise InputError("selection", _why_empty(candidates), "at least one accepted episode",
-                         "Widen the criteria, e.g. --set min_length=10, or take more with --set n_candidates=N.")
+                         "Widen the criteria, e.g. --set min_length=10, --set max_length=400 or, where there are no "
+                         "instructions, --set 'criteria={require_task: false}'; or take more: --set n_candidates=N.")
     if len(scores) < choice.n_full:
         warnings.warn(f"only {len(scores)} scored episodes for a full set of {choice.n_full}", stacklevel=2)
     kept = scores.iloc[ranking(scores)[: choice.n_top]].reset_index(drop=True)

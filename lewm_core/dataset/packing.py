@@ -32,7 +32,7 @@ import h5py
 import numpy as np
 
 from lewm_core.dataset import seal
-from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, frame_columns
+from lewm_core.dataset.contract import COLUMNS, NO_FOREGROUND, Column, frame_columns
 from lewm_core.dataset.data import digests_in
 from lewm_core.dataset.violations import validate
 from lewm_core.signals import cache
@@ -64,7 +64,7 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
     its signals or their shapes.
     """
     with replacing(path) as temporary:
-        with _Opened(temporary) as opened, h5py.File(opened, "w") as f:
+        with Opened(temporary) as opened, h5py.File(opened, "w") as f:
             made_by, missing, biased = _write_episodes(f, opened.while_whole(items), path)
             if not len(f):
                 raise InputError(path, "no episodes to write", "at least one", "Check the selection.")
@@ -80,7 +80,7 @@ def write(path: str | Path, items: Iterable[Packet], **attributes: object) -> No
             raise InputError(path, "; ".join(problems), "a dataset that keeps the contract", "Nothing was written.")
 
 
-class _Opened(io.FileIO):
+class Opened(io.FileIO):
     """A file to which HDF5 may write on a full disk: its library crashes on a failed write, so that it sees none. What
     failed is raised at the latest when the file is closed."""
 
@@ -139,22 +139,29 @@ def _write_episodes(f: h5py.File, items: Iterable[Packet], path: str | Path,
 
 def _write_episode(f: h5py.File, episode: Episode, signals: Signals, first: str, where: str) -> None:
     """Append an episode's rows. InputError where its columns or their shapes are not those of the `first` one."""
-    found = {column.name: column.of(episode, signals) for column in frame_columns()}
+    found = {column.name: _rows(column, episode, signals) for column in frame_columns()}
     rows = {name: value for name, value in found.items() if value is not None}
     if len(f) and set(rows) != set(f) - TEXT:
         raise Unfit(where, f"columns {sorted(rows)}", f"those of {first}, {sorted(set(f) - TEXT)}")
     for name, value in rows.items():
         if name in f and f[name].shape[1:] != value.shape[1:]:
             raise Unfit(where, f"{name} of {value.shape[1:]} a frame", f"{f[name].shape[1:]} as in {first}")
-        _append(f, name, np.ascontiguousarray(value, dtype=COLUMNS[name].dtype))
+        append(f, name, np.ascontiguousarray(value, dtype=COLUMNS[name].dtype))
     for name, text in (("episode_id", episode.id), ("task", episode.task)):
         try:
-            _append(f, name, np.full(len(episode.frames), text, object))
+            append(f, name, np.full(len(episode.frames), text, object))
         except ValueError as error:  # what no HDF5 text holds
             raise Unfit(where, f"{name} {text!r:.200} ({error})", "a text") from None
 
 
-def _append(f: h5py.File, name: str, value: np.ndarray) -> None:
+def _rows(column: Column, episode: Episode, signals: Signals) -> np.ndarray | None:
+    """A column's rows for an episode; what its own file says goes before what follows from other columns."""
+    said = getattr(signals, column.name, None) if column.source is not None else None
+    return column.of(episode, signals) if said is None else said
+
+
+def append(f: h5py.File, name: str, value: np.ndarray) -> None:
+    """Add rows to a column, which is made with the first."""
     if name not in f:
         text = COLUMNS[name].dtype == "str"
         a_row = 16 if text else max(1, value[0].nbytes)

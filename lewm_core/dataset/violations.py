@@ -213,6 +213,16 @@ def _kind_of_pixels(data: h5py.Dataset, column: Column, rows: int) -> list[str]:
     return []
 
 
+def not_finite(rows: np.ndarray, column: Column, valid: np.ndarray | None) -> np.ndarray:
+    """Where rows of a column, in its own type, are not as finite as it has to be. valid: those of the column that marks
+    them, if there is one."""
+    bad = np.isinf(rows) if column.finite == "not inf" else ~np.isfinite(rows)
+    if valid is not None:
+        valid = valid.astype(bool)
+        bad &= valid.reshape(valid.shape + (1,) * (bad.ndim - valid.ndim))
+    return bad
+
+
 def _finite(f: h5py.File, column: Column, found: Structure) -> list[str]:
     """Violations of `column.finite`, by the values that the column has in its own type."""
     data, rows, marks = f[column.name], found.rows[column.name], None
@@ -226,11 +236,10 @@ def _finite(f: h5py.File, column: Column, found: Structure) -> list[str]:
     for start, part in pieces(data, 0, rows):
         with np.errstate(over="ignore"):
             own = part.astype(column.dtype, copy=False)
-        bad = np.isinf(own) if column.finite == "not inf" else ~np.isfinite(own)
+        valid = None
         if marks is not None:
             _, valid = next(pieces(marks, start, start + len(part)))  # in one piece: its rows are smaller
-            valid = valid.astype(bool)
-            bad &= valid.reshape(valid.shape + (1,) * (bad.ndim - valid.ndim))
+        bad = not_finite(own, column, valid)
         if bad.any():
             first = tuple(np.argwhere(bad)[0])
             kind = f" as {column.dtype}" if np.isfinite(part[first]) else ""

@@ -20,6 +20,13 @@ from lewm_core.utils.temporary import sweep as sweep_left
 KEPT = ("condition", "seed", "base", "dataset", "steps", "windows", "metrics", "device", "duration_s")  # of a result
 
 
+def extract(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner import extraction
+
+    named = {signal: getattr(options, signal) for signal in ("depth", "tracks", "mask")}
+    return extraction.extract(options.dataset, options.to, options.weights, named, options.jobs), OK
+
+
 def train(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.config import MODELS
 
@@ -127,21 +134,22 @@ def export_dataset(options: argparse.Namespace, target: Path) -> str:
     return f"LeRobot dataset {options.format}"
 
 
-def import_lerobot(options: argparse.Namespace, target: Path) -> str:
+def import_recordings(options: argparse.Namespace, target: Path) -> str:
     from lewm_core import dataset
     from lewm_core.signals.backends import Backends
     from lewm_core.signals.extraction import extract
-    from lewm_core.sources.lerobot import LeRobot
+    from lewm_core.sources.registry import open_source
 
     if target.suffix not in (".h5", ".hdf5"):
-        raise InputError("export", f"the target {target}", "a file ending in .h5, since the source is LeRobot's")
-    lerobot, nothing = LeRobot(options.source, options.image_size, options.camera), Backends(None, None, None)
-    episodes = (lerobot.load(info.id) for info in lerobot.infos())
-    dataset.write(target, ((e, extract(e, nothing)) for e in episodes), source=lerobot.name)
+        raise InputError("export", f"the target {target}", f"a file ending in .h5, since {options.source} is a folder")
+    source = open_source(kind(options.source), 0, 0, options.image_size, Path(options.source), options.camera)
+    episodes, nothing = (source.load(info.id) for info in source.infos()), Backends(None, None, None)
+    dataset.write(target, ((e, extract(e, nothing)) for e in episodes), source=source.name)
     return "dataset without signals"
 
 
-EXPORTS = {"checkpoint": export_checkpoint, "dataset": export_dataset, "lerobot": import_lerobot}
+EXPORTS = {"checkpoint": export_checkpoint, "dataset": export_dataset, "lerobot": import_recordings,
+           "lance": import_recordings, "folder": import_recordings}
 
 
 def download(options: argparse.Namespace) -> tuple[dict, int]:
@@ -216,6 +224,6 @@ def verify(options: argparse.Namespace) -> tuple[dict, int]:
     return report, OK if whole else FAILED
 
 
-COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "compare": compare, "export": export,
-            "download": download, "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard,
-            "verify": verify}
+COMMANDS = {"inspect": inspect, "extract": extract, "train": train, "eval": evaluate, "compare": compare,
+            "export": export, "download": download, "base": remake_base, "publish": publish, "site": site,
+            "dashboard": write_dashboard, "verify": verify}

@@ -44,7 +44,8 @@ def parser() -> argparse.ArgumentParser:
     some.add_argument("--only", action="append", default=[], metavar="NN[,NN]", help="only these notebooks")
     some.add_argument("--from", dest="first", metavar="NN", help="only this notebook and those after it")
     p.add_argument("--data", default="tabletop", choices=SOURCES, help="where episodes come from")
-    p.add_argument("--data-path", metavar="DIR", help="folder of the data set, for any other --data than tabletop")
+    p.add_argument("--data-path", metavar="DIR",
+                   help="folder of the data set (of hdf5 the file), for any other --data than tabletop")
     p.add_argument("--weights", metavar="DIR",
                    help="folder of the extraction backends' weights, as python -m lewm_core download fills it")
     base = "base weights: tabletop (default), retrain, random, a hub id (quentinll/lewm-cube), or a checkpoint's path"

@@ -40,15 +40,28 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON value instead of text")
         return command
 
-    for add_command in (_inspect, _train, _eval, _compare, _export, _download, _base, _publish, _site, _dashboard,
-                        _verify):
+    for add_command in (_inspect, _extract, _train, _eval, _compare, _export, _download, _base, _publish, _site,
+                        _dashboard, _verify):
         add_command(add)
     return p
 
 
 def _inspect(add: Add) -> None:
     p = add("inspect", "say what datasets and checkpoints hold, and what they are good for")
-    p.add_argument("files", nargs="+", metavar="FILE", help="dataset (.h5), LeRobot folder, or checkpoint")
+    p.add_argument("files", nargs="+", metavar="FILE",
+                   help="dataset (.h5), LeRobot folder, folder of recordings, or checkpoint")
+
+
+def _extract(add: Add) -> None:
+    p = add("extract", "add depth, tracks, mask and what follows from them to a copy of a dataset; a call that was cut "
+            "goes on where it stopped")
+    p.add_argument("dataset", help="an HDF5 file that keeps the public LeWM contract")
+    p.add_argument("--to", type=Path, required=True, metavar="FILE", help="the copy, a new .h5 file")
+    p.add_argument("--weights", default="", metavar="DIR", help="folder of the backends' weights")
+    for signal in ("depth", "tracks", "mask"):
+        p.add_argument(f"--{signal}", default="", metavar="NAME", help=f"the backend that makes the {signal}; by "
+                       "default what the file has is kept, and else the paper's is used where its weights are there")
+    p.add_argument("--jobs", type=whole(0, 1024), default=0, metavar="N", help="processes (default: one a core)")
 
 
 def _train(add: Add) -> None:
@@ -87,10 +100,10 @@ def _compare(add: Add) -> None:
 
 def _export(add: Add) -> None:
     p = add("export", "write a checkpoint or a dataset for other tools")
-    p.add_argument("source", help="checkpoint, dataset (.h5), or LeRobot folder; for Rerun also BridgeData, "
-                   "or tabletop")
+    p.add_argument("source", help="checkpoint, dataset (.h5), folder of LeRobot or recordings; for Rerun also "
+                   "BridgeData, or tabletop")
     p.add_argument("target", help="new folder: a checkpoint for stable-worldmodel, a dataset for LeRobot; new .h5 "
-                   "file: a LeRobot folder for us; new .rrd file: episodes for the Rerun viewer")
+                   "file: such a folder for us; new .rrd file: episodes for the Rerun viewer")
     p.add_argument("--format", default="v3.0", help="of LeRobot: v3.0 (default) or v2.1")
     p.add_argument("--image-size", type=whole(1, 8192), default=224, help="px, of frames that come from no .h5 file")
     p.add_argument("--camera", type=_camera, default=0, help="of a folder: a number from 0, or LeRobot's key")

@@ -1,10 +1,12 @@
-"""What `python -m lewm_core inspect` tells of a dataset, a LeRobot folder or a checkpoint."""
+"""What `python -m lewm_core inspect` tells of a dataset, a LeRobot folder, a folder of recordings or a checkpoint."""
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
 from lewm_core.checkpoints import hub
 from lewm_core.runner.arguments import FAILED, OK
+from lewm_core.sources.registry import SOURCES
 from lewm_core.utils.errors import InputError, foreign
 from lewm_core.utils.files import regular
 
@@ -20,11 +22,21 @@ def inspect(options: argparse.Namespace) -> tuple[list[dict], int]:
 
 
 def kind(name: str) -> str:
-    """What a file, folder or id is by its outward form: dataset, lerobot or checkpoint."""
+    """What a file, folder or id is by its outward form: dataset, lerobot, lance, folder or checkpoint."""
     path = Path(name)
     if path.suffix in (".h5", ".hdf5"):
         return "dataset"
-    return "lerobot" if (path / "meta" / "info.json").is_file() else "checkpoint"
+    if (path / "meta" / "info.json").is_file():
+        return "lerobot"
+    if path.is_dir() and (path.suffix == ".lance" or any(path.glob("*.lance"))):
+        return "lance"
+    return "folder" if path.is_dir() and _has_recordings(path) else "checkpoint"
+
+
+def _has_recordings(folder: Path) -> bool:
+    from lewm_core.sources.folder_check import has_recordings
+
+    return has_recordings(folder)
 
 
 def inspect_dataset(name: str) -> dict:
@@ -53,20 +65,34 @@ def need_file(name: str) -> None:
 
 
 def inspect_lerobot(name: str) -> dict:
+    return _inspect_source(name, "lerobot", "LeRobot dataset")
+
+
+def inspect_lance(name: str) -> dict:
+    return _inspect_source(name, "lance", "Lance table")
+
+
+def _inspect_source(name: str, source: str, kind: str) -> dict:
     from lewm_core.utils.pool import apart
 
-    return apart(_lerobot, name, name=name)  # its parsers may die of what is in the files
+    return apart(_source, name, source, kind, name=name)  # its parsers may die of what is in the files
 
 
-def _lerobot(name: str) -> dict:
-    from lewm_core.sources.lerobot import LeRobot
-
+def _source(name: str, source: str, kind: str) -> dict:
+    module, opener = SOURCES[source]
     with foreign(name):
-        source = LeRobot(name)
+        source = getattr(import_module(module), opener)(name)
         infos = list(source.infos())
-    return {"file": name, "kind": "LeRobot dataset", "usable": True, "episodes": len(infos),
+    return {"file": name, "kind": kind, "usable": True, "episodes": len(infos),
             "frames": sum(i.length for i in infos), "camera": source.camera,
             "tasks": sorted({i.task for i in infos})[:20]}
+
+
+def inspect_folder(name: str) -> dict:
+    from lewm_core.sources import folder_check
+    from lewm_core.utils.pool import apart
+
+    return {"file": name, **apart(folder_check.report, name, name=name)}  # as above
 
 
 def inspect_checkpoint(name: str) -> dict:
@@ -80,4 +106,5 @@ def inspect_checkpoint(name: str) -> dict:
             "heads": checkpoint.head_names(files) or "none", "records of its training": known or "none"}
 
 
-KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "checkpoint": inspect_checkpoint}
+KINDS = {"dataset": inspect_dataset, "lerobot": inspect_lerobot, "lance": inspect_lance, "folder": inspect_folder,
+         "checkpoint": inspect_checkpoint}

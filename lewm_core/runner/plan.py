@@ -12,13 +12,14 @@ from lewm_core.checkpoints import hub
 from lewm_core.runner import choices, notebook
 from lewm_core.runner.arguments import check_writable
 from lewm_core.runner.notebook import Notebook
-from lewm_core.sources.registry import SOURCES
+from lewm_core.sources.registry import FILES, OWN, SOURCES, open_source
 from lewm_core.utils import parameters
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest
 from lewm_core.utils.provenance import SIMULATED
 from lewm_core.utils.workspace import BASES, CONTROLS, ROOT, Workspace, relative, run_name
 
+IMAGE_SIZE = 64  # px, where no notebook asks for one
 UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
 PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
 OPTIONS_ONLY = ("profile", "data", "data_path", "weights", "controls", "output", "figures", "force")
@@ -59,6 +60,9 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
     choices.check(study, place, given={name for v in values.values() for name in v})
     base = own_base(level.get("base") or study.get("base"))
     choices.check_frames(study, base)
+    if options.data in OWN:
+        open_source(options.data, 0, 0, study.get("image_size") or IMAGE_SIZE, Path(options.data_path),
+                    study.get("camera", 0))  # an InputError for all that is wrong with it as a whole
     inputs = digest(listing(options.data_path), listing(options.weights), base.hash if base else "")
     return Plan(run_name(options.profile, options.data), notebooks, chosen, values, place, inputs,
                 base.name if base else "", options.force)
@@ -67,13 +71,14 @@ def make_plan(options: argparse.Namespace, folder: Path | None = None) -> Plan:
 def check_options(options: argparse.Namespace) -> None:
     """Raise InputError for an option that names nothing that is there, or that contradicts another."""
     real = [name for name in SOURCES if name not in SIMULATED]
+    what, example = ("file", "my.h5") if options.data in FILES else ("folder", "DIR")
     if options.data in real and not options.data_path:
-        raise InputError(f"--data {options.data}", "no --data-path", "the folder of the data set",
-                         "Add --data-path DIR.")
+        raise InputError(f"--data {options.data}", "no --data-path", f"the {what} of the data set",
+                         f"Add --data-path {example}.")
     if options.data not in real and options.data_path:
         raise InputError("--data-path", f"it together with --data {options.data}",
                          f"it with --data {' or '.join(real)}")
-    if options.data_path and not Path(options.data_path).is_dir():
+    if options.data_path and options.data not in FILES and not Path(options.data_path).is_dir():
         raise InputError("--data-path", options.data_path, "a folder that exists")
     if options.weights and not Path(options.weights).is_dir():
         raise InputError("--weights", options.weights, "a folder that exists")
@@ -161,13 +166,13 @@ def own_base(name: str | None):
 
 
 def listing(path: str | None) -> str:
-    """Name, size and time of the files in a folder (their content may be terabytes).
+    """Name, size and time of a file, or of the files in a folder (their content may be terabytes).
 
     Of a raw release's millions of pictures only their folders are listed, whose time changes with every new one.
     """
     if path is None:
         return ""
-    found = []
+    found = [Path(path)] if os.path.isfile(path) else []
     for folder, folders, files in os.walk(path):
         pictures = [f for f in folders if PICTURES.fullmatch(f)]
         folders[:] = [f for f in folders if f not in pictures]

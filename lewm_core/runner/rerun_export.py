@@ -56,7 +56,7 @@ def _chosen(wanted: list[str], ids: Iterable[str]) -> list[str]:
 def _opened(options: argparse.Namespace, kind: str) -> Iterator[Packet]:
     """The episodes of a source with the signals that it knows itself: all of a simulator, none of a recording."""
     simulated = options.source in SIMULATED and not Path(options.source).exists()
-    name = options.source if simulated else "lerobot" if kind == "lerobot" else "bridge"
+    name = options.source if simulated else kind if kind in ("lerobot", "lance", "folder") else "bridge"
     if simulated and not options.episodes:
         raise InputError(f"export {name}", "no number of episodes", "one: a simulator has no last episode",
                          "Add --episodes N.")

@@ -6,18 +6,19 @@ A backend works on one whole clip:
     TRACKS[name](episode, queries (N, 2) px in frame 0) -> tracks (T, N, 2) px, visible (T, N) bool
     MASK[name](episode) -> (T, H, W) bool, the manipulated object
 
-One without weights is such a function: `simulator` is exact and knows only simulated episodes; `classical` is OpenCV.
+One without weights is such a function: `simulator` is exact and knows only simulated episodes; `classical` is OpenCV;
+`file` stands for what the episodes' own file holds (`held`).
 One with weights is a class that says what it `needs`; made from `Settings`, once per process, its instances are such
 functions. A new backend is a file with such a function or class, and a row here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from sys import modules
 
-from lewm_core.signals import classical, simulator, weights
+from lewm_core.signals import classical, held, simulator, weights
 from lewm_core.signals.cotracker3 import CoTracker3
 from lewm_core.signals.depth_anything_v2 import DepthAnythingV2
 from lewm_core.signals.sam3 import Sam3
@@ -26,12 +27,23 @@ from lewm_core.signals.weights import Needs, Settings
 from lewm_core.utils.errors import InputError, pick
 
 DEPTH: dict[str, Callable] = {
+    "file": held.backend,
     "simulator": simulator.depth,
     "video-depth-anything": VideoDepthAnything,
     "depth-anything-v2": DepthAnythingV2,
 }
-TRACKS: dict[str, Callable] = {"simulator": simulator.tracks, "classical": classical.tracks, "cotracker3": CoTracker3}
-MASK: dict[str, Callable] = {"simulator": simulator.mask, "classical": classical.mask, "sam3": Sam3}
+TRACKS: dict[str, Callable] = {
+    "file": held.backend,
+    "simulator": simulator.tracks,
+    "classical": classical.tracks,
+    "cotracker3": CoTracker3,
+}
+MASK: dict[str, Callable] = {
+    "file": held.backend,
+    "simulator": simulator.mask,
+    "classical": classical.mask,
+    "sam3": Sam3,
+}
 REGISTRIES = {"depth": DEPTH, "tracks": TRACKS, "mask": MASK}
 
 NO_BACKEND = {
@@ -78,19 +90,27 @@ PAPER = Backends("video-depth-anything", "cotracker3", "sam3")
 
 
 def choose(
-    preferred: Backends, named: Mapping[str, str], settings: Settings, required: bool = False
+    preferred: Backends, named: Mapping[str, str], settings: Settings, required: bool = False,
+    in_file: Collection[str] = (),
 ) -> tuple[Backends, dict[str, str]]:
     """Which backends to use, and signal -> why that one, in one sentence.
 
-    Per signal the backend that is `named`, if one is ("" is none). Otherwise the preferred one where it can run, or in
-    any case if `required`; where it cannot, the one that needs no weights (for depth there is none).
+    Per signal the backend that is `named`, if one is ("" is none). Otherwise what the data hold already, if the signal
+    is among those `in_file`. Otherwise the preferred one where it can run, or in any case (also of what is in the file)
+    if `required`; where it cannot, the one that needs no weights (for depth there is none). InputError where `file` is
+    named for a signal that is not in it.
     """
     chosen, why = {}, {}
     for kind in REGISTRIES:
         wanted = getattr(preferred, kind)
         lacks = lacking(kind, wanted, settings)
+        if named.get(kind) == held.FILE and kind not in in_file:
+            raise InputError(f"parameter {kind}_backend", f"file, but the data hold no {kind}", "another backend",
+                             f"Those that can run here: {others(kind, settings)}.")
         if named.get(kind):
             chosen[kind], why[kind] = named[kind], "Asked for by name."
+        elif kind in in_file and not required:
+            chosen[kind], why[kind] = held.FILE, "The data hold it already."
         elif required or lacks is None:
             chosen[kind], why[kind] = wanted, "The default of this data."
         else:
@@ -111,14 +131,21 @@ def check(backends: Backends, settings: Settings) -> None:
         lacks = lacking(kind, name, settings)
         if lacks is None:
             continue
-        others = ", ".join(n + " (simulated episodes only)" * (n == "simulator") for n in usable(kind, settings))
         raise InputError(f"{kind} backend {name}", lacks, f"{needs(kind, name).weights} and what it needs",
                          f"{weights.remedy(needs(kind, name), settings)} Or choose another {kind} backend that can "
-                         f"run here: {others}.")  # fmt: skip
+                         f"run here: {others(kind, settings)}.")  # fmt: skip
+
+
+def others(kind: str, settings: Settings) -> str:
+    """The backends of a signal that lack nothing, in words; not what the data hold, which is the default where they do.
+    """
+    names = [name for name in usable(kind, settings) if name != held.FILE]
+    return ", ".join(name + " (simulated episodes only)" * (name == "simulator") for name in names)
 
 
 def usable(kind: str, settings: Settings) -> list[str]:
-    """The backends of a signal that lack nothing (`simulator` works on simulated episodes only)."""
+    """The backends of a signal that lack nothing (`simulator` works on simulated episodes only, `file` on those that
+    hold the signal)."""
     return [name for name in REGISTRIES[kind] if lacking(kind, name, settings) is None]
 
 

@@ -10,6 +10,7 @@ from lewm_core.signals import cache as stored
 from lewm_core.signals import geometry
 from lewm_core.signals.backends import NO_BACKEND, Backends, check, code_files, identity, is_relative, load
 from lewm_core.signals.geometry import GRID
+from lewm_core.signals.held import FILE, IN_SPACE, taken
 from lewm_core.signals.weights import Settings
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.errors import InputError
@@ -31,6 +32,7 @@ class Signals:
     centroid, centroid_valid: (T, 3) float32 in the camera frame, (T,) bool.
     shape, shape_valid: (T, 10) float32 (geometry.SHAPE_COMPONENTS), (T,) bool.
     object: (T, 3) float32, m, the object's centre of mass in the world, which only a simulator knows.
+    gripper: (T, 3) float32, m, where the gripper is, from a file that says so; else the observation does.
     made_by: signal -> what made it.
     missing: signal -> why it is missing, in one sentence.
     """
@@ -49,6 +51,7 @@ class Signals:
     made_by: dict[str, str]
     missing: dict[str, str]
     object: np.ndarray | None = None
+    gripper: np.ndarray | None = None
 
     @property
     def biased(self) -> bool:
@@ -117,10 +120,11 @@ def extract(episode: Episode, backends: Backends, settings: Settings = Settings(
     an array of another shape than documented.
     """
     check(backends, settings)
-    made_by = backends.named()
-    missing = {kind: reason for kind, reason in NO_BACKEND.items() if kind not in made_by}
-    run = {kind: load(kind, name, settings) for kind, name in made_by.items()}
-    out = dict.fromkeys(ARRAYS)
+    named, own = backends.named(), taken(episode, backends.named())
+    made_by = named | own.made_by
+    missing = {kind: reason for kind, reason in NO_BACKEND.items() if kind not in made_by} | own.missing
+    run = {kind: load(kind, name, settings) for kind, name in named.items() if name != FILE}
+    out = dict.fromkeys(ARRAYS) | own.arrays
     shape = episode.frames.shape[:3]
 
     depth = None
@@ -131,26 +135,26 @@ def extract(episode: Episode, backends: Backends, settings: Settings = Settings(
         out["mask"] = _checked(episode, "mask", run["mask"](episode), shape, bool)
     if "tracks" in run:
         out["tracks"], out["visible"] = _tracks(episode, run["tracks"], grid_queries(*shape[1:]))
-        if "mask" in run:
+        if out["mask"] is not None:
             queries = foreground_queries(out["mask"][0], np.random.default_rng(int(digest(episode.id), 16)))
             out["tracks_fg"], out["visible_fg"] = _tracks(episode, run["tracks"], queries)
             made_by["tracks_fg"] = _foreground_made_by(backends, out["mask"])
         else:
             missing["tracks_fg"] = "Foreground-biased queries need the object mask. " + missing["mask"]
-    else:
+    elif "tracks" in missing:
         missing["tracks_fg"] = missing["tracks"]
 
-    needed = _lacking_in_space(episode, backends, missing)
-    if needed:
-        missing["centroid"] = missing["shape"] = " ".join(needed)
-    else:
+    absent, needed = [name for name in IN_SPACE if out[name] is None], _lacking_in_space(episode, backends, missing)
+    if absent and needed:
+        missing |= dict.fromkeys(absent, " ".join(needed))
+    elif absent:
         out["shape"], out["shape_valid"] = geometry.shape_descriptor(depth, out["mask"], episode.intrinsics)
         out["centroid"] = np.ascontiguousarray(out["shape"][:, :3])
         out["centroid_valid"] = out["shape_valid"].copy()
         made_by["centroid"] = made_by["shape"] = f"{backends.depth} depth and {backends.mask} mask"
-    if episode.truth is None:
+    if episode.truth is None and out["object"] is None:
         missing["object"] = NO_TRUTH
-    else:
+    elif episode.truth is not None:
         out["object"], made_by["object"] = episode.truth.object.astype(np.float32), "simulator"
     return Signals(episode=episode.id, **out, made_by=made_by, missing=missing)
 
@@ -166,7 +170,7 @@ def _lacking_in_space(episode: Episode, backends: Backends, missing: dict[str, s
     needed = [missing[kind] for kind in ("depth", "mask") if kind in missing]
     if is_relative(backends.depth):
         needed.append(f"{backends.depth} gives depth without unit or zero, which places nothing in space.")
-    if episode.intrinsics is None:
+    if episode.intrinsics is None:  # also of every episode whose file holds depth: it has no more than a coarse grid
         needed.append("The camera's intrinsics are unknown.")
     return needed
 

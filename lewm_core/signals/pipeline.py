@@ -17,7 +17,7 @@ from lewm_core.signals.extraction import Packet, cached, extract_once
 from lewm_core.signals.weights import Settings
 from lewm_core.sources import opened
 from lewm_core.sources.episode import Episode, Source
-from lewm_core.sources.registry import SOURCES, open_source
+from lewm_core.sources.registry import FILES, HOLDING, SOURCES, open_source
 from lewm_core.sources.tabletop.scene import kitchens_of
 from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, OnError, pick
@@ -36,7 +36,7 @@ class SourceSpec:
 
     data: a name in sources.registry.SOURCES.
     n_candidates: how many episodes, from the first; 0 is all (not of a simulator).
-    seed: of the simulator. image_size: px. data_path: folder of real data; relative to the repository.
+    seed: of the simulator. image_size: px. data_path: folder or file of real data; relative to the repository.
     camera: of real data, from 0.
     depth_backend, tracks_backend, mask_backend: names in backends.REGISTRIES; "" is the data's default, see `backends`.
     weights: folder of what backends with weights need; relative to the repository; "" is none.
@@ -63,7 +63,9 @@ class SourceSpec:
         if self.n_candidates < 0:
             raise InputError("n_candidates", str(self.n_candidates), "a number of episodes; 0 for all")
         if self.data not in SIMULATED and not self.data_path:
-            raise InputError(f"data {self.data}", "no data_path", "the folder of the data set", "Pass --data-path DIR.")
+            what, example = ("file", "my.h5") if self.data in FILES else ("folder", "DIR")
+            raise InputError(f"data {self.data}", "no data_path", f"the {what} of the data set",
+                             f"Pass --data-path {example}.")
         check_looks(self.data, self.looks)
 
     def open(self) -> Source:
@@ -81,7 +83,8 @@ class SourceSpec:
 
     @property
     def backends(self) -> Backends:
-        """Those named; else the simulator's truth for simulated data, for real data the paper's where they can run."""
+        """Those named; else the simulator's truth for simulated data, for real data what their files hold already, and
+        the paper's where they can run."""
         return self._choice()[0]
 
     @property
@@ -92,7 +95,8 @@ class SourceSpec:
     def _choice(self) -> tuple[Backends, dict[str, str]]:
         named = {"depth": self.depth_backend, "tracks": self.tracks_backend, "mask": self.mask_backend}
         preferred = SIMULATOR if self.data in SIMULATED else PAPER
-        return choose(preferred, named, self.settings, self.paper_backends)
+        in_file = self.open().held if self.data in HOLDING else ()
+        return choose(preferred, named, self.settings, self.paper_backends, in_file)
 
     def public(self) -> dict[str, object]:
         """The settings without the folders, which say something about one machine only."""

@@ -4,7 +4,7 @@ Nothing downstream asks where an episode came from. Pixel coordinates are (x, y)
 centres at whole numbers, as in OpenCV; the camera frame is OpenCV's (x right, y down, z forward).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ ACTION_DIM = len(ACTIONS)
 # What an episode of strangers may be at most: more is damage, or fills the memory.
 MOST_FRAMES = 20_000
 MOST_BYTES = 2**30  # of all its frames together
-MOST_STATE = 1000  # numbers of an observation
+MOST_STATE = 1000  # numbers of an observation, and of an action
 MOST_TEXT = 10_000  # characters of an instruction
 MOST_NAME = 200  # bytes of an id, which becomes part of file names
 
@@ -63,16 +63,30 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Signals that an episode's own file holds already.
+
+    arrays: dataset column -> its rows, at these frames' size, flags and masks as bool. made_by: signal -> what made it,
+    where the file says so.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    made_by: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Episode:
     """One manipulation episode.
 
     id: unique in its source, stable between calls, safe as a file name.
     frames: (T, H, W, 3) uint8 RGB.
-    actions: (T, 7) float32; actions[t] leads from frame t to frame t + 1, the last one leads nowhere.
+    actions: (T, A) float32; actions[t] leads from frame t to frame t + 1, the last one leads nowhere. A is 7 for the
+        arms of BridgeData and the simulator, whatever the robot has for data of one's own.
     observations: (T, d) float32, the robot's state at each frame.
     task: the instruction, possibly empty.
     intrinsics: (3, 3) float64 for these frames' size, or None where the camera is unknown.
     truth: from a simulator only.
+    held: from a file with signals only.
     """
 
     id: str
@@ -82,19 +96,18 @@ class Episode:
     task: str
     intrinsics: np.ndarray | None = None
     truth: Truth | None = None
+    held: Held | None = None
 
     def __post_init__(self):
         t = len(self.frames)
         problems = []
         if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3:
             problems.append(f"frames {self.frames.dtype} {self.frames.shape}, not uint8 (T, H, W, 3)")
-        if self.actions.shape != (t, ACTION_DIM):
-            problems.append(f"actions {self.actions.shape}, not {(t, ACTION_DIM)}")
-        if self.observations.ndim != 2 or len(self.observations) != t:
-            problems.append(f"observations {self.observations.shape}, not ({t}, d)")
-        if self.observations.ndim == 2 and not 1 <= self.observations.shape[1] <= MOST_STATE:
-            problems.append(f"observations of {self.observations.shape[1]} numbers, not 1 to {MOST_STATE:,}")
         for name, values in (("actions", self.actions), ("observations", self.observations)):
+            if values.ndim != 2 or len(values) != t:
+                problems.append(f"{name} {values.shape}, not ({t}, d)")
+            elif not 1 <= values.shape[1] <= MOST_STATE:
+                problems.append(f"{name} of {values.shape[1]} numbers, not 1 to {MOST_STATE:,}")
             if values.dtype.kind != "f":
                 problems.append(f"{name} {values.dtype}, not float32")
             elif _infinite(values):
@@ -141,12 +154,14 @@ def check_length(where: object, frames: int, image_size: int) -> None:
 
 
 def check_moves(actions: np.ndarray, where: object) -> None:
-    """InputError for (T, 7) actions that are zero throughout: no step moves the arm, and the gripper never changes.
+    """InputError for actions (T, A) that are zero throughout; of the seven of an arm the gripper's, the last, only has
+    to stay what it is.
 
     For sources of real data, where that is a broken recording. The last action leads nowhere and does not count.
     """
-    steps = actions[:-1]
-    if len(steps) and not steps[:, :-1].any() and (steps[:, -1] == steps[0, -1]).all():
+    steps, arm = actions[:-1], actions.shape[1] == ACTION_DIM
+    moves = steps[:, :-1].any() or (steps[1:, -1] != steps[:-1, -1]).any() if arm else steps.any()
+    if len(steps) and not moves:
         raise InputError(where, f"zero actions in all {len(steps)} steps", "a robot that moves")
 
 
@@ -156,6 +171,7 @@ class Source(Protocol):
     name: str  # "tabletop", "bridge", …
     fingerprint: str  # changes whenever the episodes it yields would change
     cameras: int  # views that it has of an episode, of which one is yielded
+    # held: tuple[str, ...], of the sources in registry.HOLDING: which of depth, tracks and mask its episodes hold
 
     def infos(self, on_error: OnError | None = None, cache: Path | None = None) -> Iterable[EpisodeInfo]:
         """Every episode's metadata in a stable order, without decoding or rendering frames.

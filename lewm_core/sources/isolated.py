@@ -34,7 +34,7 @@ class Isolated:
 
     def __init__(self, opener: tuple[str, str], n: int, *arguments: Any):
         self._opened, self._where, self.n = (*opener, *arguments), str(arguments[0]), n
-        self.name, self.cameras = self._ask(_describe, self._where)
+        self.name, self.cameras, self.held = self._ask(_describe, self._where)
 
     def _ask(self, function: Callable, where: str, *arguments: Any) -> Any:
         return apart(partial(_guarded, function, where, self._opened), *arguments, name=where)
@@ -74,10 +74,10 @@ def _guarded(function: Callable, where: str, opened: tuple, *arguments: Any) -> 
         return function(opened, *arguments)
 
 
-def _describe(opened: tuple) -> tuple[str, int]:
+def _describe(opened: tuple) -> tuple[str, int, tuple[str, ...]]:
     with limited(pool.SECONDS):
         source = _source(opened, anew=True)
-    return source.name, source.cameras
+    return source.name, source.cameras, getattr(source, "held", ())
 
 
 def _fingerprint(opened: tuple) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from lewm_core.sources.episode import (
-    ACTION_DIM,
     IMAGE_SIZE,
     MOST_STATE,
     Episode,
@@ -47,8 +46,8 @@ class LeRobot:
         camera: a camera's key (`observation.images.…`), or its place among the dataset's cameras, from 0.
 
     Raises:
-        InputError: no such dataset, another format, actions that do not have 7 numbers, no such camera or state; all
-            of it together. Also where pyarrow or av is missing.
+        InputError: no such dataset, another format, no such camera, actions or state; all of it together. Also where
+            pyarrow or av is missing.
     """
 
     name = "lerobot"
@@ -173,15 +172,15 @@ def _check_features(path: Path, features: dict, cameras: list[str], camera: int 
     problems = []
     if camera not in cameras:
         problems.append(f"no camera {camera!r} among {', '.join(cameras) or 'none'}")
-    for key, shape in (("action", [ACTION_DIM]), (STATE, None)):
+    for key in ("action", STATE):
         if key not in features:
             problems.append(f"no {key} among {', '.join(features)}")
             continue
         found = list(features[key].get("shape", ()))
-        if len(found) != 1 or shape not in (None, found):
-            problems.append(f"{key} of shape {found}, not {shape or '[d]'}")
+        if len(found) != 1:
+            problems.append(f"{key} of shape {found}, not [d]")
     if problems:
-        raise InputError(path, "; ".join(problems), f"a camera, a state, and actions of {ACTION_DIM} numbers")
+        raise InputError(path, "; ".join(problems), "a camera, a state, and actions, a row of numbers each")
 
 
 def _decode(file: Path, id: str, times: np.ndarray, tolerance: float) -> Iterator[np.ndarray]:

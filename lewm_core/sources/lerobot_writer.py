@@ -112,7 +112,7 @@ class _Files:
         table, video = (folder / template.format(**at) for template in TEMPLATES[version])
         for file in (table, video):
             file.parent.mkdir(parents=True, exist_ok=True)
-        numbers = {"action": len(ACTIONS), STATE: first.observations.shape[1], "timestamp": 1}
+        numbers = {"action": first.actions.shape[1], STATE: first.observations.shape[1], "timestamp": 1}
         types = {name: pa.float32() if n == 1 else pa.list_(pa.float32(), n) for name, n in numbers.items()}
         self._schema = pa.schema(list((types | dict.fromkeys(INDICES, pa.int64())).items()))
         self._table = pq.ParquetWriter(table, self._schema)
@@ -185,13 +185,14 @@ def _listed(stats: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, list
 
 
 def _features(first: Episode) -> dict[str, dict]:
-    (height, width), d = first.frames.shape[1:3], first.observations.shape[1]
+    (height, width), d, a = first.frames.shape[1:3], first.observations.shape[1], first.actions.shape[1]
+    actions = list(ACTIONS) if a == len(ACTIONS) else [f"action_{i}" for i in range(a)]
     video = {"video.height": height, "video.width": width, "video.channels": 3, "video.fps": FPS,
              "video.codec": "h264", "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "has_audio": False}
     return {
         CAMERA: {"dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
                  "info": video},
-        "action": {"dtype": "float32", "shape": [len(ACTIONS)], "names": list(ACTIONS)},
+        "action": {"dtype": "float32", "shape": [a], "names": actions},
         STATE: {"dtype": "float32", "shape": [d], "names": [f"state_{i}" for i in range(d)]},
         "timestamp": {"dtype": "float32", "shape": [1], "names": None},
     } | {name: {"dtype": "int64", "shape": [1], "names": None} for name in INDICES}

@@ -1,6 +1,6 @@
 """Episodes that were opened, kept on disk: none is rendered or decoded twice in a study.
 
-A simulator's truth is not kept: it is large, and the signals hold what is needed of it.
+A simulator's truth and signals from a file are not kept: they are large, and the signals have what is needed of them.
 """
 
 import os
@@ -29,11 +29,11 @@ def read(folder: Path, id: str, fingerprint: str) -> Episode | None:
 
 
 def write(folder: Path, episode: Episode, fingerprint: str) -> Episode:
-    """Keep an episode unless the folder holds MOST_BYTES already; returns it without truth."""
+    """Keep an episode unless the folder holds MOST_BYTES already; returns it without truth and signals."""
     if _has_room(Path(folder), episode.frames.nbytes):
         arrays = {name: getattr(episode, name) for name in _ARRAYS}
         write_arrays(_file(folder, episode.id, fingerprint), arrays, {"task": episode.task})
-    return replace(episode, truth=None)
+    return replace(episode, truth=None, held=None)
 
 
 def _file(folder: Path, id: str, fingerprint: str) -> Path:

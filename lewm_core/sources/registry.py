@@ -14,12 +14,18 @@ if TYPE_CHECKING:  # it imports NumPy
     from lewm_core.sources.episode import Source
 
 # name -> the module and what opens the source in it: (n_episodes, seed, image_size, looks=) where it is simulated,
-# (folder, image_size, camera) where it is real
+# (folder or file, image_size, camera) where it is real
 SOURCES = {
     "tabletop": ("lewm_core.sources.tabletop.source", "Tabletop"),
     "bridge": ("lewm_core.sources.bridge", "open_bridge"),
     "lerobot": ("lewm_core.sources.lerobot", "LeRobot"),
+    "hdf5": ("lewm_core.dataset.source", "HDF5"),  # beside the contract that it reads
+    "folder": ("lewm_core.sources.folder", "Folder"),
+    "lance": ("lewm_core.sources.lance", "Lance"),
 }
+FILES = ("hdf5",)  # of these the data set is one file, of the others a folder
+OWN = ("hdf5", "folder", "lance")  # of these it is quickly said what is wrong, so that is said before any work starts
+HOLDING = ("hdf5",)  # of these an episode may hold signals already, which need not be extracted
 
 
 def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: Path, camera: int,
@@ -30,7 +36,7 @@ def open_source(name: str, n_episodes: int, seed: int, image_size: int, folder: 
         n_episodes: how many, from the first; 0 is all (not of a simulator).
         seed: of a simulator.
         image_size: height and width of the frames, px.
-        folder, camera: of real data.
+        folder, camera: of real data; the folder is a file of the sources in FILES.
         looks: of a simulator, how many kitchens it has; None is all.
 
     Raises:

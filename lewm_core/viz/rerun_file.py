@@ -95,7 +95,8 @@ class _Log:
             self.at(t, "action", rr.Scalars(episode.actions[t]))
             self.at(t, "observation", rr.Scalars(episode.observations[t]))
         self._signals(signals)
-        for name, values in (("gripper", gripper(episode.observations)), ("object", signals.object)):
+        place = gripper(episode.observations) if signals.gripper is None else signals.gripper
+        for name, values in (("gripper", place), ("object", signals.object)):
             for t, value in enumerate(() if values is None else values):
                 self.at(t, f"state/{name}", rr.Scalars(value))
         if forecast is not None:

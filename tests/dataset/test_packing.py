@@ -65,14 +65,14 @@ def test_an_interrupted_packing_goes_on_and_gives_the_same_file(path, whole, bre
 
 
 def test_an_interruption_while_the_parts_are_put_together_loses_nothing(path, whole, monkeypatch):
-    append = packing._append
+    append = packing.append
 
     def stops(f, name, value):
         if name == "task" and len(f["pixels"]) > 20:
             raise KeyboardInterrupt
         append(f, name, value)
 
-    monkeypatch.setattr(packing, "_append", stops)
+    monkeypatch.setattr(packing, "append", stops)
     with pytest.raises(KeyboardInterrupt):
         packing.pack(path, IDS, Reader(), source="squares")
     assert not path.exists()

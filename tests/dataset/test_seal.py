@@ -92,7 +92,7 @@ def test_no_flipped_bit_changes_what_is_read(path):
 
 def test_a_full_disk_is_named_and_keeps_the_parts(tmp_path, monkeypatch):
     path, ids = tmp_path / "squares.h5", [f"square{i}" for i in range(len(LENGTHS))]
-    room, read = [30_000], packing._Opened.write
+    room, read = [30_000], packing.Opened.write
 
     def write(self, data):
         room[0] -= len(data)
@@ -100,7 +100,7 @@ def test_a_full_disk_is_named_and_keeps_the_parts(tmp_path, monkeypatch):
             self.failed = OSError(28, "No space left on device")
         return read(self, data)
 
-    monkeypatch.setattr(packing._Opened, "write", write)
+    monkeypatch.setattr(packing.Opened, "write", write)
 
     def packets(wanted):
         return (moving_square(i, LENGTHS[i]) for i in range(len(LENGTHS)) if ids[i] in wanted)

@@ -12,11 +12,13 @@ from lewm_core.checkpoints import checkpoint
 from lewm_core.curation.curate import curate
 from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import Choice
+from lewm_core.dataset.source import HDF5
 from lewm_core.experiments.base import of_checkpoint
 from lewm_core.runner import cli, commands, execute
 from lewm_core.signals.pipeline import SourceSpec, every_packet
 from lewm_core.sources.bridge import open_bridge
 from lewm_core.sources.episode import Episode, Source
+from lewm_core.sources.folder import Folder
 from lewm_core.sources.lerobot import LeRobot
 from lewm_core.sources.safe_pickle import load_pickle
 from lewm_core.utils.errors import InputError
@@ -51,7 +53,8 @@ def _told(value: object, known: dict[int, str], depth: int) -> str:
 
 
 def _episode(episode: Episode) -> str:
-    return told((episode.id, episode.frames, episode.actions, episode.observations, episode.task))
+    held = sorted(episode.held.arrays.items()) if episode.held else []
+    return told((episode.id, episode.frames, episode.actions, episode.observations, episode.task, held))
 
 
 def source(opened: Callable[[Path], Source]) -> dict[str, Door]:
@@ -105,6 +108,14 @@ def bridge(folder: Path) -> Source:
 
 def lerobot(folder: Path) -> Source:
     return LeRobot(folder, SIZE)
+
+
+def folder(folder: Path) -> Source:
+    return Folder(folder, SIZE)
+
+
+def dataset_file(folder: Path) -> Source:
+    return HDF5(only(folder, ".h5"), SIZE)
 
 
 def plan_of(data: str) -> dict[str, Door]:
@@ -173,7 +184,8 @@ def hdf5(checkpoint_file: Path) -> dict[str, Door]:
         found = command("export", only(folder, ".h5"), str(work / "out"))
         return found if found.errors else source(lerobot)["read"](work / "out", work)
 
-    return {"load": load, "validate": validate, **inspected(".h5"), "eval": evaluate, "export": export}
+    return {"load": load, "validate": validate, **inspected(".h5"), "eval": evaluate, "export": export,
+            **source(dataset_file)}
 
 
 def weights(squares: Path) -> dict[str, Door]:

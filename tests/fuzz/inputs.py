@@ -15,6 +15,7 @@ from lewm_core.sources import lerobot_writer
 from lewm_core.sources.episode import Episode
 from tests import bridge_fixtures as bridge
 from tests.helpers import write_squares
+from tests.recordings import write_recordings
 
 TASKS = ("put the spoon on the towel", "put the pot in the sink", "pick up the cloth")
 NANO = MODELS["nano"]
@@ -39,6 +40,11 @@ def raw(folder: Path) -> None:
         date = "2020-03-04_11-22-33" if i == 2 else "2022-03-04_11-22-33"
         place = bridge.trajectory_folder(folder, i, task.replace(" ", "_"), date)
         bridge.write_raw(place, _recording(i), f"{task}\nconfidence: 1\n", dicts=i != 1, protocol=(4, 2, 0)[i])
+
+
+def recordings(folder: Path) -> None:
+    """Two folders of pictures and a video."""
+    write_recordings(folder, (5, 4, 6), (32, 24))
 
 
 def rlds_records() -> list[bytes]:

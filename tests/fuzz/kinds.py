@@ -53,6 +53,7 @@ def kinds(root: Path) -> dict[str, Kind]:
     any_file = BYTES | FILES
     shards = ("-of-00001", "-of-00002")
     on_bridge = doors.source(doors.bridge) | doors.plan_of("bridge") | doors.study("bridge")
+    on_folder = doors.source(doors.folder) | doors.plan_of("folder") | doors.study("folder") | doors.inspected()
     on_lerobot = doors.source(doors.lerobot) | doors.plan_of("lerobot") | doors.study("lerobot") | doors.inspected() | {
         "import": doors.imported}
     info = {"info": documents.json_value("info.json", ".parquet"),
@@ -67,6 +68,8 @@ def kinds(root: Path) -> dict[str, Kind]:
         "rlds": Kind(inputs.rlds, on_bridge, any_file | episodes.RLDS | declared, ends(*shards)),
         "openx": Kind(inputs.openx, on_bridge, any_file | episodes.OPENX, ends(*shards)),
         "numpy": Kind(inputs.numpy_form, on_bridge, any_file | episodes.NUMPY),
+        "folder": Kind(inputs.recordings, on_folder, any_file | {
+            "encoding": documents.encoding(".csv"), "cell": documents.csv_cell(".csv")}),
         "lerobot2": Kind(partial(inputs.lerobot, version="v2.1"), on_lerobot, any_file | tables.LEROBOT | info | {
             "line": documents.json_line()}),
         "lerobot3": Kind(partial(inputs.lerobot, version="v3.0"), on_lerobot, any_file | tables.LEROBOT | info),

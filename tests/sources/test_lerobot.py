@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -197,8 +198,8 @@ def test_what_cannot_be_served_is_said_at_once(copy):
     edit_info(copy, lambda info: info["features"].pop(STATE))
     with pytest.raises(InputError, match=f"no camera 'left' among {CAMERA}; no {STATE} among .*timestamp"):
         LeRobot(copy, camera="left")
-    edit_info(copy, lambda info: info["features"]["action"].update(shape=[14]))
-    with pytest.raises(InputError, match=r"action of shape \[14\], not \[7\].*actions of 7 numbers"):
+    edit_info(copy, lambda info: info["features"]["action"].update(shape=[2, 7]))
+    with pytest.raises(InputError, match=r"action of shape \[2, 7\], not \[d\].*a row of numbers each"):
         LeRobot(copy)
     edit_info(copy, lambda info: info.update(codebase_version="v1.6"))
     with pytest.raises(InputError, match="found 'v1.6'; expected one of v2.1, v3.0"):
@@ -208,6 +209,14 @@ def test_what_cannot_be_served_is_said_at_once(copy):
         LeRobot(copy)
     with pytest.raises(InputError, match="no description of a dataset"):
         LeRobot(copy / "nowhere")
+
+
+@pytest.mark.parametrize("size", [1, 2, 14])
+def test_actions_may_have_any_size(tmp_path, size):
+    episode = shape(0, 6)
+    actions = np.random.default_rng(0).normal(size=(6, size)).astype(np.float32)
+    export(tmp_path / "own", [replace(episode, actions=actions)])
+    np.testing.assert_array_equal(LeRobot(tmp_path / "own").load("episode-000000").actions, actions)
 
 
 def lines_of(copy, change):
