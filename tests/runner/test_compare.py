@@ -166,6 +166,8 @@ LEARNS_FASTER = RECORD["recipe"] | {"lr": 1e-3}
     ({"base_hash": "b1"}, "B seed 1 .*: base_hash b1, but b0 of A seed 0"),
     ({"scale": "full"}, "condition B, scale pilot: found one seed"),
     ({"recipe": None}, "no record of its recipe"),
+    ({"condition": "$x"}, "no record of its condition"),
+    ({"metrics": {"episode": {"mse": "low"}}}, "no record of its metrics"),
     ({"metrics": {"episode": {"mse": float("1e9")}}}, "--metric: found 'gripper_5'; expected one of mse"),
 ])
 def test_what_differs_is_named(tmp_path, capsys, changed, words):
