@@ -181,19 +181,19 @@ def _tracks_and_visibility(term: Term, pred: Tensor, targets: Mapping[str, Tenso
     return vector_loss(displacement, targets["target"], targets["valid"]) + visibility
 
 
-def _map(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-    return map_loss(pred, targets["target"])
-
-
 def _vector(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     return vector_loss(pred, targets["target"], targets["valid"])
+
+
+def _map(term: Term, pred: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    return map_loss(pred, targets["target"])
 
 
 # What a term's loss may be. A new one is one more row: a function of the term, the head's output and the targets.
 LOSSES: dict[str, Callable[[Term, Tensor, Mapping[str, Tensor]], Tensor]] = {
     "depth": _depth,
-    "map": _map,
     "tracks": _vector,
     "tracks and visibility": _tracks_and_visibility,
     "vector": _vector,
+    "map": _map,
 }

@@ -15,6 +15,7 @@ from lewm_core.encoder import normalise
 from lewm_core.heads import build_heads
 from lewm_core.losses import (
     depth_loss,
+    map_loss,
     normalise_depth,
     persistence_loss,
     prediction_loss,
@@ -132,6 +133,13 @@ def test_c4_weights_exactly_the_mask(g):
     wanted = (5 * error[inside].sum() + error[~inside].sum()) / (5 * 4 + 60)
     term = condition("C4").terms[0]
     torch.testing.assert_close(term.compare(pred, {"target": normalise_depth(target), "region": inside}), wanted)
+
+
+def test_the_loss_of_maps_counts_every_number_of_every_cell_alike(g):
+    pred, target = 3 * torch.rand(4, 5, 6, 3, generator=g), torch.rand(4, 5, 6, 3, generator=g)
+    off = [abs(float(a) - float(b)) for a, b in zip(pred.flatten(), target.flatten(), strict=True)]
+    by_hand = sum(0.5 * d * d if d < 1 else d - 0.5 for d in off) / len(off)
+    assert map_loss(pred, target).item() == pytest.approx(by_hand, rel=1e-5) and max(off) > 1
 
 
 def test_track_and_vector_losses_count_only_what_is_valid(g):

@@ -98,7 +98,7 @@ def test_the_column_holds_the_normals_of_the_depth(study):
 
 
 def test_its_head_learns_and_teaches(study):
-    of = study.results[study.results.split == "episode"].set_index(["condition", "metric", "seed"]).value
+    of = study.results[study.results.split == "episode"].set_index(["condition", "metric", "seed"]).value.sort_index()
     loss = of["N", "head_normals"]
     assert (loss < of["N", "head_normals_start"]).all() and np.isfinite(of["N", "head_normals_constant"]).all()
     assert (of["N", "mse"] != of["A", "mse"]).all() and np.isfinite(of["N", "probe_normals"]).all()

@@ -2,6 +2,7 @@
 condition and seed, and runs of a seed in nothing but their condition.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from lewm_core.experiments.run import RESULT, check_whole, result
 from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
+from lewm_core.utils.progress import bar
 from lewm_core.utils.workspace import ROOT, SCALES, Workspace, relative
 
 NEEDED = ("condition", "scale", "seed", "dataset", "base", "base_hash", "recipe")
 OF_ALL, OF_SEED = ("base", "base_hash"), ("dataset", "episodes", "test", "windows", "steps")
+NAME = re.compile(r"[\w+,.'% /()-]{1,100}")  # of a condition or a scale: it stands in figures
 MOST_TOLD = 6  # differences in an error
 
 
@@ -53,12 +56,12 @@ def gather(names: Sequence[str], data: Data | None = None) -> list[Found]:
     unfinished or damaged, for a run that is there twice, and for runs that are not comparable (`check`).
     """
     found: dict[tuple, Found] = {}
-    for name in names:
-        for one in _of(name, data):
-            same = found.setdefault((one.scale, one.condition, one.seed), one)
-            if same.key != one.key:
-                raise InputError(f"condition {one.condition}, scale {one.scale}, seed {one.seed}",
-                                 f"two runs, {same.name} and {one.name}", "one", "Leave one of them out.")
+    every = (one for name in names for one in _of(name, data))
+    for one in bar(every, "evaluated", "run", disable=data is None):
+        same = found.setdefault((one.scale, one.condition, one.seed), one)
+        if same.key != one.key:
+            raise InputError(f"condition {one.condition}, scale {one.scale}, seed {one.seed}",
+                             f"two runs, {same.name} and {one.name}", "one", "Leave one of them out.")
     check(list(found.values()))
     return list(found.values())
 
@@ -100,7 +103,7 @@ def _listed(study: Workspace) -> Iterator[tuple[str, str]]:
                 table = pd.read_csv(sealed.check(path), usecols=["scale", "run"], dtype=str)
             except ValueError as error:  # of pandas: another table, or none
                 raise InputError(path, f"no table of results ({error})", "what a study wrote") from None
-            yield from table.drop_duplicates().itertuples(index=False, name=None)
+            yield from table.dropna().drop_duplicates().itertuples(index=False, name=None)
 
 
 def _found(folder: Path, key: str, scale: str | None, data: Data | None) -> Found:
@@ -126,10 +129,18 @@ def _evaluated(name: str, record: Mapping, scale: str | None, data: Data) -> tup
 def _check_record(where: str, record: Mapping, needed: Sequence[str] = NEEDED) -> None:
     """InputError for a record that does not say what runs are compared by, in the form that ours have."""
     odd = [name for name in needed if type(record.get(name)) is not checkpoint.RECORDS[name]]
+    odd += [name for name in ("condition", "scale") if name not in odd and not NAME.fullmatch(record[name])]
+    if "metrics" in needed and "metrics" not in odd and not _are_numbers(record["metrics"]):
+        odd.append("metrics")
     if odd:
         raise InputError(where, f"no record of its {', '.join(odd)}", "a run of ours, or a checkpoint of one",
                          "Runs are paired by condition and seed, and must share data and recipe: without these "
                          "records nothing can be said of a difference.")
+
+
+def _are_numbers(metrics: Mapping) -> bool:
+    return all(isinstance(of, dict) and all(type(value) in (int, float) for value in of.values())
+               for of in metrics.values())
 
 
 def check(runs: Sequence[Found]) -> None:

@@ -43,10 +43,10 @@ def _mean_and_visibility(term: Term, targets: Targets) -> list[Tensor]:
 # loss without a row has no constant to be compared with.
 CONSTANTS: dict[str, Callable[[Term, Targets], list[Tensor]]] = {
     "depth": _mean_map,
-    "map": _mean_map,
     "tracks": _mean_vector,
     "tracks and visibility": _mean_and_visibility,
     "vector": _mean_vector,
+    "map": _mean_map,
 }
 
 

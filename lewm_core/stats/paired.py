@@ -18,7 +18,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from lewm_core.stats import paper
 from lewm_core.utils.errors import InputError, known
@@ -135,6 +134,14 @@ def t_p(values: np.ndarray) -> float:
     return float(stats.ttest_1samp(values, 0).pvalue)
 
 
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values (m,) corrected for their number by Holm's step-down method. (statsmodels' collects garbage at each call,
+    a quarter of a second beside torch.)"""
+    order = np.argsort(p, kind="stable")
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(corrected, 1)[np.argsort(order, kind="stable")]
+
+
 def summarise(changes: pd.DataFrame) -> pd.DataFrame:
     """Mean change per condition with its interval and p-values.
 
@@ -147,7 +154,7 @@ def summarise(changes: pd.DataFrame) -> pd.DataFrame:
         for condition in group.condition.unique():
             values = group[group.condition == condition].change.to_numpy(float)
             tested.append([condition, *family, len(values), values.mean(), *interval(values), t_p(values)])
-        corrected = multipletests([row[-1] for row in tested], method="holm")[1]
+        corrected = holm(np.array([row[-1] for row in tested]))
         rows += [[*row, float(p_holm)] for row, p_holm in zip(tested, corrected, strict=True)]
     numbers = dict.fromkeys(["mean", "low", "high", "p", "p_holm"], float)
     return pd.DataFrame(rows, columns=SUMMARY).astype({"n": int, **numbers})

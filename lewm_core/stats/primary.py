@@ -16,7 +16,7 @@ from scipy import stats
 from lewm_core.stats import paper
 from lewm_core.stats.evidence import Absent, Evidence
 from lewm_core.stats.outcomes import OUTCOME, SHUFFLED, SMALLEST, SPLIT
-from lewm_core.stats.paired import CONFIDENCE, SAME, bounds, interval, number
+from lewm_core.stats.paired import CONFIDENCE, SAME, bounds, holm, interval, number
 from lewm_core.stats.power import detectable
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
 from lewm_core.utils.errors import known
@@ -85,13 +85,6 @@ def one_sided(values: Sequence[float], edge: float) -> tuple[float, float]:
         return float(off >= 0), float(off <= 0)
     t = off / (values.std(ddof=1) / n**0.5)
     return float(stats.t.cdf(t, n - 1)), float(stats.t.sf(t, n - 1))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """p-values (m,) corrected for their number by Holm's step-down method."""
-    order = np.argsort(p, kind="stable")
-    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.minimum(corrected, 1)[np.argsort(order, kind="stable")]
 
 
 def effect(evidence: Evidence, h: Hypothesis, against: str) -> pd.Series:

@@ -7,13 +7,14 @@ import torch
 
 from lewm_core.conditions import condition
 from lewm_core.config import LeWMConfig, Recipe
-from lewm_core.dataset import Data
+from lewm_core.dataset import COLUMNS, Data
+from lewm_core.dataset.contract import Column
 from lewm_core.diagnostics import probes
 from lewm_core.diagnostics.probe_fits import mlp_probe
 from lewm_core.diagnostics.probes import SIGNALS, held_out, probe_table, token_features, with_first_frame
 from lewm_core.encoder import normalise
 from lewm_core.model import LeWM
-from lewm_core.outcomes.probes import build_target
+from lewm_core.outcomes.probes import READABLE, build_target
 from lewm_core.outcomes.ridge import MAX_FEATURES, Target, linear_probe, pose, prepare, r2
 from lewm_core.train import train
 from lewm_core.utils.errors import InputError
@@ -156,6 +157,15 @@ def test_targets_are_what_they_say():
     centroid = build_target("centroid", data, frames)
     np.testing.assert_allclose(centroid.values[3:30].mean(0), 0, atol=1e-5)
     assert not centroid.valid[:3].any() and build_target("shape", data, frames).values.shape == (56, 10)
+
+
+def test_a_map_of_several_numbers_a_cell_is_averaged_as_it_is(monkeypatch):
+    monkeypatch.setitem(COLUMNS, "own", Column("own", (56, 56, 3), "float32", "f", target="map"))
+    monkeypatch.setitem(READABLE, "own", ("own",))
+    maps = rng(3).normal(size=(5, 56, 56, 3)).astype("f4")
+    found = build_target("own", Data({"own": maps}), np.arange(3))
+    assert found.values.shape == (5, 3 * 14 * 14) and found.valid.all()
+    np.testing.assert_allclose(found.values[4].reshape(3, 14, 14)[2, 5, 9], maps[4, 20:24, 36:40, 2].mean(), atol=1e-6)
 
 
 def test_a_table_has_a_row_per_signal_and_features_and_none_for_missing_signals():
