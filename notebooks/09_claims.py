@@ -56,7 +56,8 @@ study.keep_claims(judged, evidence)
 # ## The answer
 #
 # Does depth, the paper's best single signal, make the prediction better? The effect of B on the primary outcome,
-# against A and against B-shuf, at both scales. The stars are what the paper reports, in its own metric.
+# against A and against B-shuf, at both scales. Below each verdict against A stands what the paper
+# reports, in its own metric.
 
 # %%
 judgements = primary.primary_table(evidence)
