@@ -24,7 +24,7 @@
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
-data = "tabletop"  # tabletop (simulated) or bridge
+data = "tabletop"  # tabletop (simulated), bridge or lerobot
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
 n_quality = 6  # simulated episodes on which backends are measured
