@@ -14,10 +14,11 @@
 # of the corpus: *"a proxy rather than a generation"* that reflects the model *"more reliably than the underdetermined
 # decoder"*. Figure 4 shows one frame of one rollout, for the baseline and for the depth condition.
 #
-# **How we test it.** From three real frames and the recorded actions, A and B predict ten steps without seeing another
-# frame (D takes B's place where there is no depth). Each prediction is looked up among all frames of the dataset, then
-# among those of its own episode alone, and it is decoded. We also measure what the paper shows only as pictures: the
-# distance to the true latent at each step, beside that of *persistence*, which repeats the last context frame's latent.
+# **How we test it.** From three real frames and the recorded actions, A and B predict the next ten without seeing
+# another frame; fewer where no episode is that long. (D takes B's place where there is no depth.) Each prediction is
+# looked up among all frames of the dataset, then among those of its own episode alone, and it is decoded. We also
+# measure what the paper shows only as pictures: the distance to the true latent at each step, beside that of
+# *persistence*, which repeats the last context frame's latent.
 #
 # **And can it be used?** The paper measures *"next-latent prediction MSE rather than downstream manipulation success"*
 # (section 6). Our tabletop can be stepped. So we plan with the models towards goal frames and count how often the goals
@@ -37,8 +38,8 @@ rollout_steps = 10  # predicted frames (5 a second); the paper's Figure 4 has 10
 rollout_stride = 5  # frames between the starts of two rollouts of one episode, for the averages
 show_episode = ""  # id of a held-out episode for Figure 4; empty: the one whose rollout moves most
 decoder_steps = 200  # optimizer steps of each decoder
-base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, or a file
-model = "small"  # size of the model: small, nano, or paper (ViT-Tiny, 224 px)
+base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path
+model = "small"  # its size: small, nano, or paper (ViT-Tiny, 224 px); a checkpoint of yours brings its own
 plan_tasks = 32  # tasks on the tabletop, one an episode; 0: none
 plan_ahead = 6  # frames from a task's start to its goal, and steps planned ahead; the budget is twice as many
 plan_every = 6  # steps between two plans; as in the public evaluation, a plan is carried out to its end
@@ -69,8 +70,8 @@ tell(f"Compared: {' and '.join(names)}, seed {rollout_seed}.", *findings.not_run
 # %% [markdown]
 # ## Rollouts: how far from the truth?
 #
-# The corpus is every frame of the dataset, encoded by each model. It includes the episodes that are rolled out, as in
-# the paper.
+# The corpus is every frame of the dataset, encoded by each model. It includes the episodes that are rolled out, and so
+# the true future frames.
 
 # %%
 models = {name: study.model(results, name, rollout_seed) for name in names}
@@ -150,10 +151,10 @@ show_table(steady.groupby(["scope", "model"], sort=False)[measures].mean().round
 # %% [markdown]
 # ## Tags
 #
-# Each rollout gets the dashboard's automatic tags, from the models' ratios to persistence: *static-dominates* (no model
-# is nearer than persistence) or *models-beat-static* (every model is), *tight-tie* or *large-model-gap* between the
-# models, and *best:* with a model's name. The dashboard's thresholds are not published. Ours are constants of
-# `lewm_core.diagnostics.retrieval`.
+# Each rollout gets the automatic tags of the author's dashboard, from the models' ratios to persistence, which it calls
+# static: *static-dominates* (no model is nearer than persistence) or *models-beat-static* (every model is), *tight-tie*
+# or *large-model-gap* between the models, and *best:* with a model's name. Its thresholds are not published. Ours are
+# constants of `lewm_core.diagnostics.retrieval`.
 
 # %%
 tagged = rollout_study.tags(rollouts)
@@ -163,7 +164,7 @@ tell(*findings_rollouts.tags(list(tagged.values())),
 # %% [markdown]
 # ## Look for yourself
 #
-# The dashboard plays any episode of the study, from its first frames to its last, as any condition with a finished run
+# Our dashboard plays any episode of the study, from its first frames to its last, as any condition with a finished run
 # predicts it. With a running kernel a condition is loaded when its box is ticked. The page has a few episodes with all
 # conditions, and needs no kernel.
 
@@ -183,13 +184,14 @@ dashboard
 # gripper and object are both near it at some step. Every goal needs motion, by more than twice the distance that counts
 # as near: of the gripper alone (*reach*) or of the object (*move*).
 #
-# The cross-entropy method minimises the distance between the last predicted latent and that of the goal. After
-# `plan_every` steps it plans again from new pictures. It sees pictures and the gripper's own state. The simulator's
-# truth is used only to judge.
+# A plan is the sequence of actions after which the last predicted latent is nearest to that of the goal, as the
+# cross-entropy method finds it. After `plan_every` steps a new one is made from new pictures. Planning sees pictures
+# and the gripper's own state. The simulator's truth is used only to judge.
 #
-# *static* does nothing. *random* draws actions from the training episodes. *recorded* repeats what the recorded gripper
-# did, which shows what the simulation itself allows. The base before fine-tuning stands beside A, and where they were
-# run the base fine-tuned at learning rate 0 (lr-0) and the positive control (P), which learns the true state.
+# Three methods use no model: *static* does nothing, *random* draws actions from the training episodes, and *recorded*
+# repeats what the recorded gripper did, which shows what the simulation itself allows. Beside A and the condition that
+# is compared with it stands the base before fine-tuning; and, where they were run, the base after all steps at learning
+# rate 0 (lr-0) and the positive control (P), which learns the true state.
 
 # %%
 planning = PlanRecipe(plan_tasks, plan_ahead, plan_every, plan_samples, plan_iterations, random_repeats)
@@ -216,13 +218,14 @@ show_table(planned.outcomes, precision=2, na_rep="–")
 # corrected for the number of these pairs. Random actions enter with their first try, since the model has one too.
 
 # %%
-show_table(planned.comparisons, index=False, precision=2, na_rep="–")
+show_table(planned.comparisons, {"difference": "{:.2f}", "p": "{:.2g}", "p_holm": "{:.2g}"}, index=False, na_rep="–")
 
 # %% [markdown]
 # ## What we found
 #
 # Shares of goals have Wilson's 95 % interval; of the random actions all tries count. Models are compared on the same
 # tasks by the exact McNemar test; a difference is told as *more* or *fewer goals* where the corrected p is below 0.05.
+# All intervals of this notebook are over episodes or tasks, none over seeds.
 
 # %%
 gain = psnr.gain.to_dict()
@@ -239,9 +242,9 @@ tell(*findings_rollouts.planning(planned.success, NEAR),
 #
 # - **A retrieved picture always looks real.** Its distance says how far the prediction is from any real frame; a sharp
 #   picture with a large distance is no evidence. Both distances are under the pictures.
-# - **The corpus holds the answer.** It includes the true future frames, and frames the model was trained on. The paper
-#   does not say whether its corpus does.
-# - **'Retrieval distance'.** The dashboard draws one line per model and a static line on an axis of that name, without
-#   saying what they measure. We draw the distance to the true latent for all of them.
+# - **The corpus holds the answer.** It includes the true future frames, and frames that the model was trained on. The
+#   paper does not say whether its corpus does.
+# - **'Retrieval distance'.** The author's dashboard draws one line per model and a static line on an axis of that name,
+#   without saying what they measure. We draw the distance to the true latent for all of them.
 # - **The latent space is trained.** Dividing by the corpus's spread, or by persistence in the same space, removes the
 #   scale of a latent space but not how it may otherwise differ between models (see notebook 03).

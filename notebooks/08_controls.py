@@ -369,5 +369,5 @@ study.keep("capacity", curve)
 first = curve[curve.seed == curve.seed.min()]
 study.show(probe_figures.capacity_curves(first), "control_capacity_ceiling",
            style.tidy(first.assign(condition="A"), "error", "track error (px at 224)", scale="full", split="episode"),
-           study.about("full", full_results))
+           study.about("full", full_results[full_results.seed == full_results.seed.min()]))
 tell(*capacity.describe_curve(first))

@@ -173,8 +173,8 @@ def goals_compared(table: pd.DataFrame) -> list[str]:
     for against, rows in table.groupby("against", sort=False):
         each = [f"{row.method} {row.only_method} : {row.only_against} (p = {row.p_holm:.2g}{_verdict(row)})"
                 for row in rows.itertuples()]
-        lines.append(f"Against {against}, on the same {rows.n.iloc[0]} tasks, goals that the one alone reached : that "
-                     f"{against} alone reached: {', '.join(each)}.")
+        lines.append(f"Against {against}, on the same {rows.n.iloc[0]} tasks, goals that only one of the two reached, "
+                     f"those of {against} second: {', '.join(each)}.")
     return lines
 
 

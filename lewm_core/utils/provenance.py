@@ -53,7 +53,8 @@ def caption(record: Mapping[str, object]) -> str:
 def _seeds(seeds: Mapping[str, int] | Sequence[int]) -> str:
     """How many seeds, in words; `seeds` is a list of them, or their number by group."""
     if isinstance(seeds, Mapping):
-        return "seeds: " + ", ".join(f"{count} {group}" for group, count in seeds.items())
+        between = "; " if any("," in group for group in seeds) else ", "
+        return "seeds: " + between.join(f"{count} {group}" for group, count in seeds.items())
     return f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
 
 

@@ -107,7 +107,7 @@ def answer(table: pd.DataFrame, seeds: pd.DataFrame, lines: Sequence[str]) -> Fi
     said = headline(table)
     words = [line for told in lines if told for line in textwrap.wrap(told[0].upper() + told[1:], 98)]
     verdict = textwrap.wrap(said[0].upper() + said[1:], 84)
-    heights = [1.4 if said == UNTESTED else 0.85 + 0.2 * len(verdict), 0.6 * len(table), 0.05 + 0.17 * len(words)]
+    heights = [1.4 if said == UNTESTED else 0.85 + 0.2 * len(verdict), 0.66 * len(table), 0.05 + 0.17 * len(words)]
     fig = style.Chart(figsize=(7, sum(heights) + 0.8), layout="constrained")
     head, ax, foot = fig.subplots(3, 1, height_ratios=heights)
     _answer_axis(ax, table, seeds, grey=said == UNTESTED)
@@ -118,7 +118,7 @@ def answer(table: pd.DataFrame, seeds: pd.DataFrame, lines: Sequence[str]) -> Fi
     _from_left(head, 1 - 0.27 / heights[0], "\n".join(verdict), fontsize=22 if said == UNTESTED else 11,
                fontweight="bold", color="0.3" if said == UNTESTED else colour(table.condition.iloc[0]), gid="answer")
     entries = [draw.seed_key(), (Patch(facecolor=BAND), f"smaller than what is of interest (±{SMALLEST:g} %)"),
-               draw.mean_key(table.n[table.n > 0]), (draw.paper_key(3)[0], "the paper, of latent MSE")]
+               draw.mean_key(table.n[table.n > 0])]
     artists, labels = zip(*entries, strict=True)
     head.legend(artists, labels, loc="lower left", bbox_to_anchor=(0.01, 0), ncols=2, fontsize=9, borderpad=0,
                 bbox_transform=blended_transform_factory(fig.transFigure, head.transAxes), columnspacing=1.2)
@@ -144,8 +144,8 @@ def _from_left(ax: Axes, y: float, text: str, **look: object) -> None:
 
 
 def _answer_axis(ax: Axes, table: pd.DataFrame, seeds: pd.DataFrame, grey: bool) -> None:
-    """A row per contrast with its seeds, what the paper reports, and its number and verdict beside the axis."""
-    ends = [*table[["mean", "low", "high", "paper"]].to_numpy(float).ravel(), *seeds.change, -SMALLEST, SMALLEST]
+    """A row per contrast with its seeds; beside the axis its number, verdict, and what the paper reports."""
+    ends = [*table[["mean", "low", "high"]].to_numpy(float).ravel(), *seeds.change, -SMALLEST, SMALLEST]
     low, high = np.nanmin(ends), np.nanmax(ends)
     ax.set_xlim(low - 0.05 * (high - low), high + 0.08 * (high - low))
     ax.axvspan(-SMALLEST, SMALLEST, color=BAND, zorder=0, gid="band")
@@ -169,15 +169,12 @@ def _answer_row(ax: Axes, y: float, row: tuple, seeds: pd.DataFrame, shade: str)
         draw.effect(ax, y - 0.24, row, shade, gid, sideways=True)
         draw.seed_dots(ax, y + 0.02, seeds, shade, gid, sideways=True)
         said = f"{number(row.mean)} %{bounds(row.low, row.high)}"
-    if np.isfinite(row.paper):
-        ax.plot([row.paper], [y + 0.3], **draw.PAPER, gid=f"{gid}/paper")
-        left, end = ax.get_xlim()
-        right = end - row.paper > 0.15 * (end - left)
-        ax.annotate(f"{number(row.paper)} %", (row.paper, y + 0.3), xytext=(8 if right else -8, 0), va="center",
-                    ha="left" if right else "right", textcoords="offset points", fontsize=8.5, color="0.25")
     look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center",
             "annotation_clip": False, "fontsize": 9.5}
     fill, sign = VERDICT[row.verdict]
-    ax.annotate(said, (1, y - 0.2), xytext=(8, 0), **look)
-    ax.annotate(f"{sign} {row.verdict}".strip(), (1, y + 0.2), xytext=(8, 0), gid=f"{gid}/verdict",
+    ax.annotate(said, (1, y - 0.28), xytext=(8, 0), **look)
+    ax.annotate(f"{sign} {row.verdict}".strip(), (1, y + 0.03), xytext=(8, 0), gid=f"{gid}/verdict",
                 bbox={"facecolor": fill, "alpha": 0.35, "edgecolor": "none", "pad": 2}, **look)
+    if np.isfinite(row.paper):  # of another metric, so not on this axis
+        ax.annotate(f"paper, latent MSE: {number(row.paper)} %", (1, y + 0.33), xytext=(8, 0), gid=f"{gid}/paper",
+                    color="0.35", **look | {"fontsize": 8.5})

@@ -17,7 +17,7 @@ from lewm_core.viz.style import GREY, colour, rows_where
 
 PERSISTENCE = "static"  # in tables, the rollout that repeats the last context frame
 NO_MODEL = {  # what acts without a model, by its name in tables: label, colour, line
-    "static": ("no action", GREY, "--"), "random": ("random", "0.72", "--"), "recorded": ("recorded", "black", ":"),
+    "static": ("static", GREY, "--"), "random": ("random", "0.72", "--"), "recorded": ("recorded", "black", ":"),
 }
 KINDS = {  # of planning tasks: label, marker, its place beside the method's
     "all": ("all tasks", "o", -0.2), "reach": ("the object stays", "^", 0), "move": ("the object must move", "s", 0.2),

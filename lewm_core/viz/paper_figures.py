@@ -13,19 +13,17 @@ from matplotlib.figure import Figure
 from lewm_core.conditions import ALL, CONDITIONS, in_order
 from lewm_core.stats import paper
 from lewm_core.stats.levels import REFERENCES, beside_baseline
-from lewm_core.stats.outcomes import OUTCOME, PAPERS
+from lewm_core.stats.outcomes import OUTCOME, PAPERS, POSITIVE, SHUFFLED
 from lewm_core.stats.paired import number
 from lewm_core.utils import escape
 from lewm_core.utils.workspace import SCALES
 from lewm_core.viz import draw, effect_panels, style
 from lewm_core.viz.effect_panels import Lane
-from lewm_core.viz.level_panels import arranged
+from lewm_core.viz.level_panels import arranged, group
 from lewm_core.viz.style import SPLIT, colour, rows_where, splits_of
 
 STATISTICS = ("n", "mean", "low", "high", "p", "p_holm")  # of paired.summarise
 SHOWN = (OUTCOME, "mse_over_static", PAPERS)  # the metrics of the panels, of those that were measured
-ORDER = ("Rows: the references, then the signals in the paper's order A to G, each before its controls (-shuf: the "
-         "same head with the targets of other frames), then the positive control P.")
 
 
 @style.styled
@@ -64,7 +62,7 @@ def _pilot(results, skipped, names: Sequence[str], figure: int, others: Sequence
     own = rows_where(results, scale="pilot")
     changes, table = beside_baseline(own[own.condition.isin([*names, paper.BASELINE])], SHOWN)
     lanes = effect_panels.splits(table, "pilot") or [Lane("pilot", "episode", SPLIT["episode"])]
-    notes = [ORDER, *_not_run(rows_where(skipped, scale="pilot"), names, table), *_others(others, figure)]
+    notes = [_order(names), *_not_run(rows_where(skipped, scale="pilot"), names, table), *_others(others, figure)]
     metrics = [metric for metric in SHOWN if metric in set(table.metric)] or [PAPERS]
     return _panels(changes, table, names, [(lanes, metric) for metric in metrics], figure, notes, lanes)
 
@@ -80,6 +78,19 @@ def _panels(changes, table, names: Sequence[str], shown: Sequence[tuple[Sequence
     style.hide_unused(axes, len(shown) + 1)
     draw.legend(fig, effect_panels.keys(table, lanes), 2, columnspacing=1.4, handletextpad=0.5)
     return fig
+
+
+def _order(names: Sequence[str]) -> str:
+    """In which order the rows stand, in words, of the kinds that are there."""
+    kinds = {group(name) for name in names}
+    told = ["the references"] if 0 in kinds else []
+    if 1 in kinds:
+        controls = any(name.endswith(SHUFFLED) for name in names if group(name) == 1)
+        told.append("the signals in the paper's order A to G" + (
+            f", each before its controls ({SHUFFLED}: the same head with the targets of other frames)" * controls))
+    if 2 in kinds:
+        told.append(f"the positive control {POSITIVE}")
+    return f"Rows: {', then '.join(told)}."
 
 
 def _not_run(skipped: pd.DataFrame, names: Sequence[str], table: pd.DataFrame) -> list[str]:
@@ -144,7 +155,7 @@ def figure3(results: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[s
              if len(rows_where(table, metric=metric, split=split))] or [(_scales("episode"), PAPERS)]
     told = [line for scale in SCALES for line in _at(scale, _not_run(rows_where(skipped, scale=scale), names,
                                                                        rows_where(table, scale=scale)))]
-    return _panels(changes, table, names, shown, 3, [ORDER, *told], shown[0][0])
+    return _panels(changes, table, names, shown, 3, [_order(names), *told], shown[0][0])
 
 
 def _scales(split: str) -> list[Lane]:

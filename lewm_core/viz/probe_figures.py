@@ -49,7 +49,7 @@ def probe_bars(table: pd.DataFrame) -> Figure:
                     bar = _probe_bar(ax, i + shift, values, lowest, PAIR[k % 2], f"{target}/{tokens}/{probe}")
                     bar.set_label(TOKENS.get(tokens, f"{tokens} tokens"))
         draw.names_axis(ax, targets)
-        ax.set_title(f"{probe} probe")
+        ax.set_title(f"{probe} probe".replace("mlp", PROBES["mlp"]))
         ax.set_ylim(lowest * 1.08, 1.1)
     axes[0, 0].set_ylabel("R² on held-out episodes (1 is perfect)")
     draw.legend(fig, draw.labelled(axes[0, 0]), 2)
@@ -73,7 +73,7 @@ def capacity_curves(table: pd.DataFrame) -> Figure:
     at a scale of its own, beside the predictions that look at nothing.
 
     table: as from capacity.capacity_curve (series, probe, points, error), with a column seed if there are several runs.
-    A thin line is a run, the thick one their mean.
+    A thin line is a run, the thick one their mean; of one run there is no mean.
     """
     if table.empty:
         return style.empty_figure("no tracks to regress")
@@ -88,23 +88,26 @@ def capacity_curves(table: pd.DataFrame) -> Figure:
             if len(rows):
                 _capacity_panel(ax, rows, table, f"{name}/{probe}")
                 title = textwrap.wrap(f"{TOKENS.get(name, name)}, {PROBES.get(probe, probe)} probe", 27)
-                ax.set_title("\n".join([*title, _against_floor(rows, table)]).strip(), fontsize=9)
+                ax.set_title("\n".join([*title, *_against_floor(rows, table)]), fontsize=9)
         shown = [ax for ax in line if ax.get_visible()]
         shown[0].set_ylabel("error on held-out\nepisodes (px at 224)")
     keys = [draw.line_key(f"floor: {name}", color=SERIES[name][0], linestyle=SERIES[name][1], linewidth=1.6)
             for name in FLOORS if name in set(table.series)]
-    draw.legend(fig, [draw.line_key("mean", color="0.3", linewidth=2), draw.line_key("one run", color="0.3",
-                                                                                   linewidth=0.7, alpha=0.6), *keys], 4)
+    runs = [draw.line_key("mean", color="0.3", linewidth=2), draw.line_key("one run", color="0.3", linewidth=0.7,
+                                                                           alpha=0.6)]
+    if "seed" not in table or table.seed.nunique() < 2:
+        runs = [draw.line_key("one run", color="0.3", linewidth=2)]
+    draw.legend(fig, [*runs, *keys], 4)
     return fig
 
 
-def _against_floor(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    """How far the best error is from that of the training mean; empty where that was not measured."""
+def _against_floor(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """How far the best error is from that of the training mean, in lines; none where that was not measured."""
     floor = table[table.series == FLOORS[0]].error.mean()
     if not np.isfinite(floor):
-        return ""
+        return []
     best = rows.groupby("points").error.mean().min()
-    return f"best: {number(100 * (best / floor - 1))} % from the mean"
+    return [f"best: {number(100 * (best / floor - 1))} % against", "the training mean"]
 
 
 def _capacity_panel(ax: Axes, rows: pd.DataFrame, table: pd.DataFrame, gid: str) -> None:

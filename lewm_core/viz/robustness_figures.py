@@ -172,7 +172,7 @@ def _leak_sizes(ax: Axes, summary: pd.DataFrame, shades: dict[str, str], scales:
 
 @style.styled
 def survival_map(table: pd.DataFrame) -> Figure:
-    """Under which metrics and splits each claim survives: a cell per claim, metric and split, by verdict.
+    """Under which metrics and splits each claim survives: a panel per split, in it a cell per claim and metric.
 
     table: as from claims.survival (id, claim, metric, split, verdict); claims that no metric can test are left out.
     """
@@ -186,9 +186,9 @@ def survival_map(table: pd.DataFrame) -> Figure:
     says = table.drop_duplicates("id").set_index("id").claim
     words = [textwrap.fill(says[i], 60) for i in claims]
     row = 0.12 + 0.15 * max(text.count("\n") + 1 for text in words)  # inches
-    fig, axes = style.new_figure(4.9 + width * len(splits), 1.9 + row * max(3, len(claims)), 1, len(splits),
-                                 sharey=True)
-    for ax, split in zip(axes[0], splits, strict=True):
+    fig, axes = style.new_figure(4.9 + width, 1.5 + (0.4 + row * max(3, len(claims))) * len(splits), len(splits),
+                                 sharex=True)
+    for ax, split in zip(axes[:, 0], splits, strict=True):
         cells = rows_where(table, split=split).pivot(index="id", columns="metric", values="verdict")
         _verdicts(ax, cells.reindex(index=claims, columns=metrics).fillna(UNTESTED), f"{split}/verdicts")
         ax.set_xticks(range(len(metrics)), [textwrap.fill(style.metric_label(m), 12) for m in metrics], fontsize=8)

@@ -23,6 +23,13 @@ def test_provenance(tmp_path, monkeypatch):
     assert provenance.revision(ROOT) == (None, None), "no git on this machine"
 
 
+def test_a_caption_keeps_groups_apart_whose_names_have_commas():
+    record = {"profile": "x", "data": "y", "base": "z", "commit": "0" * 40, "dirty": False}
+    assert "seeds: 12 pilot, 8 full ·" in provenance.caption(record | {"seeds": {"pilot": 12, "full": 8}})
+    assert "seeds: 8 full; 4 full, its own steps ·" in provenance.caption(
+        record | {"seeds": {"full": 8, "full, its own steps": 4}})
+
+
 def test_revision(tmp_path):
     def git(*arguments: str) -> None:
         who = ["-c", "user.name=a", "-c", "user.email=a@b"]

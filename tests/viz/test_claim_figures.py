@@ -6,6 +6,7 @@ import pytest
 from lewm_core.stats import depth_effect, paper
 from lewm_core.stats.evidence import Evidence
 from lewm_core.stats.gates import GATES, gate_table
+from lewm_core.stats.paired import number
 from lewm_core.stats.primary import primary_effects, primary_table
 from lewm_core.stats.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED
 from lewm_core.viz import claim_figures, style
@@ -72,7 +73,7 @@ def test_the_answer_draws_every_effect_of_depth_with_its_verdict_and_the_papers(
         assert judged[of[row.scale, row.against]] in drawn[f"{key}/verdict"].get_text()
         assert (f"{key}/paper" in drawn) == (row.against == "A")
     for scale in ("pilot", "full"):
-        assert drawn[f"{scale}/A/paper"].get_xdata() == [paper.reported(3, scale)["B"]]
+        assert f"MSE: {number(paper.reported(3, scale)['B'])} %" in drawn[f"{scale}/A/paper"].get_text()
     band = drawn["band"]
     assert [band.get_x(), band.get_width()] == [-4, 8]
     assert misplaced(fig) == [] and "all 4 open" in texts(fig)

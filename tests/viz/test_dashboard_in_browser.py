@@ -182,7 +182,7 @@ def test_conditions_can_be_chosen_and_the_curve_is_theirs(page, board):
             page.locator(f"#conditions input[value={name}]").set_checked(name in chosen)
         expect(page.locator("#predicted article")).to_have_count(len(chosen))
         drawn = page.locator("#curve path").evaluate_all("paths => paths.map(path => path.dataset.line)")
-        assert drawn == (["persist.", *chosen] if chosen else [])
+        assert drawn == (["persistence", *chosen] if chosen else [])
     page.locator("#conditions input[value=A]").check()
     ends = page.locator("#curve path").evaluate_all("paths => paths.map(path => path.getAttribute('d'))")
     heights = [[float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", d)] for d in ends]
@@ -191,7 +191,7 @@ def test_conditions_can_be_chosen_and_the_curve_is_theirs(page, board):
     assert np.corrcoef(heights[1], curve)[0, 1] == pytest.approx(-1, abs=1e-3)  # y points down
     page.locator("#measure").select_option("object")
     drawn = page.locator("#curve path").evaluate_all("paths => paths.map(path => path.dataset.line)")
-    assert drawn == ["persist.", "A", "A floor"]
+    assert drawn == ["persistence", "A", "A floor"]
     area = page.locator("#curve .pick-area").bounding_box()
     page.mouse.click(area["x"] + area["width"] - 1, area["y"] + 20)
     assert frame_of(page) == given["frames"] - 1
@@ -209,6 +209,19 @@ def test_tags_are_those_of_the_study(page):
         assert page.evaluate("ratios => tags(ratios)", named) == retrieval.tags(named)
     assert page.evaluate("tags({A: NaN, B: 1})") == retrieval.tags({"A": np.nan, "B": 1.0}) == []
     assert page.evaluate("tags({})") == []
+    shown = page.locator("#tags li").all()
+    assert shown and all(tag.get_attribute("title") for tag in shown)
+
+
+def test_names_of_many_lines_stand_apart_and_at_their_ends_where_there_is_room(page):
+    places = page.evaluate("""() => {
+        const at = [20, 100, 101, 196, 197], chart = svg("svg", {}, document.body);
+        nameLines(chart, at.map(y => ({name: String(y), colour: "red", values: [y]})), {right: 0, bottom: 200}, y => y);
+        return [...chart.children].map(text => [text.textContent, text.getAttribute("y") - 4]);
+    }""")
+    assert places == [["20", 20], ["100", 100], ["101", 112], ["196", 188], ["197", 200]]
+    written = page.evaluate("[NaN, null, undefined, Infinity, -0.001, -0.5].map(x => fixed(x))")
+    assert written == [*"––––", "0.00", "−0.50"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -177,6 +177,13 @@ def test_words_overlap_nothing_at_any_number_of_conditions(number, count):
     assert misplaced(fig) == []
 
 
+def test_the_order_told_is_of_the_rows_that_are_there():
+    said = texts(paper_figures.figure2(table_of({"B": -1, "base": 80}), NONE))
+    assert "Rows: the references, then the signals" in said and "-shuf" not in said and "positive control" not in said
+    said = texts(paper_figures.figure1(table_of({"B": -1, "B-shuf": 1, "base": 80, "P": -9}), NONE))
+    assert "(-shuf: the same head" in said and "then the positive control P." in said
+
+
 def test_an_unknown_metric_has_no_panel_and_the_primary_outcome_comes_first():
     fig = paper_figures.figure1(table_of({"B": -1}, metrics=("mse", "gripper_5", "sigreg")), NONE)
     titles = [ax.get_title(loc="left").split(",")[0] for ax in fig.axes[:3]]

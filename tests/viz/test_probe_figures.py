@@ -28,9 +28,11 @@ def test_capacity_curves_have_a_panel_for_each_set_of_tokens_and_probe_with_floo
     axes = {name: found[f"{name}/linear/mean"].axes for name in ("CLS", "patch", "state")}
     assert len(set(axes.values())) == 3 and "CLS/attention/mean" not in found
     assert axes["CLS"].get_ylim() != axes["state"].get_ylim(), "each at its own scale"
-    assert "best: −66.6 % from the mean" in texts(fig) and misplaced(fig) == []
+    assert "best: −66.6 % against the training mean" in texts(fig) and misplaced(fig) == []
     one = probe_figures.capacity_curves(table[table.seed == 0].drop(columns="seed"))
     assert artists(one)["CLS/linear/mean"].get_ydata() == pytest.approx([0.01, 4])
+    keys = ([text.get_text() for text in of.legends[0].texts] for of in (fig, one))
+    assert [of[:2] for of in keys] == [["mean", "one run"], ["one run", "floor: training mean"]]
 
 
 @pytest.mark.parametrize(("chart", "columns"), [

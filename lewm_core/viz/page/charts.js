@@ -41,7 +41,7 @@ const GAP = 12;  // px between names
    axis starts at 0), pick (called with the x that was pointed at). Returns a function that moves the cursor to an x. */
 function lineChart(holder, lines, options) {
   const width = Math.max(240, holder.clientWidth), height = options.height ?? 240;
-  const right = lines.some(line => line.named) ? 58 : 8;
+  const right = lines.some(line => line.named) ? 76 : 8;
   const box = {left: 40, right: width - right, top: 16, bottom: height - 30};
   let [low, high] = extent(lines.map(line => line.values));
   if (options.zero) low = Math.min(0, low);
@@ -83,14 +83,19 @@ function lineChart(holder, lines, options) {
   };
 }
 
-// Names at the lines' right ends, moved apart where they would cover one another.
+// Names at the lines' right ends, moved apart where they would cover one another: down, and those that then leave the
+// chart up again.
 function nameLines(chart, lines, box, y) {
   const ends = lines.map(line => ({line, at: y(line.values.findLast(value => value !== null) ?? 0)}));
   ends.sort((a, b) => a.at - b.at);
   for (let i = 1; i < ends.length; i++) ends[i].at = Math.max(ends[i].at, ends[i - 1].at + GAP);
-  const over = ends.length ? Math.max(0, ends.at(-1).at - box.bottom) : 0;
+  let room = box.bottom;
+  for (const end of [...ends].reverse()) {
+    end.at = Math.min(end.at, room);
+    room = end.at - GAP;
+  }
   for (const end of ends) {
-    const text = svg("text", {x: box.right + 4, y: end.at - over + 4, "font-weight": 600}, chart, end.line.name);
+    const text = svg("text", {x: box.right + 4, y: end.at + 4, "font-weight": 600}, chart, end.line.name);
     text.style.fill = end.line.colour;
   }
 }

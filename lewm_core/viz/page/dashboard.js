@@ -31,7 +31,7 @@ function average(values) {
   return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
 }
 function fixed(value, digits = 2) {
-  return value === null || value === undefined ? "–" : value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
+  return Number.isFinite(value) ? value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−") : "–";
 }
 
 function make(tag, attributes = {}, ...content) {
@@ -59,6 +59,14 @@ function ratio(c) {
   const still = average(c.persistence);
   return still > 0 ? average(c.distance) / still : NaN;
 }
+
+const TAGS = {  // what a tag means; static is the word of the paper's dashboard for persistence
+  "static-dominates": "no condition shown is nearer to the truth than persistence",
+  "models-beat-static": "every condition shown is nearer to the truth than persistence",
+  "tight-tie": "the conditions shown are about equally near",
+  "large-model-gap": "the conditions shown differ much",
+  best: "the condition shown that is nearest to the truth",
+};
 
 // As retrieval.tags, whose thresholds it is given.
 function tags(ratios) {
@@ -93,7 +101,7 @@ function build() {
                             `${episode.frames - shared.history} predicted`, episode.known].filter(Boolean).join(" · ");
   $("time").max = episode.frames - 1;
   const ratios = Object.fromEntries(own.map(([name, c]) => [name, ratio(c)]));
-  $("tags").replaceChildren(...tags(ratios).map(text => make("li", {}, text)));
+  $("tags").replaceChildren(...tags(ratios).map(tag => make("li", {title: TAGS[tag.split(":")[0]]}, tag)));
   $("predicted").replaceChildren();
   shows = [...recorded(), ...own.map(([name, c]) => card(name, c)), curve(), now(), ...places(), ...actions()];
   stability();
@@ -161,7 +169,7 @@ function curve() {
   const known = own.filter(([, c]) => measure.of(c)), lines = [];
   const line = (name, colour, values, more) => values && lines.push({name, colour, values, first: 1, ...more});
   if (known.length && measure.still) {
-    line("persist.", state.dark ? "#b4b4b4" : "#6b6b6b", measure.still(own.map(([, c]) => c)),
+    line("persistence", state.dark ? "#b4b4b4" : "#6b6b6b", measure.still(own.map(([, c]) => c)),
          {dash: "2 3", named: true, width: 2.5});
   }
   for (const [name, c] of known) {
@@ -191,7 +199,10 @@ function table(id, caption, head, rows) {
 // The numbers at the frame shown: of each condition with its floor, and of persistence.
 function now() {
   const places = Object.keys(state.episode.places);
-  const head = ["", "distance ÷ spread", "÷ persistence", ...places.flatMap(name => [`${name}, cm`, "floor"])];
+  const head = ["", "distance ÷ spread", "÷ persistence", ...places.flatMap(name => [`${name}, cm`, "map alone"])];
+  $("now-note").textContent = "Persistence repeats the last context frame. Its distance is the mean over the conditions "
+    + "shown, each in its own latents." + (places.length ? " Gripper and object: how far off their position is, for "
+    + "persistence that in the last context frame. Map alone, dotted: read from the true frame's latent." : "");
   return frame => {
     const i = frame - shared.history, at = list => i < 0 ? null : list?.[i];
     const row = ([name, c]) => [[swatch(name), name], fixed(at(MEASURES.spread.of(c))), fixed(at(MEASURES.ratio.of(c))),
