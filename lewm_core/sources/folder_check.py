@@ -34,14 +34,19 @@ def _recordings(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def _without_index(found: list[str]) -> dict[str, object]:
+    """What is said of a folder without episodes.csv: the recordings in it, and how that table could begin."""
+    rows = ["episode,frames,actions,task"]
+    rows += [f"episode{i:03d},{frames},{Path(frames).with_suffix('')}.csv," for i, frames in enumerate(found[:3])]
+    return {"usable": False, "problems": [f"no {INDEX}, which names the episodes. {HOW}"], "recordings": listed(found),
+            f"{INDEX} could begin": {f"line {i}": row for i, row in enumerate(rows, 1)}}
+
+
 def report(name: str) -> dict[str, object]:
     """A report on the folder `name`: what is there, every problem of its episodes, and what a study will lack."""
     path, kind = Path(name), {"kind": "folder of recordings"}
     if not (path / INDEX).exists():
-        found = _recordings(path)
-        rows = [f"episode{i:03d},{frames},{Path(frames).with_suffix('')}.csv," for i, frames in enumerate(found)]
-        return {**kind, "usable": False, "problems": [f"no {INDEX}, which names the episodes. {HOW}"],
-                "recordings": listed(found), f"{INDEX} could begin": ["episode,frames,actions,task", *rows[:3]]}
+        return kind | _without_index(_recordings(path))
     entries = read_index(path)
     with foreign(path):
         source = Folder(path)

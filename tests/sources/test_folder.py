@@ -257,7 +257,7 @@ def test_inspect_helps_where_there_is_no_table(copy):
     report = folder_check.report(str(copy))
     assert not report["usable"] and "no episodes.csv" in report["problems"][0]
     begin = report["episodes.csv could begin"]
-    text = "\n".join(begin).replace("frames.csv", "actions.csv").replace("video.csv", "actions.csv")
+    text = "\n".join(begin.values()).replace("frames.csv", "actions.csv").replace("video.csv", "actions.csv")
     (copy / "episodes.csv").write_text(text)
     assert [len(Folder(copy, 32).load(f"episode{i:03d}").frames) for i in range(3)] == list(LENGTHS[:3])
 
