@@ -24,7 +24,7 @@
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure, and decides how large the controls are
-data = "tabletop"  # tabletop (simulated), bridge or lerobot
+data = "tabletop"  # tabletop (simulated), bridge, lerobot, hdf5, folder or lance
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
 base = "tabletop"  # start of every run: tabletop (pretrained on play), retrain, random, a hub id, or a path

@@ -33,7 +33,7 @@
 
 # %% tags=["parameters"]
 profile = "quick"  # its name stands under every figure
-data = "tabletop"  # tabletop (simulated), bridge or lerobot
+data = "tabletop"  # tabletop (simulated), bridge, lerobot, hdf5, folder or lance
 output = "runs/quick"  # folder of everything that is not a figure, from the repository's root
 figures = "figures/quick"  # folder of the figures
 controls = False  # also judge what needs the runs of notebook 08
