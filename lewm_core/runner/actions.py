@@ -206,6 +206,12 @@ def verify(options: argparse.Namespace) -> tuple[dict, int]:
     return report, OK if whole else FAILED
 
 
+def status(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner.status import status
+
+    return status(options.run), OK
+
+
 COMMANDS = {"inspect": inspect, "train": train, "eval": evaluate, "export": export, "download": download,
             "base": remake_base, "publish": publish, "site": site, "dashboard": write_dashboard,
-            "verify": verify}
+            "verify": verify, "status": status}
