@@ -22,8 +22,8 @@ from lewm_core.config import MODELS
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import Frames
 from lewm_core.evaluate import evaluate
-from lewm_core.experiments import run as run_module
 from lewm_core.experiments import attempts as module
+from lewm_core.experiments import run as run_module
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.evaluate import evaluate_checkpoint
