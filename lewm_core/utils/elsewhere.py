@@ -1,12 +1,20 @@
 """What a worker on another machine does of an item: look whether it can work there at all, then the work."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lewm_core.utils.marks import check_driver
-from lewm_core.utils.pool import one_thread
+from lewm_core.utils.pool import ONE_THREAD, one_thread
 from lewm_core.utils.workers import portable, trace
+from lewm_core.utils.workspace import ROOT
+
+
+def environment() -> dict[str, str]:
+    """What the environment of a process elsewhere must say, from its start: where this package is, and one thread, so
+    that a run comes out as it does here, to the last bit."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])), **ONE_THREAD}
 
 
 class Elsewhere:

@@ -75,11 +75,13 @@ def driving(folder: Path, on: str) -> Iterator[Path]:
             raise InputError(folder, f"another driver at work there, whose code is not the same (digest {theirs})",
                              f"drivers with the code that this one has ({code})",
                              "Wait for it, or give another --output.")
-    for left in folder.glob(f".*.{RUNNING}"):
-        if not is_alive(left, LEFT):
-            left.unlink(missing_ok=True)
-    with marked(folder / f"{DRIVER}.json", {"code": code, "on": on}) as mark:
-        yield mark
+    try:
+        with marked(folder / f"{DRIVER}.json", {"code": code, "on": on}) as mark:
+            yield mark
+    finally:
+        for left in folder.glob(f".*.{RUNNING}"):
+            if not is_alive(left, LEFT):
+                left.unlink(missing_ok=True)
 
 
 def content(mark: Path) -> dict:

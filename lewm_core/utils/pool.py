@@ -24,6 +24,8 @@ from lewm_core.utils.errors import InputError
 from lewm_core.utils.workers import BEGIN_ANEW, Lost, Task, Workers, portable
 
 SECONDS = 60  # of computing that one thing of strangers may take: ten times what an hour of video at 5 Hz does
+ONE_THREAD = dict.fromkeys(  # environment variables
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
 _BROKEN = 3  # times that a pool may lose workers that were at no item, before it gives up
 _working = False  # whether this process is a worker
 
@@ -132,8 +134,7 @@ def _begin(parent: int) -> None:
 
 def one_thread() -> None:
     """One thread for this process: in what it will import, and in what it has imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-        os.environ[name] = "1"
+    os.environ.update(ONE_THREAD)
     for module, function in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
         if module in sys.modules:
             getattr(sys.modules[module], function)(1)

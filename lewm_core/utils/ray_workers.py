@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lewm_core.utils.elsewhere import Elsewhere
+from lewm_core.utils.elsewhere import Elsewhere, environment
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.workers import TRIES, Lost, Task, Unusable, Workers
 from lewm_core.utils.workspace import ROOT
@@ -77,8 +77,7 @@ def connect(address: str) -> Any:
 
     if ray.is_initialized():
         return ray
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    options = {"runtime_env": {"env_vars": {"PYTHONPATH": path}}, "log_to_driver": False, "logging_level": "ERROR"}
+    options = {"runtime_env": {"env_vars": environment()}, "log_to_driver": False, "logging_level": "ERROR"}
     try:
         try:
             ray.init(address=_full(address) or "auto", **options)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lewm_core.utils.elsewhere import Elsewhere
+from lewm_core.utils.elsewhere import Elsewhere, environment
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.provenance import usable_cores
 from lewm_core.utils.workers import Lost, Task, Workers
@@ -34,7 +34,10 @@ class SlurmWorkers(Workers):
         self._mark, self._executor = mark, executor(where, folder, jobs)
 
     def begin(self, function: Callable, items: Sequence) -> list[Any]:
-        return self._executor.map_array(Elsewhere(function, self._mark), items) if items else []
+        from submitit.helpers import environment_variables
+
+        with environment_variables(**environment()):  # which jobs inherit
+            return self._executor.map_array(Elsewhere(function, self._mark), items) if items else []
 
     def first(self, tasks: Sequence[Task]) -> Task:
         from submitit.helpers import as_completed

@@ -12,7 +12,7 @@ import pytest
 from lewm_core.utils import marks
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.marks import DRIVER, RUNNING, check_driver, content, driving, is_alive, living, marked, until_seen
-from lewm_core.utils.temporary import temporary_name
+from lewm_core.utils.temporary import DAY, sweep, temporary_name
 from lewm_core.utils.workers import Unusable
 
 
@@ -64,7 +64,13 @@ def test_what_lost_machines_left_is_removed_and_what_works_is_not(tmp_path):
         path.write_text("{}")
     aged(old, marks.LEFT + 1)
     with driving(tmp_path, "local"):
-        assert not old.exists() and new.exists()
+        pass
+    assert not old.exists() and new.exists()
+    half, recent = tmp_path / ".ccc.1-abcdef-0", tmp_path / ".ddd.1-abcdef-0"
+    for folder in (half, recent):
+        folder.mkdir()
+    aged(half, 2 * DAY)
+    assert sweep(tmp_path) == [half] and recent.exists() and new.exists()
 
 
 def test_a_worker_finds_storage_that_is_not_shared_other_code_and_a_driver_that_is_gone(tmp_path, monkeypatch):
