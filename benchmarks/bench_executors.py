@@ -219,7 +219,7 @@ def section(table: pd.DataFrame) -> str:
         text.append(f"| {NAMES[on]} | {part.removeprefix('tasks: ')} | "
                     + " | ".join(f"{value[jobs]:.3g}" if jobs in value else "" for jobs in WORKERS) + " |")
     text += ["", "The same sweep of tiny runs on each, with equal tables (on Ray a node was killed twice, through "
-             "Slurm a job was preempted twice); and signals of simulated episodes through Ray, a node being killed:", "",
+             "Slurm a job was preempted twice); and signals of simulated episodes through Ray, a node killed:", "",
              "| what | executor | measure | |", "|---|---|---|---|"]
     for row in table[~table.part.str.startswith("tasks")].itertuples():
         text.append(f"| {row.part} | {NAMES[row.executor]} | {row.measure} | {row.value:,.1f} |")
