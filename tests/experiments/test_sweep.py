@@ -445,6 +445,7 @@ def test_a_run_whose_process_died_costs_itself_alone(squares, tmp_path, monkeypa
         sweep(runs, tmp_path)
     assert in_process == [run.key for run in runs]  # the others were done
     assert "its worker process died" in (tmp_path / "failed" / f"{left.key}.log").read_text()
+    shutil.rmtree(tmp_path / left.key)
     monkeypatch.setattr(module, "opened", Recording)
     sweep(runs, tmp_path)
     assert in_process[len(runs):] == [left.key] and not list((tmp_path / "failed").iterdir())
