@@ -16,6 +16,7 @@ from lewm_core.utils.errors import InputError
 from lewm_core.utils.executors import opened
 from lewm_core.utils.files import FullDisk, replacing
 from lewm_core.utils.marks import RUNNING, marked, until_seen
+from lewm_core.utils.temporary import sweep as sweep_left
 from lewm_core.utils.workers import TRIES, Unusable, trace
 
 FAILED = "failed"  # folder of logs, in the folder of runs
@@ -38,6 +39,7 @@ def do(runs: Sequence[Run], folder: Path, jobs: int, on: str, shown: tqdm) -> No
                 log.unlink(missing_ok=True)
             shown.set_postfix_str(name(run), refresh=False)
             shown.update()
+    sweep_left(folder, deep=False)  # of processes that were lost
     if failed:
         raise _error(failed, len(runs), folder / FAILED)
 

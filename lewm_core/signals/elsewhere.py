@@ -25,23 +25,15 @@ def results(tasks: Sequence[Task], jobs: int, on: str, read: Read, name: Callabl
     """
     spec, _, cache, _ = tasks[0]
     with executors.opened(on, jobs, cache, gpu=bool(spec.backends.learned())) as workers:
-        chunks = [tasks[i : i + workers.batch] for i in range(0, len(tasks), workers.batch)]
-        made = workers.map(partial(_make, read), chunks, ordered=True, name=lambda chunk: name(chunk[0]), tries=TRIES)
-        for chunk, errors in made:
-            if isinstance(errors, Exception) and not isinstance(errors, InputError):
-                raise errors
-            if isinstance(errors, InputError):  # the worker died of one of them
-                errors = [errors] * len(chunk)
-            for task, error in zip(chunk, errors, strict=True):
-                yield error or read(task)
+        for task, error in workers.map_many(partial(_make, read), tasks, ordered=True, name=name, tries=TRIES):
+            if isinstance(error, Exception) and not isinstance(error, InputError):
+                raise error
+            yield error or read(task)
 
 
-def _make(read: Read, tasks: Sequence[Task]) -> list[InputError | None]:
-    """Make the signals of episodes that have none yet; for each the error where it cannot be read."""
-    errors = []
-    for task in tasks:
-        spec, id, cache, fingerprint = task
-        there = cached(id, spec.backends, cache, fingerprint, spec.settings) is not None
-        found = None if there else read(task)
-        errors.append(found if isinstance(found, InputError) else None)
-    return errors
+def _make(read: Read, task: Task) -> InputError | None:
+    """Make the signals of an episode that has none yet; its error where it cannot be read."""
+    spec, id, cache, fingerprint = task
+    there = cached(id, spec.backends, cache, fingerprint, spec.settings) is not None
+    found = None if there else read(task)
+    return found if isinstance(found, InputError) else None

@@ -5,6 +5,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -88,6 +89,18 @@ class Workers(ABC):
                 waiting.remove(task)
                 yield task.item, outcome
 
+    def map_many(self, function: Callable[[Any], Any], items: Iterable, ordered: bool = False,
+                 name: Callable[[Any], str] = str, tries: int = 1) -> Iterator[tuple[Any, Any]]:
+        """`map` for many things of a second or so: workers take `batch` of them at a time, and lose as many."""
+        items = list(items)
+        batches = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
+        found = self.map(partial(_each, function), batches, ordered=ordered, name=lambda batch: name(batch[0]),
+                         tries=tries)
+        for batch, outcomes in found:
+            if isinstance(outcomes, Exception):
+                outcomes = [outcomes] * len(batch)
+            yield from zip(batch, outcomes, strict=True)
+
     @abstractmethod
     def begin(self, function: Callable, items: Sequence) -> list[Any]:
         """Hand items to workers; what each is known by from then on."""
@@ -107,6 +120,17 @@ class Workers(ABC):
     def may_succeed(self, outcome: Any) -> bool:
         """Whether an item with this outcome may have another one when it is begun again."""
         return isinstance(outcome, Lost) or isinstance(outcome, Exception) and not isinstance(outcome, InputError)
+
+
+def _each(function: Callable, items: Sequence) -> list[Any]:
+    """What `function` makes of each item, or the Exception that it raises."""
+    found = []
+    for item in items:
+        try:
+            found.append(function(item))
+        except Exception as error:  # of whatever the caller does: it is told, as `map` tells it
+            found.append(portable(error))
+    return found
 
 
 def portable(error: Exception) -> Exception:

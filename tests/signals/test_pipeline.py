@@ -13,7 +13,7 @@ from lewm_core.sources.bridge_rlds import Bridge
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.utils import executors
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.workers import Lost
+from lewm_core.utils.workers import Lost, Workers
 from tests.notebooks.cells import InProcess
 
 SPEC = SourceSpec("tabletop", n_candidates=4, seed=3, image_size=16)
@@ -113,6 +113,7 @@ class Elsewhere(InProcess):
     """Workers of another machine: nothing comes back but what is small, and an item with `dies` kills its worker."""
 
     batch, dies, opened = 2, None, []
+    map_many = Workers.map_many
 
     def __init__(self, on, jobs, folder, gpu):
         self.opened.append((on, gpu))

@@ -67,6 +67,14 @@ def test_options_of_slurm_are_those_of_submitit(monkeypatch):
         executors.check("slurm")
 
 
+def test_many_small_things_are_one_task(fake, tmp_path):
+    with driving(tmp_path, "ray") as mark, ray_workers.RayWorkers("", 0, mark) as workers:
+        found = dict(workers.map_many(double, range(20), ordered=True))
+    assert len(fake.begun) == 2 and list(found) == list(range(20))
+    assert [found[n] for n in (0, 12, 19)] == [0, 24, 38]
+    assert isinstance(found[13], InputError) and isinstance(found[14], ZeroDivisionError)
+
+
 def double(number):
     """An item of these tests. 13 is bad input, 14 a fault of the program."""
     if number == 13:
@@ -109,7 +117,7 @@ class FakeRay:
 
     def get(self, handle):
         function, work, item, _ = handle
-        if item in self.dying:
+        if item in list(self.dying):
             raise self.exceptions.WorkerCrashedError("The worker died.")
         if work == "unreadable":
             raise self.exceptions.RayTaskError("Traceback\nModuleNotFoundError: No module named 'lewm_core'")
