@@ -207,8 +207,9 @@ def keep(rows: list[Row], path: Path) -> pd.DataFrame:
 def section(table: pd.DataFrame) -> str:
     """The section of the page."""
     made = about()
-    text = ["## Executors", "", f"{made['date']}, commit {made['commit']}. {made['machine']}, {usable_cores()} cores. "
-            "Ray is a cluster of node processes of this machine, Slurm is submitit's local executor. The numbers: "
+    text = ["## Executors", "", f"{made['date']}, commit {made['commit']}. {made['machine']}, load "
+            f"{os.getloadavg()[2]:.0f} (of other work, too, where it is above {max(WORKERS)}). Ray is a cluster of node "
+            "processes of this machine, Slurm is submitit's local executor. The numbers: "
             "[executors.csv](executors.csv).", "",
             f"Seconds an item at so many workers; items that wait or compute take {SECONDS} s each, so that "
             f"{SECONDS} / workers is the best there is, and for those that compute {SECONDS} / {usable_cores()}.", "",

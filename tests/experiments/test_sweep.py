@@ -28,12 +28,13 @@ from lewm_core.experiments.base import Base
 from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.evaluate import evaluate_checkpoint
 from lewm_core.experiments.run import Run, execute, is_done, result
-from lewm_core.experiments.sweep import check_fresh, curves, load_model, plan, rows, sweep
+from lewm_core.experiments.sweep import check_fresh, curves, load_model, placed, plan, rows, sweep
 from lewm_core.model import LeWM
 from lewm_core.train import split_of, train
+from lewm_core.utils import executors
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.pool import Lost
 from lewm_core.utils.sealed import DamageWarning
+from lewm_core.utils.workers import Lost, Unusable
 from tests.helpers import TINY, random_base, write_squares
 from tests.notebooks.cells import InProcess
 
@@ -126,6 +127,18 @@ def test_a_run_is_named_by_all_that_decides_its_outcome(tmp_path):
         assert same.key == run.key
     moved = replace(weights, path=tmp_path / "elsewhere.safetensors")
     assert replace(run, base=moved).key == replace(run, base=weights).key
+
+
+def test_a_run_is_named_by_the_device_of_the_place_where_it_is_done(monkeypatch, tmp_path):
+    run = Run("B", "pilot", 0, "a.h5", "print", BASE, TINY)
+    monkeypatch.setattr(run_module, "default_device", lambda: "cpu")
+    monkeypatch.setattr(executors, "has_gpu", {"local": None, "ray": False, "slurm": True}.get)
+    (here,), (cpu,), (gpu,) = (placed([run], on) for on in ("local", "ray", "slurm"))
+    assert here == run and cpu.key == run.key and gpu.key != run.key
+    with pytest.raises(Unusable, match="the device cpu; expected cuda"):
+        module.attempt(gpu, tmp_path)
+    monkeypatch.setattr(run_module, "default_device", lambda: "cuda")
+    assert replace(run).key == gpu.key and not list(tmp_path.iterdir())
 
 
 def test_the_name_changes_with_the_code_and_the_row_of_the_table(monkeypatch):
