@@ -208,7 +208,7 @@ def section(table: pd.DataFrame) -> str:
     """The section of the page."""
     made = about()
     text = ["## Executors", "", f"{made['date']}, commit {made['commit']}. {made['machine']}, load "
-            f"{os.getloadavg()[2]:.0f} (of other work, too, where it is above {max(WORKERS)}). Ray is a cluster of node "
+            f"{os.getloadavg()[2]:.0f} (above {max(WORKERS)}: of other work, too). Ray is a cluster of node "
             "processes of this machine, Slurm is submitit's local executor. The numbers: "
             "[executors.csv](executors.csv).", "",
             f"Seconds an item at so many workers; items that wait or compute take {SECONDS} s each, so that "
