@@ -22,6 +22,7 @@ from huggingface_hub import constants
 from lewm_core import conditions
 from lewm_core.losses import Term
 from lewm_core.runner import cli, commands, download, plan
+from lewm_core.utils import executors
 from tests.checkpoints.test_hub import Hub, whole_lewm
 from tests.helpers import write_squares
 
@@ -63,6 +64,8 @@ def place(tmp_path_factory):
     write_squares(folder / "my.h5")
     repositories = Repositories({"quentinll/lewm-cube": whole_lewm(folder / "made")})
     (folder / "DIR").mkdir()
+    (folder / "runs/quick").mkdir(parents=True)
+    (folder / "runs/quick/plan_pilot.csv").write_text("condition,scale,seed,run\nA,pilot,0,0123456789abcdef\n")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, repositories, []))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_port}"
@@ -82,6 +85,8 @@ def reader(place, monkeypatch):
     monkeypatch.setattr(download, "BRIDGE", f"{url}/bridge/release/resolve/main/")
     monkeypatch.setattr(download, "CODE", ())
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(executors, "find_spec", lambda package: True)
+    monkeypatch.setattr(executors, "check", executors.read)  # there is no cluster here
     (row,) = [text for kind, text in BLOCKS if kind == "python" and text.startswith("Condition(")]
     (own,) = eval(row, {"Condition": conditions.Condition, "Term": Term})
     monkeypatch.setitem(conditions.CONDITIONS, own.name, own)
