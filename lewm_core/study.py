@@ -46,12 +46,13 @@ class Study:
 
     output: folder of everything that is not a figure; figures: folder of the figures. Both from the repository's root.
     profile, data: what figures say of their origin; data is a source's name (`sources.registry`).
+    on: where episodes and runs are worked at, as `utils.executors` has it.
     """
 
-    def __init__(self, output: str | Path, figures: str | Path, profile: str, data: str):
+    def __init__(self, output: str | Path, figures: str | Path, profile: str, data: str, on: str = "local"):
         self.workspace = Workspace(output, figures)
         self.runs = self.workspace.runs  # the folder of finished runs
-        self.profile, self.source_name = profile, data
+        self.profile, self.source_name, self.on = profile, data, on
         self.started = time.time()
 
     # What earlier notebooks left
@@ -103,7 +104,8 @@ class Study:
 
     def write_dataset(self, with_pool: bool, sizes: DrawSizes, jobs: int = 0) -> None:
         """Make the signals of every episode of the study and write them to its one dataset file (`packing.write`)."""
-        packing.write(self.workspace, self.source, self.profile, self.scores if with_pool else None, sizes, jobs)
+        packing.write(self.workspace, self.source, self.profile, self.scores if with_pool else None, sizes, jobs,
+                      self.on)
         for name in ("sets", "everything"):
             self.__dict__.pop(name, None)  # read anew
         Study.data.cache_clear()
@@ -134,7 +136,9 @@ class Study:
         """
         runs, skipped = sweep.plan(conditions, scale, seeds, self.workspace.dataset_file, start, recipe,
                                    partial(self.sets.of_run, scale))
-        results = sweep.sweep(runs, self.runs, jobs)
+        runs = sweep.placed(runs, self.on)
+        write_csv(self.workspace.planned(scale), sweep.asked(runs))
+        results = sweep.sweep(runs, self.runs, jobs, self.on)
         write_csv(self.workspace.skipped(scale), skipped)
         write_csv(self.workspace.results(scale), results)
         return results
@@ -142,7 +146,10 @@ class Study:
     def run_controls(self, start: Base, recipe: Recipe, jobs: int = 0) -> pd.DataFrame:
         """Train every run of the controls that is not trained yet; the columns of `controls.results`."""
         planned, skipped = controls.of_run(self.workspace, self.profile, start, recipe)
-        sweep.sweep([control.run for control in planned], self.runs, jobs)
+        runs = sweep.placed([control.run for control in planned], self.on)
+        planned = [replace(control, run=run) for control, run in zip(planned, runs, strict=True)]
+        write_csv(self.workspace.planned("controls"), sweep.asked(runs))
+        sweep.sweep(runs, self.runs, jobs, self.on)
         results = controls.results(planned, self.runs)
         write_csv(self.workspace.skipped("controls"), skipped)
         write_csv(self.workspace.results("controls"), results)

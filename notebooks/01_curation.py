@@ -53,6 +53,7 @@ n_shown = 25  # episodes of which all cameras and the signals are shown
 max_bad_share = 0.05  # stop if more of the episodes read so far, and more than 5, are bad
 reselect = False  # overwrite a selection that somebody edited
 jobs = 0  # parallel processes; 0: one a core
+on = "local"  # where the work is done: local, ray[:address], slurm[:partition]
 
 # %%
 from dataclasses import asdict
@@ -101,7 +102,7 @@ show_table(pd.DataFrame({"backend": asdict(spec.backends), "why": spec.why}).fil
 # An episode that cannot be read is left out and listed in a report with the reason. Too many of them stop the run.
 
 # %%
-found = curate(spec, study.workspace, rules, choice, max_bad_share, reselect, jobs)
+found = curate(spec, study.workspace, rules, choice, max_bad_share, reselect, jobs, on)
 tell(*findings_curation.metadata(found.candidates))
 tell(*findings_curation.measured(len(found.measurements), found.newly_measured, found.absent, found.bad,
                                  relative(study.workspace.bad_episodes)))

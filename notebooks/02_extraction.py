@@ -37,6 +37,7 @@ n_pilot = 13  # the pilot, the first of these; the paper's number
 pilot_seeds = 5  # runs per condition on the pilot; the paper has 3 to 10
 full_seeds = 3  # runs per condition on the full set; the paper has 3
 jobs = 0  # parallel processes; 0: one a core
+on = "local"  # where the work is done: local, ray[:address], slurm[:partition]
 
 # %%
 
@@ -52,7 +53,7 @@ from lewm_core.viz import data_figures, images, tables, widgets
 from lewm_core.viz.shown import show_table, tell
 
 # %%
-study = Study(output, figures, profile, data)
+study = Study(output, figures, profile, data, on)
 chosen = study.selected_by
 if n_test:
     sets = f"Each of {max(pilot_seeds, full_seeds)} seeds draws its own full set and, of it, its own pilot."

@@ -44,6 +44,7 @@ lr = 5e-5  # AdamW's peak learning rate
 directions = 256  # SIGReg's random directions a step; the public recipe has 1024
 val_episodes = 0.15  # share of episodes held out, where seeds draw no test episodes (n_test of notebook 02 is 0)
 jobs = 0  # parallel runs; 0: one a core, or one on a GPU
+on = "local"  # where the work is done: local, ray[:address], slurm[:partition]
 
 # %%
 import pandas as pd
@@ -58,7 +59,7 @@ from lewm_core.viz import level_panels, paper_figures, robustness_figures, style
 from lewm_core.viz.shown import say, show_table, tell
 
 # %%
-study = Study(output, figures, profile, data)
+study = Study(output, figures, profile, data, on)
 pilot = study.data("pilot")
 say(f"{study.sets.told('pilot')} Frames are of {pilot['pixels'].shape[1]} px; {pilot.nan_actions} action values are "
     "NaN in the file and read as 0.")

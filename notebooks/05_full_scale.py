@@ -39,6 +39,7 @@ lr = 5e-5  # AdamW's peak learning rate
 directions = 256  # SIGReg's random directions a step; the public recipe has 1024
 val_episodes = 0.15  # share of episodes held out, where seeds draw no test episodes (n_test of notebook 02 is 0)
 jobs = 0  # parallel runs; 0: one a core, or one on a GPU
+on = "local"  # where the work is done: local, ray[:address], slurm[:partition]
 
 # %%
 import pandas as pd
@@ -52,7 +53,7 @@ from lewm_core.viz import level_panels, paper_figures, style
 from lewm_core.viz.shown import say, show_table, tell
 
 # %%
-study = Study(output, figures, profile, data)
+study = Study(output, figures, profile, data, on)
 start = study.base(base, model)
 recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
                 val_episodes=val_episodes)

@@ -38,6 +38,7 @@ val_episodes = 0.15  # share of episodes held out in the main study
 probe_seeds = 3  # runs of the main study whose tokens are probed
 point_counts = [1, 16, 100, 400]  # points regressed at once; the paper's heads regress 400
 jobs = 0  # parallel runs; 0: one a core, or one on a GPU
+on = "local"  # where the work is done: local, ray[:address], slurm[:partition]
 
 # %%
 import pandas as pd
@@ -63,7 +64,7 @@ from lewm_core.viz import (
 from lewm_core.viz.shown import say, show_table, tell
 
 # %%
-study = Study(output, figures, profile, data)
+study = Study(output, figures, profile, data, on)
 start = study.base(base, model)
 recipe = Recipe(epochs=epochs, steps=steps, batch_norm=batch_norm, lr=lr, directions=directions,
                 val_episodes=val_episodes)

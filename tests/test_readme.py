@@ -26,6 +26,7 @@ from lewm_core import conditions
 from lewm_core.dataset.contract import COLUMNS
 from lewm_core.losses import Term
 from lewm_core.runner import cli, commands, download, plan
+from lewm_core.utils import executors
 from tests.checkpoints.test_hub import Hub, whole_lewm
 from tests.finished import write_study
 from tests.helpers import write_squares
@@ -72,6 +73,7 @@ def place(tmp_path_factory):
     write_recordings(folder / "recordings", videos=False)
     repositories = Repositories({"quentinll/lewm-cube": whole_lewm(folder / "made")})
     (folder / "DIR").mkdir()
+    (folder / "runs/quick/plan_pilot.csv").write_text("condition,scale,seed,run\nA,pilot,0,0123456789abcdef\n")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, repositories, []))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_port}"
@@ -96,6 +98,8 @@ def reader(place, monkeypatch):
         monkeypatch.setitem(conditions.CONDITIONS, own.name, own)
     own = replace(COLUMNS["depth"], name="normals", source=lambda *_: None)  # tests/test_own_signal.py has it whole
     monkeypatch.setitem(COLUMNS, own.name, own)
+    monkeypatch.setattr(executors, "find_spec", lambda package: True)
+    monkeypatch.setattr(executors, "check", executors.read)  # there is no cluster here
     return folder
 
 

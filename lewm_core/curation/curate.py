@@ -96,13 +96,14 @@ def instructions(candidates: pd.DataFrame) -> pd.DataFrame:
 
 
 def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice: Choice, max_bad_share: float,
-           reselect: bool, jobs: int) -> Curated:
+           reselect: bool, jobs: int, on: str = "local") -> Curated:
     """Read the metadata, measure what passes, score it, select, and write selection, scores and source to the
     workspace.
 
     A selection that a person edited is kept unless `reselect` is set. max_bad_share: as BadEpisodes has it. jobs:
-    parallel processes; 0: one a core. InputError: see `BadEpisodes`, `select`, `hand_picked` and `check`; a kept
-    selection with episodes that the source lacks; no episode that can be read.
+    parallel processes; 0: one a core. on: where signals are made, as `executors` has it. InputError: see
+    `BadEpisodes`, `select`, `hand_picked` and `check`; a kept selection with episodes that the source lacks; no episode
+    that can be read.
     """
     ticks = hand_picked(workspace.selection) if choice.pilot_by == "hand" else []
     check(spec.backends, spec.settings)
@@ -112,7 +113,7 @@ def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice
     candidates = score.metadata_filter(infos.values(), rules)
     keep = edited(workspace.selection) and not reselect
     kept = _kept(workspace.selection, infos) if keep else None
-    measurements, new = _measure(spec, workspace, infos, candidates.episode[candidates.accepted], bad, jobs)
+    measurements, new = _measure(spec, workspace, infos, candidates.episode[candidates.accepted], bad, jobs, on)
     if bad.rows and measurements.empty and (candidates.accepted.any() or not infos):
         raise InputError(spec.data, f"none of {len(bad.rows)} episodes that can be read", "at least one",
                          f"All are listed in {relative(bad.path)}; the first of them: {bad.table.reason.iloc[0]}")
@@ -142,13 +143,13 @@ def _kept(path: Path, infos: dict[str, EpisodeInfo]) -> pd.DataFrame:
 
 
 def _measure(spec: SourceSpec, workspace: Workspace, infos: dict[str, EpisodeInfo], passed: pd.Series,
-             bad: BadEpisodes, jobs: int) -> tuple[pd.DataFrame, int]:
+             bad: BadEpisodes, jobs: int, on: str) -> tuple[pd.DataFrame, int]:
     """The measurements of the episodes that passed, and how many of them were made now."""
     key = digest(spec.open().fingerprint, *identity(spec.backends, spec.settings), code_digest("signals", "curation"))
     store = workspace.cache / f"measurements-{key}.csv"
     known = read_measurements(store)
     new = passed[~passed.isin(known.episode)]
-    read = bad.watch("signals", lambda on_error: packets(spec, new, workspace.signals, jobs, on_error, "signals"))
+    read = bad.watch("signals", lambda on_error: packets(spec, new, workspace.signals, jobs, on_error, "signals", on))
     rows = (measure(infos[episode.id], signals, spec.image_size) for episode, signals in read)
     known = add_measurements(store, rows)
     measurements = known[known.episode.isin(passed)]

@@ -16,13 +16,13 @@ from lewm_core.utils.workspace import Workspace
 
 
 def write(workspace: Workspace, spec: SourceSpec, profile: str, scores: pd.DataFrame | None, sizes: DrawSizes,
-          jobs: int = 0) -> None:
+          jobs: int = 0, on: str = "local") -> None:
     """Decide which episodes the runs have, make their signals, and write dataset, sets and draws to the workspace.
 
     scores: every candidate with its score, from which the controls' pool is drawn in the profile's sizes; None for no
     controls. sizes: of what each seed draws from the episodes that notebook 01 kept, without those that a person
-    dropped. jobs: parallel processes; 0: one a core. InputError for too few episodes, or one that
-    cannot be read.
+    dropped. jobs: parallel processes; 0: one a core. on: where signals are made, as `executors` has it. InputError for
+    too few episodes, or one that cannot be read.
     """
     record, kept = read_record(workspace.selection), read_selection(workspace.need(workspace.selection))
     names = kept.episode[~kept.episode.isin(record.dropped if record else ())]
@@ -31,6 +31,6 @@ def write(workspace: Workspace, spec: SourceSpec, profile: str, scores: pd.DataF
     source = spec.open()
     made = {"source": source.name, "fingerprint": source.fingerprint, "backends": asdict(spec.backends),
             "profile": profile, "selection": chosen_by(workspace.selection)}
-    read = partial(every_packet, spec, asked_by=workspace.selection, cache=workspace.signals, jobs=jobs)
+    read = partial(every_packet, spec, asked_by=workspace.selection, cache=workspace.signals, jobs=jobs, on=on)
     dataset.pack(workspace.dataset_file, found.table.episode, read, **made)
     found.write(workspace)

@@ -41,7 +41,7 @@ class Run:
 
     episodes: names of those to train on, None for all but `test`. test: names of those to hold out and to be judged
     by, None to draw them from the others as the recipe says. No episode may be in both. first: only so many of the
-    file's episodes are read at all; None reads all.
+    file's episodes are read at all; None reads all. device: where it is done, cpu or cuda; "" is as in this process.
     """
 
     condition: str
@@ -54,6 +54,7 @@ class Run:
     episodes: tuple[str, ...] | None = None
     test: tuple[str, ...] | None = None
     first: int | None = None
+    device: str = ""
 
     def __post_init__(self):
         both = set(self.episodes or ()) & set(self.test or ())
@@ -73,7 +74,7 @@ class Run:
         start = (self.base.hash, self.seed if self.base.path is None else None)
         return digest(repr(row.terms), row.predictor, row.training, repr(self.seed), self.fingerprint,
                       repr(self.test), repr(start), repr(self.recipe), code_digest(*CODE), version("torch"),
-                      default_device())
+                      self.device or default_device())
 
 
 def load_once(path: str | Path, first: int | None = None) -> Data:

@@ -3,24 +3,23 @@
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from lewm_core.checkpoints import checkpoint
 from lewm_core.conditions import condition, unavailable
 from lewm_core.config import Recipe
 from lewm_core.dataset import Data
 from lewm_core.dataset.frames import ActionScale
+from lewm_core.experiments import attempts
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.draws import Episodes
-from lewm_core.experiments.run import RESULT, Run, execute, is_done, load_once, result, trained_on
+from lewm_core.experiments.run import RESULT, Run, is_done, load_once, result, trained_on
 from lewm_core.model import LeWM
 from lewm_core.train import check, default_device, split_of
+from lewm_core.utils import executors
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.pool import Lost, Pool
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import usable_cores
 
@@ -78,43 +77,37 @@ def skipped_table(reasons: Mapping[str, str], scale: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["condition", "scale", "reason"])
 
 
-def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0) -> pd.DataFrame:
+def placed(runs: Iterable[Run], on: str) -> list[Run]:
+    """The runs as they are done where `on` says: with a GPU or without, which is part of what names them."""
+    gpu = executors.has_gpu(on)
+    return list(runs) if gpu is None else [replace(run, device="cuda" if gpu else "cpu") for run in runs]
+
+
+def asked(runs: Iterable[Run]) -> pd.DataFrame:
+    """Which runs a study asks for: condition, scale, seed, run. `python -m lewm_core status` compares it with what is
+    there."""
+    return pd.DataFrame([(run.condition, run.scale, run.seed, run.key) for run in runs],
+                        columns=["condition", "scale", "seed", "run"])
+
+
+def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0, on: str = executors.LOCAL) -> pd.DataFrame:
     """Do what is not done yet and return all results, tidy: condition, scale, seed, split, metric, value, run.
 
-    jobs: parallel processes of one thread each; 0: one a core on a CPU, one on a GPU. Finished runs stay on disk
-    whatever happens to the others; an error in one run stops the sweep after those under way, and a process that dies
-    costs its run alone: the sweep ends with an InputError that names it, and the same call does what is left.
+    jobs: how many at a time, of one thread each; 0: on this machine one a core, or one on a GPU; elsewhere as many as
+    there is room for. on: where, as `executors` has it. Finished runs stay on disk whatever happens to the others. A
+    run that fails costs itself alone: where not bad input is the cause it is begun three times; the sweep ends with an
+    InputError that names it and its log, and the same call does what is left.
     """
     runs = list(runs)
     left = {run.key: run for run in runs if not is_done(folder, run.key)}
     for key in left:
         shutil.rmtree(folder / key, ignore_errors=True)  # a damaged one
-    jobs = jobs or (1 if default_device() == "cuda" else usable_cores())
+    if on == executors.LOCAL:
+        jobs = min(jobs or (1 if default_device() == "cuda" else usable_cores()), len(left))
     with bar(desc="runs", unit="run", total=len(runs), initial=len(runs) - len(left), delay=0) as shown:
         if left:
-            _do(list(left.values()), folder, min(jobs, len(left)), shown)
+            attempts.do(list(left.values()), folder, jobs, on, shown)
     return pd.DataFrame([row for run in runs for row in rows(run, folder)])
-
-
-def _do(runs: list[Run], folder: Path, jobs: int, shown: tqdm) -> None:
-    """Execute `runs` in processes; the bar `shown` advances as they finish.
-
-    After an error no other run is begun. A run whose process died stops none of the others.
-    """
-    failed, lost = [], []
-    left = (run for run in runs if not failed)
-    with Pool(jobs) as pool:
-        for run, outcome in pool.map(partial(execute, folder=folder), left, name=_name):
-            if isinstance(outcome, Exception):
-                (lost if isinstance(outcome, Lost) else failed).append(outcome)
-            shown.set_postfix_str(_name(run), refresh=False)
-            shown.update()
-    if failed or lost:
-        raise (failed or lost)[0]
-
-
-def _name(run: Run) -> str:
-    return f"{run.condition} seed {run.seed}"
 
 
 def check_fresh(results: pd.DataFrame, folder: Path, data: Data, made_by: str, episodes: OfSeed | None = None) -> None:

@@ -224,6 +224,12 @@ def verify(options: argparse.Namespace) -> tuple[dict, int]:
     return report, OK if whole else FAILED
 
 
+def status(options: argparse.Namespace) -> tuple[dict, int]:
+    from lewm_core.runner.status import status
+
+    return status(options.run), OK
+
+
 COMMANDS = {"inspect": inspect, "extract": extract, "train": train, "eval": evaluate, "compare": compare,
             "export": export, "download": download, "base": remake_base, "publish": publish, "site": site,
-            "dashboard": write_dashboard, "verify": verify}
+            "dashboard": write_dashboard, "verify": verify, "status": status}

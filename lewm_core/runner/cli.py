@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lewm_core.runner.arguments import FAILED, OK, Parser, answer, check, whole
 from lewm_core.sources.registry import SOURCES
+from lewm_core.utils import executors
 
 EPILOG = """\
 other commands:
@@ -54,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
                    help="controls adds what tells the paper's explanations apart")
     setting = "set a notebook parameter (value in YAML); may be repeated"
     p.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=setting)
-    p.add_argument("--jobs", type=whole(0, 1024), metavar="N", help="processes of a sweep")
+    p.add_argument("--jobs", type=whole(0, 1024), metavar="N",
+                   help="runs at a time, and episodes (default: what there is room for)")
+    executors.add_option(p)
     p.add_argument("--output", metavar="DIR", help="put everything there, figures in DIR/figures")
     p.add_argument("--force", action="store_true", help="redo finished work")
     return p

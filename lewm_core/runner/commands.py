@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     for add_command in (_inspect, _extract, _train, _eval, _compare, _export, _download, _base, _publish, _site,
-                        _dashboard, _verify):
+                        _dashboard, _verify, _status):
         add_command(add)
     return p
 
@@ -158,6 +158,12 @@ def _verify(add: Add) -> None:
     p = add("verify", "compare every file of a run with the checksum it was written with, and name what is damaged")
     p.add_argument("run", nargs="?", default="quick", metavar="RUN",
                    help="a name under runs/ (default: quick), or a run's folder")
+
+
+def _status(add: Add) -> None:
+    p = add("status", "count a study's runs that are done, running, failed and left, by condition")
+    p.add_argument("run", nargs="?", default="quick", metavar="FOLDER",
+                   help="of the study: a name under runs/ (default: quick), or a folder")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,16 +13,16 @@ from lewm_core.runner import choices, notebook
 from lewm_core.runner.arguments import check_writable
 from lewm_core.runner.notebook import Notebook
 from lewm_core.sources.registry import FILES, OWN, SOURCES, open_source
-from lewm_core.utils import parameters
+from lewm_core.utils import executors, parameters
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest
 from lewm_core.utils.provenance import SIMULATED
 from lewm_core.utils.workspace import BASES, CONTROLS, ROOT, Workspace, relative, run_name
 
 IMAGE_SIZE = 64  # px, where no notebook asks for one
-UNDECIDED = ("jobs", "force")  # run-level parameters that do not decide a result
+UNDECIDED = ("jobs", "on", "force")  # run-level parameters that do not decide a result
 PICTURES = re.compile("(depth_)?images[0-9]+")  # folders of the raw Bridge release
-OPTIONS_ONLY = ("profile", "data", "data_path", "weights", "controls", "output", "figures", "force")
+OPTIONS_ONLY = ("profile", "data", "data_path", "weights", "controls", "output", "figures", "on", "force")
 OPTION_OR_PROFILE = ("base", "jobs")
 
 Values = dict[str, dict[str, Any]]  # notebook name -> the parameters that it is given
@@ -86,6 +86,8 @@ def check_options(options: argparse.Namespace) -> None:
         hub.check_base(options.base)
     if options.jobs is not None and options.jobs < 1:
         raise InputError("--jobs", str(options.jobs), "a number of at least 1")
+    if options.on is not None:
+        executors.check(options.on)
     if options.output:
         check_writable(options.output, "--output")
 
@@ -100,6 +102,7 @@ def run_level(options: argparse.Namespace, place: Workspace) -> dict[str, Any]:
         "weights": options.weights and relative(options.weights),
         "controls": options.study == "controls" or None,  # None: the notebooks' default
         "jobs": options.jobs,
+        "on": options.on,
         "output": relative(place.output),
         "figures": relative(place.figures),
         "force": options.force or None,

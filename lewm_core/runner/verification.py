@@ -14,7 +14,7 @@ from lewm_core.utils.files import edited
 from lewm_core.utils.temporary import is_left
 from lewm_core.utils.workspace import ROOT, Workspace, relative
 
-OTHERS = (".jupyter", "site")  # folders of what is made by other programs, and that nothing reads
+OTHERS = (".jupyter", ".jobs", "site")  # folders of what is made by other programs, and that nothing reads
 
 
 def place_of(run: str) -> Workspace:

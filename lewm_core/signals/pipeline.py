@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
+from lewm_core.signals import elsewhere
 from lewm_core.signals.backends import PAPER, SIMULATOR, Backends, check, choose, on_gpu
 from lewm_core.signals.extraction import Packet, cached, extract_once
 from lewm_core.signals.weights import Settings
@@ -19,7 +20,7 @@ from lewm_core.sources import opened
 from lewm_core.sources.episode import Episode, Source
 from lewm_core.sources.registry import FILES, HOLDING, SOURCES, open_source
 from lewm_core.sources.tabletop.scene import kitchens_of
-from lewm_core.utils import sealed
+from lewm_core.utils import executors, sealed
 from lewm_core.utils.errors import InputError, OnError, pick
 from lewm_core.utils.files import write_json
 from lewm_core.utils.pool import Pool
@@ -28,6 +29,7 @@ from lewm_core.utils.provenance import SIMULATED, usable_cores
 from lewm_core.utils.workspace import ROOT, relative
 
 FRAMES = "frames"  # folder of opened episodes, in the cache folder
+Task = tuple["SourceSpec", str, Path, str]  # an episode: its source, its id, the cache folder, the source's fingerprint
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ _opened = lru_cache(maxsize=1)(_open)
 
 
 def packets(spec: SourceSpec, ids: Iterable[str], cache: Path, jobs: int = 0,
-            on_error: OnError | None = None, desc: str = "episodes") -> Iterator[Packet]:
+            on_error: OnError | None = None, desc: str = "episodes", on: str = executors.LOCAL) -> Iterator[Packet]:
     """Each episode with its signals, in the order of `ids`; a progress bar with frames/s goes to stderr.
 
     A backend on a GPU works in this process alone, whatever `jobs` says: it is fast, and one copy of it is enough.
@@ -150,14 +152,19 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path, jobs: int = 0,
         jobs: parallel processes; 0 is one a core.
         on_error: called with the id and the error of an episode that cannot be read or whose actions are zero
             throughout, which is then left out. Without it, the first such error is raised.
+        on: where signals are made, as `executors` has it.
     """
     ids = list(ids)
     if not ids:
         return
     check(spec.backends, spec.settings)
-    jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), len(ids))
     fingerprint = spec.open().fingerprint  # here once: of a large data set it takes long
-    results = _results([(spec, id, cache, fingerprint) for id in ids], jobs)
+    tasks = [(spec, id, cache, fingerprint) for id in ids]
+    if on == executors.LOCAL:
+        jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), len(ids))
+        results = _results(tasks, jobs)
+    else:
+        results = elsewhere.results(tasks, jobs, on, _packet, _name)
     frames = 0
     with bar(desc=desc, unit="episode", total=len(ids), delay=0) as shown, closing(results):
         for id, result in zip(ids, results, strict=True):
@@ -172,14 +179,14 @@ def packets(spec: SourceSpec, ids: Iterable[str], cache: Path, jobs: int = 0,
                 on_error(id, result)
 
 
-def every_packet(spec: SourceSpec, ids: Iterable[str], asked_by: str | Path, cache: Path,
-                 jobs: int = 0) -> Iterator[Packet]:
+def every_packet(spec: SourceSpec, ids: Iterable[str], asked_by: str | Path, cache: Path, jobs: int = 0,
+                 on: str = executors.LOCAL) -> Iterator[Packet]:
     """`packets` where none may fail: after the last, one InputError for those that cannot be read.
 
     asked_by: the file that names the episodes.
     """
     failed: dict[str, InputError] = {}
-    yield from packets(spec, ids, cache, jobs, failed.__setitem__)
+    yield from packets(spec, ids, cache, jobs, failed.__setitem__, on=on)
     if failed:
         raise InputError(relative(asked_by), f"{len(failed)} episodes that cannot be read", "episodes of the source",
                          f"The first of them: {next(iter(failed.values()))}")
@@ -212,14 +219,14 @@ def open_episode(spec: SourceSpec, id: str, cache: Path) -> Episode:
     return episode or opened.write(cache / FRAMES, source.load(id), source.fingerprint)
 
 
-def _packet(task: tuple[SourceSpec, str, Path, str]) -> Packet | InputError:
+def _packet(task: Task) -> Packet | InputError:
     try:
         return packet(*task)
     except InputError as error:
         return error
 
 
-def _results(tasks: list[tuple[SourceSpec, str, Path, str]], jobs: int) -> Iterator[Packet | InputError]:
+def _results(tasks: list[Task], jobs: int) -> Iterator[Packet | InputError]:
     """`_packet` of each task, in processes where there are several jobs; few results are ahead of who consumes them.
 
     With one job it works in this process; only files of strangers are read in another even then (`sources.isolated`).
@@ -234,6 +241,6 @@ def _results(tasks: list[tuple[SourceSpec, str, Path, str]], jobs: int) -> Itera
             yield result
 
 
-def _name(task: tuple[SourceSpec, str, Path, str]) -> str:
+def _name(task: Task) -> str:
     spec, id = task[:2]
     return f"episode {id} of {spec.data_path or spec.data}"

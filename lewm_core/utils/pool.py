@@ -4,18 +4,16 @@ A worker has one thread and ends with its parent. A worker that dies costs the i
 """
 
 import os
-import pickle
 import resource
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -23,14 +21,13 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.workers import BEGIN_ANEW, Lost, Task, Workers, portable
 
 SECONDS = 60  # of computing that one thing of strangers may take: ten times what an hour of video at 5 Hz does
+ONE_THREAD = dict.fromkeys(  # environment variables
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
 _BROKEN = 3  # times that a pool may lose workers that were at no item, before it gives up
 _working = False  # whether this process is a worker
-
-
-class Lost(InputError):
-    """An item whose worker process died, or was ended by `limited`. The other items are not concerned."""
 
 
 class _Process(SpawnProcess):
@@ -53,62 +50,40 @@ class _Spawn(SpawnContext):
     Process = _Process
 
 
-class Pool:
-    """So many (`jobs`) processes of one thread each, as long as the `with` block: leaving it stops them at once."""
+class Pool(Workers):
+    """So many (`jobs`) processes of one thread each on this machine, as long as the `with` block."""
 
     def __init__(self, jobs: int):
-        self.jobs, self._breaks = jobs, 0
+        super().__init__()
+        self.room, self._breaks = jobs, 0
         self._open()
 
     def _open(self) -> None:
         # spawn: a fork of a process with threads (a notebook kernel, torch) can hang
-        self._processes = ProcessPool(self.jobs, initializer=_begin, initargs=(os.getpid(),), context=_Spawn())
-
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
+        self._processes = ProcessPool(self.room, initializer=_begin, initargs=(os.getpid(),), context=_Spawn())
 
     def close(self) -> None:
         """Stop the workers, whatever they are at."""
         self._processes.stop()
         self._processes.join()
 
-    def map(self, function: Callable[[Any], Any], items: Iterable, ordered: bool = False, ahead: int = 0,
-            name: Callable[[Any], str] = str) -> Iterator[tuple[Any, Any]]:
-        """(item, what `function` made of it, or the Exception that it raised or died of: `Lost`), as they come.
-
-        `items` are taken as workers become free. Nothing is raised for an item: whoever asks decides what it costs.
-
-        Args:
-            ordered: in the order of `items`.
-            ahead: how many results may wait for whoever consumes them, besides one a job.
-            name: what an item is called where its worker died.
-        """
-        items, waiting = iter(items), {}
-        while True:
-            for item in islice(items, self.jobs + ahead - len(waiting)):
-                waiting[self._begin(function, item)] = item
-            if not waiting:
-                return
-            future = next(iter(waiting))
-            if not ordered:
-                done = wait(waiting, return_when=FIRST_COMPLETED).done
-                future = next(f for f in waiting if f in done)
-            try:
-                outcome = _outcome(future, name(waiting[future]))
-            except BrokenProcessPool:  # a worker died that was at nothing
-                self._mend()
-                waiting = {self._begin(function, item): item for item in waiting.values()}
-            else:
-                self._breaks = 0
-                yield waiting.pop(future), outcome
-
-    def _begin(self, function: Callable, item: Any) -> Future:
-        if not self._processes.active:
+    def begin(self, function: Callable, items: Sequence) -> list[Future]:
+        if items and not self._processes.active:
             self._mend()
-        return self._processes.schedule(_call, (function, item))
+        return [self._processes.schedule(_call, (function, item)) for item in items]
+
+    def first(self, tasks: Sequence[Task]) -> Task:
+        done = wait([task.handle for task in tasks], return_when=FIRST_COMPLETED).done
+        return next(task for task in tasks if task.handle in done)
+
+    def outcome(self, handle: Future, name: str) -> Any:
+        try:
+            found = _outcome(handle, name)
+        except BrokenProcessPool:  # a worker died that was at nothing
+            self._mend()
+            return BEGIN_ANEW
+        self._breaks = 0
+        return found
 
     def _mend(self) -> None:
         self._breaks += 1
@@ -159,8 +134,7 @@ def _begin(parent: int) -> None:
 
 def one_thread() -> None:
     """One thread for this process: in what it will import, and in what it has imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-        os.environ[name] = "1"
+    os.environ.update(ONE_THREAD)
     for module, function in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
         if module in sys.modules:
             getattr(sys.modules[module], function)(1)
@@ -171,11 +145,10 @@ def _call(function: Callable, item: Any) -> Any:
     try:
         return function(item)
     except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # a foreign exception may fail in any way
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
-        raise
+        sent = portable(error)
+        if sent is error:
+            raise
+        raise sent from None
 
 
 def working() -> bool:

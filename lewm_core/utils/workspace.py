@@ -96,6 +96,10 @@ class Workspace:
         """scale: pilot, full or controls (all studies, written by notebook 05; columns as `controls.results` says)."""
         return self.output / f"results_{known((*SCALES, 'controls'), scale, 'scale')}.csv"
 
+    def planned(self, scale: str) -> Path:
+        """The runs that were asked for at this scale: condition, scale, seed and the run's folder; see `status`."""
+        return self.output / f"plan_{known((*SCALES, 'controls'), scale, 'scale')}.csv"
+
     def skipped(self, scale: str) -> Path:
         """Conditions that could not be run at this scale, each with the reason."""
         return self.output / f"skipped_{known((*SCALES, 'controls'), scale, 'scale')}.csv"

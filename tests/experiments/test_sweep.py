@@ -22,18 +22,19 @@ from lewm_core.config import MODELS
 from lewm_core.dataset import windows
 from lewm_core.dataset.frames import Frames
 from lewm_core.evaluate import evaluate
+from lewm_core.experiments import attempts as module
 from lewm_core.experiments import run as run_module
-from lewm_core.experiments import sweep as module
 from lewm_core.experiments.base import Base
 from lewm_core.experiments.draws import Episodes
 from lewm_core.experiments.evaluate import evaluate_checkpoint
 from lewm_core.experiments.run import Run, execute, is_done, result
-from lewm_core.experiments.sweep import check_fresh, curves, load_model, plan, rows, sweep
+from lewm_core.experiments.sweep import check_fresh, curves, load_model, placed, plan, rows, sweep
 from lewm_core.model import LeWM
 from lewm_core.train import split_of, train
+from lewm_core.utils import executors
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.pool import Lost
 from lewm_core.utils.sealed import DamageWarning
+from lewm_core.utils.workers import Lost, Unusable
 from tests.helpers import TINY, random_base, write_squares
 from tests.notebooks.cells import InProcess
 
@@ -50,7 +51,7 @@ def squares(tmp_path_factory) -> Path:
 
 
 class Recording(InProcess):
-    """In place of the pool: the same runs, at once, in this process. `executed` lists their keys."""
+    """In place of workers: the same runs, at once, in this process. `executed` lists their keys."""
 
     executed: list[str] = []
 
@@ -62,7 +63,7 @@ class Recording(InProcess):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    monkeypatch.setattr(module, "Pool", Recording)
+    monkeypatch.setattr(module, "opened", Recording)
     monkeypatch.setattr(Recording, "executed", [])
     return Recording.executed
 
@@ -126,6 +127,18 @@ def test_a_run_is_named_by_all_that_decides_its_outcome(tmp_path):
         assert same.key == run.key
     moved = replace(weights, path=tmp_path / "elsewhere.safetensors")
     assert replace(run, base=moved).key == replace(run, base=weights).key
+
+
+def test_a_run_is_named_by_the_device_of_the_place_where_it_is_done(monkeypatch, tmp_path):
+    run = Run("B", "pilot", 0, "a.h5", "print", BASE, TINY)
+    monkeypatch.setattr(run_module, "default_device", lambda: "cpu")
+    monkeypatch.setattr(executors, "has_gpu", {"local": None, "ray": False, "slurm": True}.get)
+    (here,), (cpu,), (gpu,) = (placed([run], on) for on in ("local", "ray", "slurm"))
+    assert here == run and cpu.key == run.key and gpu.key != run.key
+    with pytest.raises(Unusable, match="the device cpu; expected cuda"):
+        module.attempt(gpu, tmp_path)
+    monkeypatch.setattr(run_module, "default_device", lambda: "cuda")
+    assert replace(run).key == gpu.key and not list(tmp_path.iterdir())
 
 
 def test_the_name_changes_with_the_code_and_the_row_of_the_table(monkeypatch):
@@ -245,7 +258,10 @@ def test_results_are_one_tidy_table(swept):
         assert (record["condition"], record["seed"]) == (run.condition, run.seed)
         assert {p.name for p in (folder / run.key).iterdir()} == {"result.json", "model.safetensors", "SHA256SUMS"} | (
             {"heads.safetensors"} if run.condition == "E" else set())
-    assert sorted(p.name for p in folder.iterdir()) == sorted(r.key for r in runs)  # no temporary folder is left
+    logs = [p.name for p in (folder / "failed").iterdir()]
+    assert len(logs) == 1 and "lost.safetensors" in (folder / "failed" / logs[0]).read_text()
+    # no temporary folder is left, and no mark of anybody at work
+    assert sorted(p.name for p in folder.iterdir()) == sorted(["failed", *(r.key for r in runs)])
 
 
 def test_a_parallel_run_is_bit_for_bit_the_run_in_this_process(swept, tmp_path):
@@ -263,10 +279,10 @@ def test_a_second_sweep_trains_nothing(swept, monkeypatch):
     runs, folder, results = swept
     before = snapshot(folder)
 
-    def refuse(*_):
-        raise AssertionError("a pool was started")
+    def refuse(*_, **__):
+        raise AssertionError("workers were started")
 
-    monkeypatch.setattr(module, "Pool", refuse)
+    monkeypatch.setattr(module, "opened", refuse)
     pd.testing.assert_frame_equal(sweep(runs, folder), results)
     assert snapshot(folder) == before
     assert execute(runs[0], folder) is runs[0] and snapshot(folder) == before
@@ -437,20 +453,25 @@ def test_a_run_whose_process_died_costs_itself_alone(squares, tmp_path, monkeypa
                 yield run, Lost(name(run), "that its worker process died", "enough memory") if run is left else outcome
 
     left = runs[1]
-    monkeypatch.setattr(module, "Pool", Dying)
-    with pytest.raises(Lost, match="B seed 0: found that its worker"):
+    monkeypatch.setattr(module, "opened", Dying)
+    with pytest.raises(InputError, match="B seed 0: found that its worker.*1 of 4 runs failed"):
         sweep(runs, tmp_path)
     assert in_process == [run.key for run in runs]  # the others were done
+    assert "its worker process died" in (tmp_path / "failed" / f"{left.key}.log").read_text()
+    shutil.rmtree(tmp_path / left.key)
+    monkeypatch.setattr(module, "opened", Recording)
+    sweep(runs, tmp_path)
+    assert in_process[len(runs):] == [left.key] and not list((tmp_path / "failed").iterdir())
 
 
 def test_no_more_processes_than_runs(squares, tmp_path, monkeypatch):
     asked = []
 
     class Counting(InProcess):
-        def __init__(self, jobs):
+        def __init__(self, on, jobs, folder, **_):
             asked.append(jobs)
 
-    monkeypatch.setattr(module, "Pool", Counting)
+    monkeypatch.setattr(module, "opened", Counting)
     runs, _ = plan(["A"], "pilot", [0], squares, BASE, QUICK)
     sweep(runs, tmp_path, jobs=8)
     assert asked == [1]

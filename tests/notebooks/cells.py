@@ -7,16 +7,16 @@ from pathlib import Path
 
 import matplotlib
 
-from lewm_core.experiments import sweep
+from lewm_core.experiments import attempts
 from lewm_core.runner import cli
 from lewm_core.runner.plan import make_plan
 from lewm_core.utils.workspace import ROOT
 
 
 class InProcess:
-    """Stands in for `pool.Pool`: does the work at once."""
+    """Stands in for `executors.opened`: does the work at once, in this process."""
 
-    def __init__(self, *_):
+    def __init__(self, *_, **__):
         pass
 
     def __enter__(self):
@@ -38,16 +38,16 @@ def run_study(output: Path, *options: str) -> None:
     """All notebooks of one study, with the options of run_all.sh, in `output`."""
     matplotlib.use("Agg")
     plan = make_plan(cli.parser().parse_args(["--profile", "smoke", "--jobs", "1", "--output", str(output), *options]))
-    before, pool = os.getcwd(), sweep.Pool
+    before, opened = os.getcwd(), attempts.opened
     os.chdir(ROOT)
-    sweep.Pool = InProcess
+    attempts.opened = InProcess
     try:
         for notebook in plan.notebooks:
             if notebook.name in plan.chosen:
                 run_cells(notebook.node.cells, plan.values[notebook.name])
     finally:
         os.chdir(before)
-        sweep.Pool = pool
+        attempts.opened = opened
 
 
 def run_cells(cells: list, values: dict) -> dict:

@@ -1,6 +1,7 @@
 """Which episodes a study is about: their description on disk, and packets in parallel, each opened once."""
 
 import json
+import pickle
 from dataclasses import fields, replace
 
 import numpy as np
@@ -10,7 +11,10 @@ from lewm_core.signals.backends import CLASSICAL, SIMULATOR
 from lewm_core.signals.pipeline import SourceSpec, open_episode, packet, packets
 from lewm_core.sources.bridge_rlds import Bridge
 from lewm_core.sources.tabletop.source import Tabletop
+from lewm_core.utils import executors
 from lewm_core.utils.errors import InputError
+from lewm_core.utils.workers import Lost, Workers
+from tests.notebooks.cells import InProcess
 
 SPEC = SourceSpec("tabletop", n_candidates=4, seed=3, image_size=16)
 
@@ -103,6 +107,49 @@ def test_packets_are_the_same_in_one_process_and_in_two(tmp_path):
         assert same(episode, episode2) and same(signals, signals2)
         assert episode.truth is None and signals.depth is not None
     assert len(list(cache.glob("*.npz"))) == len(ids)
+
+
+class Elsewhere(InProcess):
+    """Workers of another machine: nothing comes back but what is small, and an item with `dies` kills its worker."""
+
+    batch, dies, opened = 2, None, []
+    map_many = Workers.map_many
+
+    def __init__(self, on, jobs, folder, gpu):
+        self.opened.append((on, gpu))
+
+    def map(self, function, items, **_):
+        items = list(items)
+        assert len(pickle.dumps((function, items))) < 5000
+        for item, outcome in super().map(function, items):
+            assert len(pickle.dumps(outcome)) < 5000
+            died = self.dies in [id for _, id, *_ in item]
+            yield item, Lost("a worker", "that it died", "one that lives") if died else outcome
+
+
+def test_signals_made_elsewhere_are_the_same_and_nothing_large_travels(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "opened", Elsewhere)
+    ids = [info.id for info in SPEC.open().infos()]
+    asked, cache = [*ids[:1], "tabletop-3-00009", *ids[1:]], tmp_path / "cache"
+    bad = {}
+    found = list(packets(SPEC, asked, cache, 0, lambda id, error: bad.update({id: error}), on="ray"))
+    alone = list(packets(SPEC, ids, tmp_path / "alone", jobs=1))
+    assert list(bad) == ["tabletop-3-00009"] and Elsewhere.opened[-1] == ("ray", False)
+    for (episode, signals), (episode2, signals2) in zip(found, alone, strict=True):
+        assert same(episode, episode2) and same(signals, signals2)
+    monkeypatch.setattr(Tabletop, "load", lambda self, id: pytest.fail(f"{id} is rendered again"))
+    again = [episode.id for episode, _ in packets(SPEC, ids, cache, on="slurm")]
+    assert again == ids
+
+
+def test_a_worker_that_dies_costs_the_episodes_that_it_was_at(tmp_path, monkeypatch):
+    ids = [info.id for info in SPEC.open().infos()]
+    monkeypatch.setattr(executors, "opened", Elsewhere)
+    monkeypatch.setattr(Elsewhere, "dies", ids[0])
+    bad = {}
+    found = packets(SPEC, ids, tmp_path, 0, lambda id, error: bad.update({id: error}), on="ray")
+    assert [episode.id for episode, _ in found] == ids[2:] and list(bad) == ids[:2]
+    assert all(isinstance(error, Lost) for error in bad.values())
 
 
 def test_an_episode_that_cannot_be_read_is_an_error(tmp_path):

@@ -74,9 +74,10 @@ def test_lower_bounds_allow_the_pins():
         for name, bound in bounds.items():
             assert str(bound).startswith(">=") and bound.contains(expected[name])
     assert "torch>=2.11" in PROJECT["dependencies"]
-    assert optional.keys() == {"lerobot", "extract", "rerun", "site", "dev", "swm", "compare"}
-    (rerun,) = map(Requirement, optional["rerun"])
-    assert rerun.name not in DIRECT and rerun.specifier.contains(LOCK[rerun.name]), "heavy: locked, but not installed"
+    assert optional.keys() == {"lerobot", "extract", "rerun", "site", "dev", "swm", "compare", "lance", "ray", "slurm"}
+    for extra in ("rerun", "lance", "ray", "slurm"):
+        (package,) = map(Requirement, optional[extra])
+        assert package.name not in DIRECT and package.specifier.contains(LOCK[package.name]), "locked, not installed"
     swm = {canonicalize_name(r.name): r.specifier for r in map(Requirement, optional["swm"])}
     assert "imageio" in swm, "which the wheel of stable-worldmodel forgets"
     assert all(bound.contains(DIRECT[name]) for name, bound in swm.items() if name in DIRECT), "the rest is not pinned"
@@ -100,6 +101,8 @@ def test_every_import_is_a_direct_dependency():
     listed = RUN.keys() | EXTRAS.keys()
     foreign = {m: where for m, where in imported.items() if m not in known and not owners.get(m, set()) & listed}
     optional = {"IPython", "traitlets", "mistune", "httpx2"}  # come with ipykernel, ipywidgets, nbconvert, the hub's
+    optional |= {"ray", "submitit"}  # the extras ray and slurm, for clusters
+    optional |= {"lerobot", "tfrecord", "tensorflow", "tensorflow_datasets"}  # peers of benchmarks, skipped where absent
     optional |= {"stable_worldmodel", "stable_pretraining", "hydra"}  # the extra compare: skipped where it is absent
     assert {m: where for m, where in foreign.items() if m not in optional} == {}
 
@@ -117,8 +120,9 @@ def copy(tmp_path):
     shutil.copy(ROOT / "run_all.sh", root)
     shutil.copy(ROOT / "pyproject.toml", root)
     for name in ("__init__.py", "runner/__init__.py", "runner/arguments.py", "runner/cli.py", "sources/__init__.py",
-                 "sources/registry.py", "utils/__init__.py", "utils/errors.py", "utils/escape.py", "utils/files.py",
-                 "utils/provenance.py", "utils/sealed.py", "utils/temporary.py", "utils/workspace.py"):
+                 "sources/registry.py", "utils/__init__.py", "utils/errors.py", "utils/escape.py", "utils/executors.py",
+                 "utils/files.py", "utils/provenance.py", "utils/sealed.py", "utils/temporary.py",
+                 "utils/workspace.py"):
         (root / "lewm_core" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "lewm_core" / name, root / "lewm_core" / name)
     for name in ("requirements.txt", "constraints.txt"):
