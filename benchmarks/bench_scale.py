@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import public_bridge, public_counts, public_full, public_scale_page, speed_page
-from benchmarks.bench_dataset import apart
+from benchmarks.public_bridge import ROOT
 from benchmarks.public_reading import READERS
 from lewm_core import dataset
 from lewm_core.signals.backends import Backends
@@ -32,10 +33,8 @@ from lewm_core.sources.bridge import open_bridge
 from lewm_core.sources.episode import Episode
 from lewm_core.utils.files import write_csv
 
-ROOT = Path(__file__).resolve().parents[1]
 SIZES = (1_000, 10_000, public_bridge.FULL)
-# what is read -> how many items a pass reads, and how many are read to count the jumps
-PARTS = {"metadata": (520, 52), "episodes": (104, 52), "lerobot": (40, 40), "windows": (1600, 320)}
+PARTS = {"metadata": 520, "episodes": 104, "lerobot": 40, "windows": 1600}  # what is read: items of a pass
 EPISODES = 100  # of the dataset file that windows are read from
 Row = dict[str, object]
 
@@ -43,13 +42,10 @@ Row = dict[str, object]
 class Child:
     """A reader in a process of its own. absent: why it is not there, empty where it is."""
 
-    def __init__(self, reader: str, path: Path, n: int, pythons: list[str], trace: Path | None = None):
-        self.reader, self.absent = reader, "not installed"
+    def __init__(self, reader: str, path: Path, n: int, pythons: list[str]):
+        self.reader, self.path, self.absent = reader, path, "not installed"
         for python in pythons:
             command = [python, "-m", "benchmarks.public_reading", reader, str(path), str(n)]
-            if trace is not None:
-                command = ["strace", "-ff", "-y", "-s", "0", "-e", f"trace={public_counts.CALLS}", "-o", str(trace),
-                           *command]
             self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                             stderr=subprocess.PIPE, text=True,
                                             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
@@ -62,6 +58,23 @@ class Child:
         """One pass: what it cost and what it read."""
         print(file=self.process.stdin, flush=True)
         return self._answer()
+
+    def traced(self) -> Row:
+        """One more pass, slowed down by strace: jumps, files opened and mapped for each item. Nothing without it."""
+        if shutil.which("strace") is None:
+            return {}
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["strace", "-ff", "-y", "-s", "0", "-e", f"trace={public_counts.CALLS}",
+                       "-o", str(Path(folder) / "calls"), "-p", str(self.process.pid)]
+            strace = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            if "attached" not in strace.stderr.readline():
+                return {}
+            found = self.read()
+            strace.send_signal(signal.SIGINT)
+            strace.communicate()
+            totals = pd.DataFrame([public_counts.jumps(file.read_text(errors="replace").splitlines(), str(self.path))
+                                   for file in Path(folder).iterdir()]).sum()
+        return {what: totals[what] / found["items"] for what in ("jumps", "opened", "mapped")}
 
     def _answer(self) -> Row:
         line = self.process.stdout.readline()
@@ -77,12 +90,12 @@ def written(scratch: Path, sample: Path) -> dict[str, Path]:
     """By part what is read: shards, a LeRobot dataset of the same episodes, and a dataset file."""
     from lewm_core.sources.lerobot_writer import export
 
-    paths = {"metadata": public_bridge.write(scratch / "shards", PARTS["metadata"][0], sample),
-             "episodes": public_bridge.write(scratch / "few", PARTS["episodes"][0], sample),
+    paths = {"metadata": public_bridge.write(scratch / "shards", PARTS["metadata"], sample),
+             "episodes": public_bridge.write(scratch / "few", PARTS["episodes"], sample),
              "lerobot": scratch / "lerobot", "windows": scratch / "windows"}
     source = open_bridge(paths["episodes"], public_bridge.PX)
     ids = [*source.ids()]
-    export(paths["lerobot"], map(source.load, ids[: PARTS["lerobot"][0]]))
+    export(paths["lerobot"], map(source.load, ids[: PARTS["lerobot"]]))
     source = open_bridge(paths["metadata"], 64)
     episodes = (named(source.load(id), id) for id in [*source.ids()][:EPISODES])
     paths["windows"].mkdir()
@@ -96,9 +109,8 @@ def named(episode: Episode, id: str) -> Episode:
 
 def compared(part: str, path: Path, rounds: int, pythons: list[str]) -> Iterator[Row]:
     """Every reader of a part, pass by pass in turns: a row for each."""
-    n, few = PARTS[part]
     names = [name for name in READERS if name.endswith(f", {part}")]
-    children = {name: Child(name, path, n, pythons if not name.startswith("ours") else [sys.executable])
+    children = {name: Child(name, path, PARTS[part], pythons if not name.startswith("ours") else [sys.executable])
                 for name in names}
     there = [name for name in names if not children[name].absent]
     passes: dict[str, list[Row]] = {name: [] for name in there}
@@ -107,13 +119,11 @@ def compared(part: str, path: Path, rounds: int, pythons: list[str]) -> Iterator
             found = children[name].read()
             if i >= 0:
                 passes[name].append(found)
-    for child in children.values():
-        child.close()
-    for name in names:
-        row = {"part": part, "reader": name.removesuffix(f", {part}"), "absent": children[name].absent}
+    for name, child in children.items():
+        row = {"part": part, "reader": name.removesuffix(f", {part}"), "absent": child.absent}
         if name in there:
-            row |= summary(passes[name], passes[there[0]]) | {"libraries": children[name].libraries}
-            row |= traced(name, path, few, pythons if not name.startswith("ours") else [sys.executable])
+            row |= summary(passes[name], passes[there[0]]) | {"libraries": child.libraries} | child.traced()
+        child.close()
         yield row
 
 
@@ -129,25 +139,12 @@ def summary(passes: list[Row], ours: list[Row]) -> Row:
             "pixels": table.pixels[0] / max(1, int(n[0]))}
 
 
-def traced(name: str, path: Path, few: int, pythons: list[str]) -> Row:
-    """Jumps, files opened and mapped of an item, by strace; nothing without it."""
-    if shutil.which("strace") is None:
-        return {}
-    with tempfile.TemporaryDirectory() as folder:
-        child = Child(name, path, few, pythons, Path(folder) / "calls")
-        found = child.read()
-        child.close()
-        totals = pd.DataFrame([public_counts.jumps(file.read_text(errors="replace").splitlines(), str(path))
-                               for file in Path(folder).iterdir()]).sum()
-    return {what: totals[what] / found["items"] for what in ("jumps", "opened", "mapped")}
-
-
 def full(scratch: Path, sizes: list[int], sample: Path) -> Iterator[Row]:
     """Each step at each size."""
     for n in sizes:
         folder, output = public_bridge.write(scratch / f"bridge{n}", n, sample), scratch / f"study{n}"
         for step in public_full.STEPS:
-            for row in apart(step, folder, n, output):
+            for row in public_full.apart(step, folder, n, output):
                 print(*(f"{name} {value:.4g}," if isinstance(value, float) else value for name, value in row.items()),
                       flush=True)
                 yield row
@@ -186,13 +183,17 @@ def main(argv: list[str] | None = None) -> int:
                 print(pd.DataFrame(rows[-4:]).to_string(), flush=True)
             put(options.output / "scale.csv", rows, load)
         if options.only != "readers":
-            put(options.output / "scale_full.csv", full(scratch, options.sizes, options.sample), load)
+            rows = []
+            for row in full(scratch, options.sizes, options.sample):
+                rows.append(row)
+                put(options.output / "scale_full.csv", rows, load)
     speed_page.put(options.output, "bench_scale", public_scale_page.section(options.output))
     return 0
 
 
-def put(path: Path, rows: Iterator[Row], load: list[float]) -> None:
-    table = pd.DataFrame([*rows])
+def put(path: Path, rows: list[Row], load: list[float]) -> None:
+    """Write the table, so that a stop loses only what comes next."""
+    table = pd.DataFrame(rows)
     load.append(os.getloadavg()[0])
     write_csv(path, table.assign(**public_scale_page.about(load)))
 

@@ -22,7 +22,8 @@ FULL, PX, ROTATIONS = 60_096, 256, 3
 SPLITS = {"train": (53_192, 1024), "val": (6_904, 128)}  # the release's: episodes, shards
 PER_SHARD = 52  # of a part of it
 NAME = "bridge_dataset"
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "bridge_sample"
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT.parent / "shared" / "bridge_sample"
 
 
 def shards(episodes: int) -> dict[str, list[int]]:

@@ -5,7 +5,11 @@ Frames are small (16 px) where files are written: a data set of 60,096 episodes 
 holds of an episode besides its frames does not depend on their size.
 """
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -120,4 +124,20 @@ def windowed(_: Path, n: int, output: Path, in_memory: bool) -> list[Row]:
     return [took(f"windows, frames {'in memory' if in_memory else 'on disk'}", n, work)]
 
 
-STEPS = (index, curated, packed, partial(windowed, in_memory=True), partial(windowed, in_memory=False))
+STEPS: dict[str, Callable[[Path, int, Path], list[Row]]] = {
+    "index": index, "curated": curated, "packed": packed, "in memory": partial(windowed, in_memory=True),
+    "on disk": partial(windowed, in_memory=False)}
+
+
+def apart(step: str, folder: Path, n: int, output: Path) -> list[Row]:
+    """The rows of a step, done in a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "benchmarks.public_full", step, str(folder), str(n), str(output)],
+                          stdout=subprocess.PIPE, text=True, check=True, cwd=public_bridge.ROOT,
+                          env={**os.environ, "PYTHONPATH": str(public_bridge.ROOT)})
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    wanted, data, count, study = sys.argv[1:]
+    print(json.dumps(STEPS[wanted](Path(data), int(count), Path(study))), flush=True)
+    os._exit(0)  # not waiting for the process in which files are tried: it ends with this one

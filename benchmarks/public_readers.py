@@ -56,9 +56,11 @@ def our_bridge(path: str, frames: bool) -> Pass:
 
 def small_tfrecord(path: str, frames: bool) -> Pass:
     """The package `tfrecord`: its iterator and its message class. (Its loader keeps one value of each feature.)"""
-    import simplejpeg
     from tfrecord import example_pb2
     from tfrecord.reader import tfrecord_iterator
+
+    if frames:
+        from simplejpeg import decode_jpeg
 
     def read(found: Sum) -> None:
         for shard in sorted(Path(path).glob("*.tfrecord-*")):
@@ -69,23 +71,22 @@ def small_tfrecord(path: str, frames: bool) -> Pass:
                 if not frames:
                     found.add(len(jpegs))
                     continue
-                pixels = np.stack([simplejpeg.decode_jpeg(jpeg) for jpeg in jpegs])
+                pixels = np.stack([decode_jpeg(jpeg) for jpeg in jpegs])
                 found.add(len(jpegs), np.array(features[ACTION].float_list.value, np.float32), pixels)
 
     return read
 
 
 def tfds(path: str, frames: bool) -> Pass:
-    """tensorflow-datasets: only what is wanted is decoded, steps batched within TensorFlow, its own threads."""
+    """tensorflow-datasets: only the pictures that are wanted are decoded, steps are batched within TensorFlow."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
     import tensorflow_datasets
 
     builder = tensorflow_datasets.builder_from_directory(path)
-    wanted: dict = {"language_instruction": True}
-    if frames:
-        wanted |= {"action": True, "observation": {"state": True, "image_0": True}}
-    decoders = tensorflow_datasets.decode.PartialDecoding({"steps": wanted})
+    skipped = [f"image_{camera}" for camera in range(1 if frames else 0, 4)]
+    skip = dict.fromkeys(skipped, tensorflow_datasets.decode.SkipDecoding())
+    decoders = {"steps": {"observation": skip}}
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1
@@ -128,6 +129,7 @@ def lerobot(path: str, n: int) -> Pass:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     torch.set_num_threads(1)
+    LeRobotDataset("local/bench", root=path)[0]  # whether its video decoders run
 
     def read(found: Sum) -> None:
         data = LeRobotDataset("local/bench", root=path)

@@ -113,7 +113,14 @@ def main(name: str, path: str, n: str) -> None:
         print(json.dumps({"absent": f"not installed: {', '.join(lacking)}"}), flush=True)
         return
     public_counts.one_core()
-    read = opened(path, int(n))
+    try:
+        read = opened(path, int(n))
+    except Exception as error:  # a library of others that is there and does not run: it may raise anything
+        if name.startswith("ours"):
+            raise
+        reason = f"does not run here ({type(error).__name__}: {str(error).splitlines()[0]})"
+        print(json.dumps({"absent": reason}), flush=True)
+        return
     public_counts.forget_peak()
     before = public_counts.memory("VmRSS")
     print(json.dumps({"libraries": libraries(needs)}), flush=True)

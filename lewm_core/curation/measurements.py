@@ -84,10 +84,11 @@ def read_measurements(path: str | Path) -> pd.DataFrame:
 def add_measurements(path: str | Path, rows: Iterable[Mapping[str, object]], batch: int = 2000) -> pd.DataFrame:
     """Append rows of `measure`, taken one by one, to the table kept at `path`, and return all of it.
 
-    The file is written after every `batch` rows: that many are in memory as they come, or lost by an interruption.
+    The file is written after `batch` rows, or half as many as it has where these are more, since all of it is written
+    anew: that many are lost by an interruption.
     """
     table, rows = read_measurements(path), iter(rows)
-    while new := list(islice(rows, batch)):
+    while new := list(islice(rows, max(batch, len(table) // 2))):
         table = pd.concat([table, pd.DataFrame(new)], ignore_index=True) if len(table) else pd.DataFrame(new)
         write_csv(path, table)
     return table
