@@ -140,4 +140,3 @@ def apart(step: str, folder: Path, n: int, output: Path) -> list[Row]:
 if __name__ == "__main__":
     wanted, data, count, study = sys.argv[1:]
     print(json.dumps(STEPS[wanted](Path(data), int(count), Path(study))), flush=True)
-    os._exit(0)  # not waiting for the process in which files are tried: it ends with this one

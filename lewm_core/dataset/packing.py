@@ -162,14 +162,16 @@ def _rows(column: Column, episode: Episode, signals: Signals) -> np.ndarray | No
 
 def append(f: h5py.File, name: str, value: np.ndarray) -> None:
     """Add rows to a column, which is made with the first."""
-    if name not in f:
+    if name in f:
+        column = f[name]
+    else:
         text = COLUMNS[name].dtype == "str"
         a_row = 16 if text else max(1, value[0].nbytes)
-        f.create_dataset(name, shape=(0, *value.shape[1:]), maxshape=(None, *value.shape[1:]),
-                         dtype=h5py.string_dtype() if text else value.dtype,
-                         chunks=(max(1, CHUNK_BYTES // a_row), *value.shape[1:]), **COMPRESSION.get(name, {}))
-    f[name].resize(len(f[name]) + len(value), axis=0)
-    f[name][-len(value):] = value
+        column = f.create_dataset(name, shape=(0, *value.shape[1:]), maxshape=(None, *value.shape[1:]),
+                                  dtype=h5py.string_dtype() if text else value.dtype,
+                                  chunks=(max(1, CHUNK_BYTES // a_row), *value.shape[1:]), **COMPRESSION.get(name, {}))
+    column.resize(len(column) + len(value), axis=0)
+    column[-len(value) :] = value
 
 
 def pack(path: str | Path, ids: Iterable[str], read: Callable[[list[str]], Iterable[Packet]],
