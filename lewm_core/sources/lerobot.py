@@ -193,6 +193,7 @@ def _decode(file: Path, id: str, times: np.ndarray, tolerance: float) -> Iterato
             stream = container.streams.video[0]
             check_pixels(f"{file}, {id}", stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+            stream.codec_context.thread_count = 1  # several cost more than they gain, and a worker has one
             start = max(0, times[0] - tolerance)
             container.seek(int(start / stream.time_base), stream=stream)  # the keyframe before
             for frame in container.decode(stream):
