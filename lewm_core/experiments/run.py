@@ -31,8 +31,8 @@ RESULT = "result.json"
 # Not the table of conditions: a new row must not rename the runs of the others. A run's own terms are in its key.
 CODE = ("config", "encoder", "model", "patch_predictor", "sigreg", "steps", "heads", "losses", "evaluate", "objective",
         "batch_norm", "outcomes", "train", "dataset/contract", "dataset/data", "dataset/frames",
-        "dataset/replacements", "dataset/splits", "dataset/targets", "experiments/gradients", "checkpoints/checkpoint",
-        "signals/geometry")
+        "dataset/replacements", "dataset/splits", "dataset/stored", "dataset/targets", "experiments/gradients",
+        "checkpoints/checkpoint", "signals/geometry")
 
 
 @dataclass(frozen=True)
