@@ -118,7 +118,7 @@ def main(name: str, path: str, n: str) -> None:
     except Exception as error:  # a library of others that is there and does not run: it may raise anything
         if name.startswith("ours"):
             raise
-        reason = f"does not run here ({type(error).__name__}: {str(error).splitlines()[0]})"
+        reason = f"{libraries(needs)} does not run here: {type(error).__name__}: {str(error).splitlines()[0][:100]}"
         print(json.dumps({"absent": reason}), flush=True)
         return
     public_counts.forget_peak()

@@ -14,7 +14,7 @@ PARTS = {  # part -> its heading, what an item is, what is read
                  "same shards."),
     "lerobot": ("LeRobot episodes", "episode", "The same from a LeRobot dataset of format 3.0. lerobot gives frame "
                 "after frame, as its data loader asks for them; pyarrow and av read table and video from their "
-                "beginning, and could not give a single episode."),
+                "beginning, and could not give a single episode without reading all before it."),
     "windows": ("Windows", "window", "Four frames of 64 px and their actions at random, in batches of 16, from a file "
                 "of 100 episodes."),
 }
@@ -52,7 +52,7 @@ def _made(table: pd.DataFrame, file: str) -> str:
 
 def _readers(table: pd.DataFrame) -> Iterator[str]:
     yield from ("Each reader beside the format's own library: processes with one core each, in turns, on a warm disk. "
-                "Times: CPU time of the other over ours, median and range of the passes; above 1, ours is faster. "
+                "Times: CPU time over that of the first row, median and range of the passes; above 1, ours is faster. "
                 "Bytes and calls as the kernel counts them; a jump is a read that does not begin where the last one of "
                 "that file ended (maps are none). Peak: memory above what the opened reader held.",
                 "", _made(table, "scale.csv"))
@@ -78,7 +78,8 @@ def _full(table: pd.DataFrame) -> Iterator[str]:
     sizes = sorted(table.n.unique())
     yield from ("", "### The whole of it", "",
                 "BridgeData V2's 60,096 episodes in 1,152 shards, each record as large as the release's: the real "
-                "sample's, enlarged. Each cell: seconds, and the most memory in MB above what the process began with.",
+                "sample's, enlarged. Each cell: seconds of CPU time, and the most memory above what the process began "
+                "with. Memory of an episode: by how much that grows from the least to the most of them.",
                 "", _made(table, "scale_full.csv"), "",
                 f"| | {' | '.join(f'{n:,} episodes' for n in sizes)} | an episode: CPU, ms | read, kB | memory, kB |",
                 "|---" * (len(sizes) + 4) + "|")
@@ -86,7 +87,7 @@ def _full(table: pd.DataFrame) -> Iterator[str]:
         rows = table[table.measure == measure].set_index("n")
         if rows.empty:
             continue
-        cells = [f"{rows.wall[n]:.3g} s, {rows.peak[n]:.0f} MB" if n in rows.index else "" for n in sizes]
+        cells = [f"{rows.cpu[n]:.3g} s, {rows.peak[n]:.0f} MB" if n in rows.index else "" for n in sizes]
         least, most = rows.iloc[0], rows.iloc[-1]
         more = most.name - least.name
         each = 1e3 * (most.peak - least.peak) / more if more else float("nan")
