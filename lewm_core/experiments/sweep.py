@@ -99,9 +99,11 @@ def sweep(runs: Iterable[Run], folder: Path, jobs: int = 0, on: str = executors.
     InputError that names it and its log, and the same call does what is left.
     """
     runs = list(runs)
-    left = {run.key: run for run in runs if not is_done(folder, run.key)}
-    for key in left:
-        shutil.rmtree(folder / key, ignore_errors=True)  # a damaged one
+    left = {}
+    for run in runs:
+        if not is_done(folder, run.key):
+            shutil.rmtree(folder / run.key, ignore_errors=True)  # a damaged one; at once: another driver may make it
+            left[run.key] = run
     if on == executors.LOCAL:
         jobs = min(jobs or (1 if default_device() == "cuda" else usable_cores()), len(left))
     with bar(desc="runs", unit="run", total=len(runs), initial=len(runs) - len(left), delay=0) as shown:
