@@ -192,7 +192,7 @@ def _limit_memory(more: int) -> tuple[int, int] | None:
     return before
 
 
-_apart: tuple[list[str], Pool] | None = None  # the process of `apart`, and the import path that it was started with
+_apart: tuple[list[str], Pool] | None = None  # the process of `apart`, and from where it was started: folder, imports
 
 
 def apart(function: Callable, *arguments: Any, name: str) -> Any:
@@ -203,11 +203,12 @@ def apart(function: Callable, *arguments: Any, name: str) -> Any:
     global _apart
     if working():
         return function(*arguments)
-    if _apart is not None and _apart[0] != sys.path:
+    here = [os.getcwd(), *sys.path]
+    if _apart is not None and _apart[0] != here:
         _apart[1].close()
         _apart = None
     if _apart is None:
-        _apart = list(sys.path), Pool(1)
+        _apart = here, Pool(1)
     try:
         (_, outcome), = _apart[1].map(partial(_spread, function), [arguments], name=lambda _: name)
     except BaseException:  # an interrupt: it is not waited for

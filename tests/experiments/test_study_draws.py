@@ -10,7 +10,7 @@ from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import Choice
 from lewm_core.diagnostics import capacity, leakage, metrics, probe_study, rollout_study
 from lewm_core.diagnostics.probes import held_out, token_features
-from lewm_core.experiments import sweep
+from lewm_core.experiments import attempts, sweep
 from lewm_core.experiments.draws import DrawSizes
 from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.study import Study
@@ -38,7 +38,7 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(study):
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(sweep, "Pool", InProcess)
+        m.setattr(attempts, "opened", InProcess)
         for scale in ("pilot", "full"):
             study.run(CONDITIONS, scale, range(2), random_base(), RECIPE, jobs=1)
     return {scale: study.results(scale) for scale in ("pilot", "full")}

@@ -102,7 +102,7 @@ def test_every_import_is_a_direct_dependency():
     foreign = {m: where for m, where in imported.items() if m not in known and not owners.get(m, set()) & listed}
     optional = {"IPython", "traitlets", "mistune", "httpx2"}  # come with ipykernel, ipywidgets, nbconvert, the hub's
     optional |= {"ray", "submitit"}  # the extras ray and slurm, for clusters
-    optional |= {"lerobot", "tfrecord", "tensorflow", "tensorflow_datasets"}  # peers of benchmarks, skipped where absent
+    optional |= {"lerobot", "tfrecord", "tensorflow", "tensorflow_datasets"}  # peers that benchmarks skip where absent
     optional |= {"stable_worldmodel", "stable_pretraining", "hydra"}  # the extra compare: skipped where it is absent
     assert {m: where for m, where in foreign.items() if m not in optional} == {}
 
