@@ -10,7 +10,7 @@ from lewm_core.curation.score import Criteria
 from lewm_core.curation.selection import Choice
 from lewm_core.diagnostics import capacity, leakage, metrics, probe_study, rollout_study
 from lewm_core.diagnostics.probes import held_out, token_features
-from lewm_core.experiments import attempts, sweep
+from lewm_core.experiments import attempts
 from lewm_core.experiments.draws import DrawSizes
 from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.study import Study
