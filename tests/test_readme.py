@@ -11,7 +11,6 @@ import json
 import re
 import shlex
 import threading
-from dataclasses import replace
 from functools import partial
 from http.server import ThreadingHTTPServer
 from importlib.util import find_spec
@@ -23,7 +22,7 @@ import pytest
 from huggingface_hub import constants
 
 from lewm_core import conditions
-from lewm_core.dataset.contract import COLUMNS
+from lewm_core.dataset import contract
 from lewm_core.losses import Term
 from lewm_core.runner import cli, commands, download, plan
 from lewm_core.utils import executors
@@ -83,7 +82,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def reader(place, monkeypatch):
-    """The reader's folder as the current one, no network but the hub's stand-in, and the row of one's own."""
+    """The reader's folder as the current one, no network but the hub's stand-in, and the rows of one's own."""
     folder, url = place
     monkeypatch.chdir(folder)
     monkeypatch.setattr(constants, "ENDPOINT", url)
@@ -93,11 +92,12 @@ def reader(place, monkeypatch):
     monkeypatch.setattr(download, "BRIDGE", f"{url}/bridge/release/resolve/main/")
     monkeypatch.setattr(download, "CODE", ())
     monkeypatch.setenv("no_proxy", "*")
-    for row in [text for kind, text in BLOCKS if kind == "python" and re.search(r"^ *Condition\(", text, re.MULTILINE)]:
-        (own,) = eval(f"(\n{row})", {"Condition": conditions.Condition, "Term": Term})
-        monkeypatch.setitem(conditions.CONDITIONS, own.name, own)
-    own = replace(COLUMNS["depth"], name="normals", source=lambda *_: None)  # tests/test_own_signal.py has it whole
-    monkeypatch.setitem(COLUMNS, own.name, own)
+    tables = {"Condition": conditions.CONDITIONS, "Column": contract.COLUMNS}
+    names = {"Condition": conditions.Condition, "Term": Term, "Column": contract.Column}
+    for row in [text for kind, text in BLOCKS if kind == "python"]:
+        if found := re.search(r"^ *(Condition|Column)\(.*", row, re.MULTILINE | re.DOTALL):
+            (own,) = eval(f"(\n{found[0]})", names)
+            monkeypatch.setitem(tables[found[1]], own.name, own)
     monkeypatch.setattr(executors, "find_spec", lambda package: True)
     monkeypatch.setattr(executors, "check", executors.read)  # there is no cluster here
     return folder

@@ -60,8 +60,8 @@ def compare(results: pd.DataFrame, against: str, metrics: Sequence[str], split: 
     level, scatter: the metric's mean over seeds, and its standard deviation in per cent of that. mean, low, high: of
     the change in per cent. p_holm: corrected over the `signals` of a scale and metric; of what is none of them
     (references, controls) over those alone. mde: the smallest change that so many seeds detect at 80 %. better, same:
-    verdicts, with the reason where there is none; empty for `against` itself and for references, which teach nothing.
-    signals: the conditions that must also be better than their twin with other frames' targets.
+    verdicts, with the reason where there is none; empty for `against` itself, the baseline and the references, which
+    have no signal. signals: the conditions that must also be better than their twin with other frames' targets.
     """
     rows = results[results.metric.isin(metrics)]
     changes = paired_change(rows, metrics, split, against)
@@ -87,7 +87,7 @@ def compare(results: pd.DataFrame, against: str, metrics: Sequence[str], split: 
 
 def _verdicts(evidence: Evidence, row: tuple, signal: bool) -> tuple[str, str, str]:
     """Whether a condition is better than the reference, whether it is the same, and why that cannot be told."""
-    if row.condition in (row.against, *UNTAUGHT):
+    if row.condition in (row.against, paper.BASELINE, *UNTAUGHT):
         return "", "", ""
     by = (row.metric, row.split)
     try:
