@@ -34,12 +34,12 @@ from lewm_core.study import Study
 from lewm_core.viz import paper_figures
 
 study = Study(sys.argv[1], sys.argv[1] + "/figures", "smoke", "tabletop")
-spec = SourceSpec("tabletop", 10, 0, 32, looks=1)
-curate(spec, study.workspace, Criteria(min_length=8), Choice(10, 6, 6), 0.05, False, jobs=1)
-study.write_dataset(False, DrawSizes(test=0, full=6, pilot=6, seeds=1), jobs=1)
+spec = SourceSpec("tabletop", 6, 0, 32, looks=1)
+curate(spec, study.workspace, Criteria(min_length=8), Choice(6, 5, 5), 0.05, False, jobs=1)
+study.write_dataset(False, DrawSizes(test=0, full=5, pilot=5, seeds=1), jobs=1)
 start = Base("random", "nano", None, repr(MODELS["nano"]))
-recipe = Recipe(steps=40, batch_size=8, directions=16, lr=1e-3)
-results = study.run(["lr-0", "A", "B", "N"], "pilot", range(2), start, recipe, jobs=1)
+recipe = Recipe(steps=20, batch_size=8, directions=16, lr=1e-3)
+results = study.run(["A", "B", "N"], "pilot", range(2), start, recipe, jobs=1)
 skipped, about = study.skipped("pilot"), study.about("pilot", results)
 table = paper_figures.effect_table(results, ["pilot"])
 changes, summary = levels.beside_baseline(results, ["mse"])

@@ -149,9 +149,9 @@ def test_a_run_that_is_named_twice_counts_once(study, capsys):
     assert once == twice
 
 
-def planted_run(tmp_path, rows, condition, seed, **changed):
-    own = rows[(rows.condition == condition) & (rows.seed == seed)]
-    return write_run(tmp_path / f"{condition}{seed}", own, **changed)
+def planted_run(tmp_path, rows, name, seed, **changed):
+    own = rows[(rows.condition == name) & (rows.seed == seed)]
+    return write_run(tmp_path / f"{name}{seed}", own, **changed)
 
 
 LEARNS_FASTER = RECORD["recipe"] | {"lr": 1e-3}
