@@ -8,8 +8,8 @@ import pandas as pd
 from benchmarks import public_table
 
 PARTS = {  # part -> its heading, what an item is, what is read
-    "metadata": ("Index", "episode", "Of each episode of RLDS shards the instruction and its length, all data checked "
-                 "against their checksums by ours and by none of the others."),
+    "metadata": ("Index", "episode", "Of each episode of RLDS shards the instruction and its length. Ours and TensorFlow "
+                 "compare all data with their checksums, tfrecord none."),
     "episodes": ("Episodes", "episode", "All frames of one camera at their own 256 px, actions and states, from the "
                  "same shards."),
     "lerobot": ("LeRobot episodes", "episode", "The same from a LeRobot dataset of format 3.0. lerobot gives frame "
