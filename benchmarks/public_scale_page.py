@@ -8,8 +8,8 @@ import pandas as pd
 from benchmarks import public_table
 
 PARTS = {  # part -> its heading, what an item is, what is read
-    "metadata": ("Index", "episode", "Of each episode of RLDS shards the instruction and its length. Ours and TensorFlow "
-                 "compare all data with their checksums, tfrecord none."),
+    "metadata": ("Index", "episode", "Of each episode of RLDS shards the instruction and its length. Ours and "
+                 "TensorFlow compare all data with their checksums, tfrecord none."),
     "episodes": ("Episodes", "episode", "All frames of one camera at their own 256 px, actions and states, from the "
                  "same shards."),
     "lerobot": ("LeRobot episodes", "episode", "The same from a LeRobot dataset of format 3.0. lerobot gives frame "
@@ -90,6 +90,6 @@ def _full(table: pd.DataFrame) -> Iterator[str]:
         cells = [f"{rows.cpu[n]:.3g} s, {rows.peak[n]:.0f} MB" if n in rows.index else "" for n in sizes]
         least, most = rows.iloc[0], rows.iloc[-1]
         more = most.name - least.name
-        each = 1e3 * (most.peak - least.peak) / more if more else float("nan")
+        each = f"{1e3 * (most.peak - least.peak) / more:.2g}" if more else ""
         yield (f"| {measure}: {what} | {' | '.join(cells)} | {1e3 * most.cpu / most.name:.3g} | "
-               f"{most.bytes / most.name / 1e3:.3g} | {each:.2g} |")
+               f"{most.bytes / most.name / 1e3:.3g} | {each} |")
