@@ -145,7 +145,7 @@ def sweep_once(on: str, made, where: str, folder: Path, path: Path, runs: int) -
     seconds = time.perf_counter() - begun
     left = [p.name for p in place.iterdir() if p.name.startswith(".") and p.name != ".jobs"]
     print(on, f"{len(planned)} runs in {seconds:.0f} s; left in the folder: {left}", flush=True)
-    return [("sweep", on, 2, f"s for {len(planned)} runs", seconds)], table
+    return [("sweep", on, NODES if on == "ray" else 2, f"s for {len(planned)} runs", seconds)], table
 
 
 def episodes(made, where: str, folder: Path, n: int) -> list[Row]:
