@@ -12,7 +12,7 @@ from pathlib import Path
 from lewm_core.checkpoints import hub
 from lewm_core.runner.arguments import FAILED, OK, check_writable
 from lewm_core.runner.inspection import inspect, kind, need_file
-from lewm_core.utils import escape
+from lewm_core.utils import escape, executors
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import temporary_folder
 from lewm_core.utils.temporary import sweep as sweep_left
@@ -24,7 +24,8 @@ def extract(options: argparse.Namespace) -> tuple[dict, int]:
     from lewm_core.runner import extraction
 
     named = {signal: getattr(options, signal) for signal in ("depth", "tracks", "mask")}
-    return extraction.extract(options.dataset, options.to, options.weights, named, options.jobs), OK
+    return extraction.extract(options.dataset, options.to, options.weights, named, options.jobs,
+                              options.on or executors.LOCAL), OK
 
 
 def train(options: argparse.Namespace) -> tuple[dict, int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lewm_core.runner.arguments import Parser, answer, check, whole
-from lewm_core.utils import escape
+from lewm_core.utils import escape, executors
 
 EPILOG = """\
 A checkpoint is a weights file (.safetensors, .pt, .ckpt), a folder with one, or a hub id such as quentinll/lewm-cube.
@@ -62,6 +62,7 @@ def _extract(add: Add) -> None:
         p.add_argument(f"--{signal}", default="", metavar="NAME", help=f"the backend that makes the {signal}; by "
                        "default what the file has is kept, and else the paper's is used where its weights are there")
     p.add_argument("--jobs", type=whole(0, 1024), default=0, metavar="N", help="processes (default: one a core)")
+    executors.add_option(p)
 
 
 def _train(add: Add) -> None:

@@ -16,24 +16,28 @@ from lewm_core.signals.backends import check, on_gpu
 from lewm_core.signals.extraction import Signals, cached, extract_once
 from lewm_core.signals.held import FILE
 from lewm_core.signals.pipeline import SourceSpec
+from lewm_core.utils import executors
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.pool import Pool, apart
+from lewm_core.utils.pool import apart
 from lewm_core.utils.progress import bar
 from lewm_core.utils.provenance import usable_cores
 
 
-def extract(name: str, target: Path, weights: str, named: Mapping[str, str], jobs: int = 0) -> dict[str, object]:
+def extract(name: str, target: Path, weights: str, named: Mapping[str, str], jobs: int = 0,
+            on: str = executors.LOCAL) -> dict[str, object]:
     """Write `target`, a copy of the dataset `name` with signals; returns a report.
 
     named: signal -> backend, "" where none is named: then the file's own is kept, and else the data's default made.
+    on: where episodes are worked at, as `executors` has it.
     The signals are first kept beside the target, one file an episode, so that a call that was cut goes on; they go when
     the target is there. InputError: a bad file or option, before any work; an episode whose signals cannot be made.
     """
+    executors.check(on)
     spec = _spec(name, target, weights, named)
     folder = target.absolute().with_name(f".{target.name}.signals")
     ids = [info.id for info in spec.open().infos()]
     fingerprint = spec.open().fingerprint
-    _make(spec, ids, folder, fingerprint, jobs)
+    _make(spec, ids, folder, fingerprint, jobs, on)
     about = {"extracted": {"fingerprint": fingerprint, "backends": asdict(spec.backends)}}
     apart(_write, spec, ids, folder, fingerprint, target.absolute(), about, name=str(target))
     shutil.rmtree(folder)
@@ -67,14 +71,15 @@ def _spec(name: str, target: Path, weights: str, named: Mapping[str, str]) -> So
     return spec
 
 
-def _make(spec: SourceSpec, ids: list[str], folder: Path, fingerprint: str, jobs: int) -> None:
+def _make(spec: SourceSpec, ids: list[str], folder: Path, fingerprint: str, jobs: int, on: str) -> None:
     """Keep the signals of all episodes in the folder; after the last, one InputError for those that cannot be made."""
     left = [id for id in ids if cached(id, spec.backends, folder, fingerprint, spec.settings) is None]
-    jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), max(1, len(left)))
+    if on == executors.LOCAL:
+        jobs = 1 if on_gpu(spec.backends, spec.settings) else min(jobs or usable_cores(), max(1, len(left)))
     one = partial(_extract, spec, folder, fingerprint)
     failed = []
     with bar(desc="episodes", unit="episode", total=len(ids), initial=len(ids) - len(left), delay=0) as shown:
-        for outcome in _outcomes(one, left, jobs):
+        for outcome in _outcomes(one, left, jobs, on, folder, bool(spec.backends.learned())):
             shown.update()
             if isinstance(outcome, InputError):
                 failed.append(outcome)
@@ -85,12 +90,12 @@ def _make(spec: SourceSpec, ids: list[str], folder: Path, fingerprint: str, jobs
                          "all of them", f"The first: {failed[0]} The others are kept.")
 
 
-def _outcomes(one: partial, ids: list[str], jobs: int) -> Iterator[Exception | None]:
-    if jobs == 1:
+def _outcomes(one: partial, ids: list[str], jobs: int, on: str, folder: Path, gpu: bool) -> Iterator[Exception | None]:
+    if (on, jobs) == (executors.LOCAL, 1):
         yield from map(one, ids)
         return
-    with Pool(jobs) as pool:
-        yield from (outcome for _, outcome in pool.map(one, ids))
+    with executors.opened(on, jobs, folder, gpu) as workers:
+        yield from (outcome for _, outcome in workers.map_many(one, ids))
 
 
 def _extract(spec: SourceSpec, folder: Path, fingerprint: str, id: str) -> InputError | None:

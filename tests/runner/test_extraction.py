@@ -128,3 +128,8 @@ def test_bad_options_are_refused_before_any_work(bare, tmp_path, capsys):
         said = capsys.readouterr().err
         assert any(word in said for word in words.split("|")) and said.count("\n") == 1, said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["my.h5", "pipe.h5", "there.h5", "whole.h5"]
+
+
+def test_an_executor_that_does_not_exist_is_refused_before_any_work(tmp_path, capsys):
+    with pytest.raises(InputError, match="--on: found 'moon'"):
+        extraction.extract(str(tmp_path / "no.h5"), tmp_path / "out.h5", "", {}, on="moon")
