@@ -20,6 +20,7 @@ from lewm_core.viz.level_panels import arranged
 
 SHOWN = (OUTCOME, *SECONDARY[:1], PAPERS)  # the metrics by default, of those that all runs have
 NAME = "comparison"
+ALONE = "it is of its own comparison, not corrected for how many there are; p_holm is"
 
 
 def compare(names: Sequence[str], against: str, metrics: Sequence[str], path: Path | None,
@@ -42,7 +43,7 @@ def compare(names: Sequence[str], against: str, metrics: Sequence[str], path: Pa
     changes, table = comparison.compare(results, against, chosen, split, signals)
     report = {"runs": len(runs), "conditions": list(dict.fromkeys(results.condition)), "split": style.SPLIT[split],
               "change": f"in per cent of {against} at the same seed, with its 95 % interval; below 0 is better",
-              "comparison": _rows(table), "verdicts": comparison.told(table),
+              "comparison": _rows(table), "verdicts": comparison.told(table), "of each verdict": ALONE,
               "reasons": comparison.reasons(results, table)}
     return report | ({} if output is None else {"written": _write(output, changes, table, _about(runs, path))})
 
