@@ -26,6 +26,7 @@ DOCS = ROOT / "docs"
 CONFIGURATION = DOCS / "site"
 MENTION = re.compile(r"`[^`]*`|\b[Nn]otebooks? (\d\d)\b")  # a notebook that a text speaks of, not within code
 TABLE = re.compile(r"\]\(((?:\.\./)*)(\w+)\.csv\)")  # a link to a table of docs/
+COMMENT = re.compile(r"^<!--[^\n]*-->\n", re.MULTILINE)  # for who writes the page; tags are text on the site
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
 
@@ -87,7 +88,7 @@ def write_pages(place: Workspace, source: Path, names: Sequence[str], found: Seq
     for path in docs:
         copied = source / path.relative_to(DOCS)
         copied.parent.mkdir(parents=True, exist_ok=True)
-        copied.write_text(TABLE.sub(r"](\1tables/\2.md)", path.read_text()))
+        copied.write_text(TABLE.sub(r"](\1tables/\2.md)", COMMENT.sub("", path.read_text())))
     pages = {f"tables/{path.stem}.md": site_pages.csv_page(path) for path in sorted(DOCS.glob("*.csv"))}
     pages |= {f"api/{room}.md": site_pages.reference(room, modules) for room, modules in rooms.items()}
     pages["api/index.md"] = site_pages.contents("API reference", list(rooms))

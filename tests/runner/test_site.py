@@ -16,7 +16,7 @@ from lewm_core.stats.claims_report import save
 from lewm_core.stats.evidence import Evidence
 from lewm_core.stats.primary import PRIMARY_HYPOTHESES
 from lewm_core.utils.errors import InputError
-from lewm_core.utils.workspace import Workspace
+from lewm_core.utils.workspace import ROOT, Workspace
 from tests.stats.test_claims import THE_PAPERS, study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -144,6 +144,11 @@ def test_text_from_data_stays_text(built):
         assert "alert(" in text, f"{name} shows it"
         assert "<img src=x" not in text and "<script>alert" not in text and '<img src="x"' not in text, name
         assert Links(text).handlers == [], name
+
+
+def test_what_is_for_a_page_s_writers_is_not_shown(built):
+    assert "written by" in (ROOT / "docs/speed.md").read_text()
+    assert "from here to its end" not in page(built, "speed.html")
 
 
 def test_notebooks_are_shown_as_readers_need_them(built):
