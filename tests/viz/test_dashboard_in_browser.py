@@ -31,6 +31,13 @@ from tests.viz.test_in_browser import (  # noqa: F401  (a fixture among them)
 )
 
 CANARY = "[window.canary, ...[...document.querySelectorAll('iframe')].map(f => f.contentWindow.canary)]"
+DARK_WHILE_AWAY = """async () => {  // as where a theme is exchanged: without a width for less than a frame
+    const dashboard = document.querySelector('iframe[title^=Dashboard]');
+    dashboard.style.display = 'none';
+    document.body.dataset.jpThemeLight = 'false';
+    for (let i = 0; i < 5; i++) await null;
+    dashboard.style.display = '';
+}"""
 WIDTHS, SCHEMES = (1400, 400), ("light", "dark")
 STEP_MS, OPEN_MS = 50, 300
 CELLS = ("""\
@@ -274,6 +281,11 @@ def test_the_export_holds_the_page(tmp_path):
         assert view.locator("html").get_attribute("data-theme") == "light"  # as the export is, not the system
         until(lambda: abs(element.bounding_box()["height"] - view.locator("body").bounding_box()["height"]) < 10)
         assert page.evaluate(CANARY) == [None, None]
+        line = view.locator("#curve path[data-line=A]")
+        expect(line).to_have_attribute("stroke", style.colour("A"))
+        page.evaluate(DARK_WHILE_AWAY)
+        expect(view.locator("html")).to_have_attribute("data-theme", "dark")
+        expect(line).to_have_attribute("stroke", style.on_dark(style.colour("A")))
 
 
 def test_the_dashboard_works_in_jupyterlab(board, tmp_path):
@@ -306,8 +318,9 @@ def test_the_dashboard_works_in_jupyterlab(board, tmp_path):
         assert view.locator("html").get_attribute("data-theme") == "light"
         menu.select_option(index=0)
         line = view.locator("#curve path[data-line=A]")
-        expect(line).to_have_attribute("stroke", style.colour("A"), timeout=60_000)
+        expect(line).to_have_attribute("stroke", style.colour("A"))
         page.get_by_role("menuitem", name="Settings", exact=True).click()
         page.get_by_text("Theme", exact=True).first.hover()
         page.get_by_text("JupyterLab Dark", exact=True).click()
         expect(view.locator("html")).to_have_attribute("data-theme", "dark")
+        expect(line).to_have_attribute("stroke", style.on_dark(style.colour("A")))

@@ -15,8 +15,8 @@ const MEASURES = {  // what a curve shows: its axis, and per condition its value
 };
 const STABILITY = [["same_episode", "same episode %"], ["switches", "switches"], ["mean_jump", "mean jump"],
                    ["monotonicity", "forwards %"], ["unique_frames", "unique frames"], ["repeated", "repeated %"]];
-const state = {episode: null, chosen: shared.chosen, frame: shared.history + 4, timer: null, width: 0, scope: "global",
-               measure: "spread", dark: false};
+const state = {episode: null, chosen: shared.chosen, frame: shared.history + 4, timer: null, width: 0, again: null,
+               scope: "global", measure: "spread", dark: false};
 let shows = [];  // what is called with a frame to show it
 
 function place(name) {
@@ -92,10 +92,14 @@ async function show(episode, chosen) {
 }
 
 function build() {
-  const width = document.body.clientWidth;
-  if (!state.episode || !width) return;  // what is hidden has no width; it is built when it is shown
+  cancelAnimationFrame(state.again);
+  state.width = document.body.clientWidth;
+  if (!state.episode) return;
+  if (!state.width) {  // hidden, for a while or for less than a frame: it is built when it has a width
+    state.again = requestAnimationFrame(build);
+    return;
+  }
   const episode = state.episode, own = conditions();
-  state.width = width;
   $("task").textContent = episode.task || "no task text";
   $("facts").textContent = [episode.id, `${episode.frames} frames`, `the first ${shared.history} are given`,
                             `${episode.frames - shared.history} predicted`, episode.known].filter(Boolean).join(" · ");
@@ -368,7 +372,7 @@ function theme() {
       if (value) document.documentElement.style.setProperty(own, value);
     }
   }
-  Object.assign(state, {dark: name === "dark", width: 0});
+  state.dark = name === "dark";
   if (!shared.live) boxes();
   build();
 }
