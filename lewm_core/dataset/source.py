@@ -9,7 +9,7 @@ name only.
 """
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from lewm_core.dataset.data import digests_in
 from lewm_core.dataset.pieces import Damaged, pieces, texts
 from lewm_core.dataset.violations import not_finite
 from lewm_core.signals.held import KINDS, MARKS
-from lewm_core.sources.episode import IMAGE_SIZE, Episode, EpisodeInfo, Held, check_length
+from lewm_core.sources.episode import IMAGE_SIZE, Episode, EpisodeInfo, Held, check_length, infos_of
 from lewm_core.sources.pictures import resize
 from lewm_core.utils.errors import InputError, OnError, located
 from lewm_core.utils.files import digest, ends_of, regular
@@ -97,13 +97,11 @@ class HDF5:
     def infos(self, on_error: OnError | None = None, cache: object = None) -> Iterator[EpisodeInfo]:
         """Every episode's metadata in the file's order; nothing is worth keeping in `cache`."""
         with h5py.File(self.path, "r") as f:
-            for id, i in self._ids.items():
-                try:
-                    yield EpisodeInfo(id, self._task(f, i), int(self._length[i]))
-                except InputError as error:
-                    if on_error is None:
-                        raise
-                    on_error(id, error)
+            yield from infos_of(self._ids, partial(self._info, f), on_error)
+
+    def _info(self, f: h5py.File, id: str) -> EpisodeInfo:
+        i = self._ids[id]
+        return EpisodeInfo(id, self._task(f, i), int(self._length[i]))
 
     def _task(self, f: h5py.File, i: int) -> str:
         return str(self._texts(f, "task", slice(i, i + 1))[0]) if "task" in self._columns else ""

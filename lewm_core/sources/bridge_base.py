@@ -5,7 +5,7 @@ A layout says which episodes there are (`ids`) and reads one as it is stored (`_
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from lewm_core.sources.episode import (
     EpisodeInfo,
     check_length,
     check_moves,
+    infos_of,
 )
 from lewm_core.sources.index import Index
 from lewm_core.sources.listing import listed
@@ -102,21 +103,14 @@ class Recordings(ABC):
         """
         index = Index(Path(cache) / f"index_{self.fingerprint}.jsonl") if cache else None
         try:
-            for id in self.ids(on_error):
-                info = index.known.get(id) if index else None
-                try:
-                    info = info or self._info(id, index)
-                except InputError as error:
-                    if on_error is None:
-                        raise
-                    on_error(id, error)
-                else:
-                    yield info
+            yield from infos_of(self.ids(on_error), partial(self._info, index=index), on_error)
         finally:
             if index:
                 index.write()
 
     def _info(self, id: str, index: Index | None) -> EpisodeInfo:
+        if index and id in index.known:
+            return index.known[id]
         stored = self._checked(id)
         with located(self._where(id)):
             info = EpisodeInfo(id, stored.task, len(stored.pictures))

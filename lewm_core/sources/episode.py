@@ -4,7 +4,7 @@ Nothing downstream asks where an episode came from. Pixel coordinates are (x, y)
 centres at whole numbers, as in OpenCV; the camera frame is OpenCV's (x right, y down, z forward).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -163,6 +163,20 @@ def check_moves(actions: np.ndarray, where: object) -> None:
     moves = steps[:, :-1].any() or (steps[1:, -1] != steps[:-1, -1]).any() if arm else steps.any()
     if len(steps) and not moves:
         raise InputError(where, f"zero actions in all {len(steps)} steps", "a robot that moves")
+
+
+def infos_of(ids: Iterable[str], info: Callable[[str], EpisodeInfo], on_error: OnError | None) -> Iterator[EpisodeInfo]:
+    """`info` of each episode. Where it raises an InputError, `on_error` is called and the others go on; without
+    `on_error` it is raised."""
+    for id in ids:
+        try:
+            found = info(id)
+        except InputError as error:
+            if on_error is None:
+                raise
+            on_error(id, error)
+        else:
+            yield found
 
 
 class Source(Protocol):

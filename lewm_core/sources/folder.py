@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lewm_core.sources import video
-from lewm_core.sources.episode import IMAGE_SIZE, Episode, EpisodeInfo, check_length, check_moves
+from lewm_core.sources.episode import IMAGE_SIZE, Episode, EpisodeInfo, check_length, check_moves, infos_of
 from lewm_core.sources.folder_tables import (
     HOW,
     INDEX,
@@ -76,13 +76,11 @@ class Folder:
 
     def infos(self, on_error: OnError | None = None, cache: object = None) -> Iterator[EpisodeInfo]:
         """Every episode's metadata in the table's order; of its own table only the rows are counted."""
-        for id, entry in self._entries.items():
-            try:
-                yield EpisodeInfo(id, entry.task, count_rows(inside(self.path, entry.actions)))
-            except InputError as error:
-                if on_error is None:
-                    raise
-                on_error(id, error)
+        return infos_of(self._entries, self._info, on_error)
+
+    def _info(self, id: str) -> EpisodeInfo:
+        entry = self._entries[id]
+        return EpisodeInfo(id, entry.task, count_rows(inside(self.path, entry.actions)))
 
     def load(self, id: str) -> Episode:
         """The episode of that id; InputError: unknown id, files that are missing, damaged or of different lengths."""

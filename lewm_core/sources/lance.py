@@ -13,7 +13,15 @@ from types import ModuleType
 
 import numpy as np
 
-from lewm_core.sources.episode import IMAGE_SIZE, MOST_STATE, Episode, EpisodeInfo, check_length, check_moves
+from lewm_core.sources.episode import (
+    IMAGE_SIZE,
+    MOST_STATE,
+    Episode,
+    EpisodeInfo,
+    check_length,
+    check_moves,
+    infos_of,
+)
 from lewm_core.sources.pictures import checked_size, decode, resize
 from lewm_core.utils.errors import InputError, OnError, foreign, located
 from lewm_core.utils.files import digest, ends_of, regular
@@ -110,16 +118,11 @@ class Lance:
 
     def infos(self, on_error: OnError | None = None, cache: object = None) -> Iterator[EpisodeInfo]:
         """Every episode's metadata in the table's order; of an episode only its first text is read."""
-        for id, length in self._length.items():
-            try:
-                with foreign(f"{self.path}, {id}", _ORIGIN):
-                    info = EpisodeInfo(id, self._task(id), length)
-            except InputError as error:
-                if on_error is None:
-                    raise
-                on_error(id, error)
-            else:
-                yield info
+        return infos_of(self._length, self._info, on_error)
+
+    def _info(self, id: str) -> EpisodeInfo:
+        with foreign(f"{self.path}, {id}", _ORIGIN):
+            return EpisodeInfo(id, self._task(id), self._length[id])
 
     def _task(self, id: str) -> str:
         if not self._has_task:

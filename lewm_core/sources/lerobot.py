@@ -19,6 +19,7 @@ from lewm_core.sources.episode import (
     EpisodeInfo,
     check_length,
     check_moves,
+    infos_of,
 )
 from lewm_core.sources.lerobot_meta import Entry, check_installed, inside, need, read_entries, read_info
 from lewm_core.sources.pictures import MOST_PIXELS, centre, check_pixels, checked_size, decode, resize
@@ -86,16 +87,12 @@ class LeRobot:
 
     def infos(self, on_error: OnError | None = None, cache: object = None) -> Iterator[EpisodeInfo]:
         """Every episode's metadata in order; no table or video is opened, so nothing is worth keeping."""
-        for id, entry in self._entries.items():
-            try:
-                with located(f"{self.path / 'meta'}, {id}"):
-                    info = EpisodeInfo(id, entry.task, entry.length)
-            except InputError as error:
-                if on_error is None:
-                    raise
-                on_error(id, error)
-            else:
-                yield info
+        return infos_of(self._entries, self._info_of, on_error)
+
+    def _info_of(self, id: str) -> EpisodeInfo:
+        entry = self._entries[id]
+        with located(f"{self.path / 'meta'}, {id}"):
+            return EpisodeInfo(id, entry.task, entry.length)
 
     def load(self, id: str) -> Episode:
         """The episode of that id; only its own part of a video is decoded.
