@@ -34,7 +34,7 @@ from lewm_core.model import LeWM
 from lewm_core.signals.pipeline import SourceSpec
 from lewm_core.stats import claims_report, evidence_rows, paper
 from lewm_core.stats.evidence import Evidence, gather
-from lewm_core.utils import provenance
+from lewm_core.utils import executors, provenance
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import write_csv
 from lewm_core.utils.workspace import MEASURED, RAN, SCALES, Workspace, relative
@@ -49,7 +49,7 @@ class Study:
     on: where episodes and runs are worked at, as `utils.executors` has it.
     """
 
-    def __init__(self, output: str | Path, figures: str | Path, profile: str, data: str, on: str = "local"):
+    def __init__(self, output: str | Path, figures: str | Path, profile: str, data: str, on: str = executors.LOCAL):
         self.workspace = Workspace(output, figures)
         self.runs = self.workspace.runs  # the folder of finished runs
         self.profile, self.source_name, self.on = profile, data, on

@@ -15,6 +15,7 @@ from lewm_core.curation.selection import FLAGS, Choice, hand_picked, read_select
 from lewm_core.signals.backends import check, identity
 from lewm_core.signals.pipeline import SourceSpec, packets
 from lewm_core.sources.episode import EpisodeInfo
+from lewm_core.utils import executors
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest, edited, note_written, write_csv
 from lewm_core.utils.provenance import code_digest
@@ -96,7 +97,7 @@ def instructions(candidates: pd.DataFrame) -> pd.DataFrame:
 
 
 def curate(spec: SourceSpec, workspace: Workspace, rules: score.Criteria, choice: Choice, max_bad_share: float,
-           reselect: bool, jobs: int, on: str = "local") -> Curated:
+           reselect: bool, jobs: int, on: str = executors.LOCAL) -> Curated:
     """Read the metadata, measure what passes, score it, select, and write selection, scores and source to the
     workspace.
 

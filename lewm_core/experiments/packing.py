@@ -12,11 +12,12 @@ from lewm_core.experiments.draws import DrawSizes
 from lewm_core.experiments.pool import draw_pool
 from lewm_core.experiments.sets import Sets
 from lewm_core.signals.pipeline import SourceSpec, every_packet
+from lewm_core.utils import executors
 from lewm_core.utils.workspace import Workspace
 
 
 def write(workspace: Workspace, spec: SourceSpec, profile: str, scores: pd.DataFrame | None, sizes: DrawSizes,
-          jobs: int = 0, on: str = "local") -> None:
+          jobs: int = 0, on: str = executors.LOCAL) -> None:
     """Decide which episodes the runs have, make their signals, and write dataset, sets and draws to the workspace.
 
     scores: every candidate with its score, from which the controls' pool is drawn in the profile's sizes; None for no
