@@ -9,10 +9,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from lewm_core.stats.paired import CONFIDENCE
+from lewm_core.stats.paired import CONFIDENCE, holm
 
 COLUMNS = ["method", "against", "n", "only_method", "only_against", "difference", "p", "p_holm"]
 
@@ -47,5 +46,5 @@ def compared(reached: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Data
         only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
         difference = (only_one - only_other) / len(reached) if len(reached) else np.nan
         rows.append([method, against, len(reached), only_one, only_other, difference, mcnemar_p(only_one, only_other)])
-    corrected = multipletests([row[-1] for row in rows], method="holm")[1] if rows else []
+    corrected = holm(np.array([row[-1] for row in rows]))
     return pd.DataFrame([[*row, float(p)] for row, p in zip(rows, corrected, strict=True)], columns=COLUMNS)
