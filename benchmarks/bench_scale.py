@@ -1,12 +1,13 @@
 """Readers at scale: BridgeData V2 at its full size, and each reader beside the format's own library.
 
-    ./run_all.sh bench bench_scale [--only readers,full] [--rounds N] [--python PATH ..] [--scratch DIR] [--output DIR]
+    ./run_all.sh bench bench_scale --sample DIR [--only readers,full] [--rounds N] [--python PATH ..] [--scratch DIR]
+                                   [--output DIR]
 
 Writes scale.csv, scale_full.csv and a section of speed.md, all in docs/ unless --output says otherwise. The data are
-made of the real sample in ../shared/bridge_sample (--sample). Libraries to compare with are looked for in this
-environment and in those whose Python is given by --python (several times, where they do not go together); one that is
-nowhere installed is left out, with the reason. Wants Linux, 8 GB of disk in --scratch, and half an hour; jumps are
-counted where strace is installed.
+made of a real shard of BridgeData V2, which lies in the folder --sample with its two JSON files. Libraries to compare
+with are looked for in this environment and in those whose Python is given by --python (several times, where they do not
+go together); one that is nowhere installed is left out, with the reason. Wants Linux, 8 GB of disk in --scratch, and
+half an hour; jumps are counted where strace is installed.
 """
 
 import argparse
@@ -160,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="N", help="episodes (default: up to all)")
     p.add_argument("--rounds", type=int, default=7, metavar="N", help="passes of each reader (default 7)")
     p.add_argument("--python", action="append", default=[], metavar="PATH", help="of an environment with a peer")
-    p.add_argument("--sample", type=Path, default=public_bridge.SAMPLE, metavar="DIR", help="the real shard's folder")
+    p.add_argument("--sample", type=Path, required=True, metavar="DIR", help="the real shard's folder")
     p.add_argument("--scratch", type=Path, default=None, metavar="DIR", help="where data are made (default: temporary)")
     p.add_argument("--output", type=Path, default=ROOT / "docs", metavar="DIR", help="where the tables go")
     return p
@@ -169,8 +170,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if not options.sample.is_dir():
-        print(f"Skipped: no sample in {options.sample}")
-        return 0
+        parser().error(f"--sample: {options.sample} is no folder")
     load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory(dir=options.scratch) as name:
         scratch = Path(name)

@@ -23,7 +23,6 @@ SPLITS = {"train": (53_192, 1024), "val": (6_904, 128)}  # the release's: episod
 PER_SHARD = 52  # of a part of it
 NAME = "bridge_dataset"
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT.parent / "shared" / "bridge_sample"
 
 
 def shards(episodes: int) -> dict[str, list[int]]:
@@ -32,7 +31,7 @@ def shards(episodes: int) -> dict[str, list[int]]:
     return {split: [n // k + (i < n % k) for i in range(k)] for split, (n, k) in splits.items()}
 
 
-def write(folder: Path, episodes: int, sample: Path = SAMPLE) -> Path:
+def write(folder: Path, episodes: int, sample: Path) -> Path:
     """The first so many episodes as shards in `folder`, with the files that TFDS keeps beside them; returns it."""
     distinct = folder.with_name("distinct")
     folder.mkdir(parents=True)

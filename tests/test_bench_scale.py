@@ -3,13 +3,11 @@
 import json
 
 import pandas as pd
-import pytest
 
 from benchmarks import public_bridge, public_counts, public_full, public_reading, public_scale_page
 from benchmarks.public_readers import PX, Sum, our_bridge
 from lewm_core.sources import tfrecord
 
-needs_sample = pytest.mark.skipif(not public_bridge.SAMPLE.is_dir(), reason="no real sample in ../shared")
 MADE = {"date": "2026-01-02", "commit": "abc", "machine": "a machine", "versions": "numpy 9", "load": "0.1 to 0.2"}
 
 
@@ -20,10 +18,9 @@ def test_the_whole_of_it_has_the_releases_episodes_and_shards():
     assert public_bridge.shards(105) == {"train": [35, 35, 35]}
 
 
-@needs_sample
-def test_made_episodes_are_read_and_known_by_their_ids(tmp_path, monkeypatch):
+def test_made_episodes_are_read_and_known_by_their_ids(tmp_path, monkeypatch, shared):
     monkeypatch.setattr(public_bridge, "picture", bytes)  # as it is in the sample
-    folder = public_bridge.write(tmp_path / "shards", 105)
+    folder = public_bridge.write(tmp_path / "shards", 105, shared / "bridge_sample")
     found = Sum()
     our_bridge(str(folder), False)(found)
     assert found.items == 105
