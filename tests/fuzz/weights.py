@@ -128,7 +128,7 @@ def _state(place: Place, before: bytes) -> tuple[bytes, str]:
     if what == "tensor":
         state[name], what = _tensors(place, state[name])
     elif what == "name":
-        odd = (7, None, ("a", 1), b"x", 1.5, True, *TEXTS[:20])
+        odd = (7, None, ("a", 1), b"x", 1.5, True, *TEXTS)
         state[place.one(odd)] = state.pop(name)
     elif what == "more":
         state[f"{name}.more"] = torch.zeros(2)
