@@ -102,8 +102,10 @@ figures = ""
 
 # %%
 from pathlib import Path
-(Path(output) / "{name}.csv").write_text("episode,value\\na,1\\n")
-(Path(figures) / "{name}.csv").write_text("x,y\\n1,2\\n")
+from lewm_core.utils.files import replacing
+for folder, text in (output, "episode,value\\na,1\\n"), (figures, "x,y\\n1,2\\n"):
+    with replacing(Path(folder) / "{name}.csv") as temporary:  # as all that we write
+        temporary.write_text(text)
 """
 
 
