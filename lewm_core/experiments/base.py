@@ -8,8 +8,9 @@ with the package; for any other model it is trained on first use and kept. `pyth
 shipped one, bit for bit on the same machine, and says which bars it clears (`diagnostics.base_bars`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from lewm_core import dataset
@@ -19,16 +20,19 @@ from lewm_core.config import MODELS, LeWMConfig, Recipe
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.model import LeWM
 from lewm_core.signals.backends import Backends
-from lewm_core.signals.extraction import extract
+from lewm_core.signals.extraction import Packet, extract
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.train import train
 from lewm_core.utils import sealed
 from lewm_core.utils.errors import InputError, pick
 from lewm_core.utils.files import digest, file_digest
+from lewm_core.utils.pool import Pool
+from lewm_core.utils.provenance import usable_cores
 from lewm_core.utils.workspace import BASES
 
 SHIPPED = Path(__file__).parents[1] / "weights"
+WORTH_A_PROCESS = 50  # episodes: starting one takes seconds
 
 
 @dataclass(frozen=True)
@@ -146,11 +150,9 @@ def play(model: str) -> Tabletop:
 def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dict:
     """Train `model` from scratch on play episodes and write it to `path`; returns the metadata written with it."""
     recipe, source = PRETRAINING[model], play(model)
-    nothing = Backends(None, None, None)
-    episodes = (source.load(info.id) for info in source.infos())
     data_path = path.with_name(f"{path.stem}_play.h5")
     try:
-        dataset.write(data_path, ((episode, extract(episode, nothing)) for episode in episodes), source=source.name)
+        dataset.write(data_path, _packets(model), source=source.name)
         data = dataset.load(data_path)
     finally:
         data_path.unlink(missing_ok=True)
@@ -161,3 +163,22 @@ def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dic
                 "held_out": outcome.metrics["episode"]}
     checkpoint.save(path, outcome.model.half(), **metadata)  # half the bytes; what is loaded computes in float32
     return metadata
+
+
+def _packets(model: str) -> Iterator[Packet]:
+    """The play episodes without signals, in their order, rendered on all cores where that pays."""
+    ids = [info.id for info in play(model).infos()]
+    jobs = min(usable_cores(), len(ids) // WORTH_A_PROCESS)
+    if jobs < 2:
+        yield from map(partial(_packet, model), ids)
+        return
+    with Pool(jobs) as pool:
+        for _, packet in pool.map(partial(_packet, model), ids, ordered=True, ahead=jobs):
+            if isinstance(packet, Exception):
+                raise packet
+            yield packet
+
+
+def _packet(model: str, id: str) -> Packet:
+    episode = play(model).load(id)
+    return episode, extract(episode, Backends(None, None, None))

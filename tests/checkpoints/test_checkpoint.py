@@ -1,6 +1,7 @@
 """Checkpoints: the mapping to public names and back, files, and what is refused. Base checkpoints on top of them."""
 
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -190,3 +191,13 @@ def test_other_bases(saved, tmp_path):
     for name, model in (("nonsense", "nano"), ("tabletop", "huge")):
         with pytest.raises(InputError, match="one of .*(tabletop|nano)"):
             base.resolve(name, model, tmp_path)
+
+
+def test_play_rendered_on_all_cores_is_what_one_core_renders(monkeypatch):
+    alone = list(base._packets("nano"))
+    monkeypatch.setattr(base, "WORTH_A_PROCESS", 2)
+    monkeypatch.setattr(base, "usable_cores", lambda: 2)
+    together = list(base._packets("nano"))
+    assert [episode.id for episode, _ in together] == [episode.id for episode, _ in alone]
+    for (one, _), (other, _) in zip(alone, together, strict=True):
+        assert np.array_equal(one.frames, other.frames) and np.array_equal(one.actions, other.actions)
