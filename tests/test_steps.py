@@ -79,7 +79,7 @@ def test_nothing_is_learnt_at_learning_rate_0_but_the_buffers_move(data):
     assert run.losses(0)["total"] > 0 and run.clipped == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: on a CPU no graph is recorded")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["A", "E", "C1", "D-pp", "lr-0"])
 def test_a_recorded_graph_does_what_single_steps_do(data, name):
     found = []

@@ -3,6 +3,7 @@
 In the folder of runs: `.KEY.PROCESS.running` while a run is under way, `failed/KEY.log` where the last attempt failed.
 """
 
+import os
 import platform
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +21,8 @@ from lewm_core.utils.temporary import sweep as sweep_left
 from lewm_core.utils.workers import TRIES, Unusable, trace
 
 FAILED = "failed"  # folder of logs, in the folder of runs
+
+_spoilt = False  # whether a run of this process failed on its GPU, which may have left that unusable to the next
 
 
 def do(runs: Sequence[Run], folder: Path, jobs: int, on: str, shown: tqdm) -> None:
@@ -50,8 +53,15 @@ def attempt(run: Run, folder: Path) -> None:
         raise Unusable(f"a worker on {platform.node()}", f"the device {default_device()}",
                        f"{run.device}, with which the runs were planned",
                        "Let its machines have what the others have, or give a partition of one kind.")
+    global _spoilt
+    if _spoilt:
+        os._exit(1)  # the run is begun anew in another process
     with marked(folder / f"{run.key}.{RUNNING}", {"run": name(run)}):
-        execute(run, folder)
+        try:
+            execute(run, folder)
+        except Exception as error:
+            _spoilt = default_device() == "cuda" and not isinstance(error, InputError)
+            raise
 
 
 def name(run: Run) -> str:

@@ -266,7 +266,7 @@ def test_shapes_are_compared_before_memory_is_taken(tmp_path, public, monkeypatc
 @pytest.mark.parametrize("content, sentence", [
     (struct.pack("<Q", 2**63) + b"{}", "a header of more than"), (struct.pack("<Q", 10) + b"[" * 10, "no whole"),
     (struct.pack("<Q", 5000) + b'{"a":' + b"[" * 4995, "no whole"),
-    (save({"a": torch.ones(1)}, {"lewm": "[" * 9000}), "too deep"),
+    (save({"a": torch.ones(1)}, {"lewm": "[" * 90_000}), "too deep"),
     (save({"a": torch.ones(1)}, {"lewm": "[]"}), "no checksum"),
     (save({"a": torch.ones(1)}, {"lewm": "{}"}), "no checksum"),
 ], ids=str)

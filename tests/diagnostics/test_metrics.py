@@ -234,7 +234,7 @@ def test_blocks_tell_memory_of_frames_from_memory_of_episodes(data, of_episodes,
     assert of.loc[whole, "mean"] == pytest.approx(75, abs=3) and of.loc[nothing, "mean"] == pytest.approx(0, abs=3)
     assert of.loc["seen_block", ["low", "high"]].eq(0).all() and of.loc["both", "low"] > 60
     assert of.loc["both", "mean"] == pytest.approx(of.loc[whole, "mean"] + of.loc[nothing, "mean"])
-    assert summary[(summary.condition == "base") & summary.measure.isin(leakage.PARTS)]["mean"].abs().max() < 1e-6
+    assert summary[(summary.condition == "base") & summary.measure.isin(leakage.PARTS)]["mean"].abs().max() < 1e-3
     a, base = leakage.describe_parts(summary)
     assert "n = 5" in a and "changes by +7" in a
     assert "the base, which saw none of them: 0.0 [0.0, 0.0] points in all" in base

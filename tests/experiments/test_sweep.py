@@ -141,6 +141,21 @@ def test_a_run_is_named_by_the_device_of_the_place_where_it_is_done(monkeypatch,
     assert replace(run).key == gpu.key and not list(tmp_path.iterdir())
 
 
+def test_a_process_whose_gpu_failed_does_no_other_run(monkeypatch, tmp_path):
+    """What a failed recording leaves in the process's GPU made every later run of it fail, too."""
+    run = replace(Run("B", "pilot", 0, "a.h5", "print", BASE, TINY), device="cuda")
+    monkeypatch.setattr(module, "default_device", lambda: "cuda")
+    monkeypatch.setattr(module, "_spoilt", False)
+    left = []
+    monkeypatch.setattr(module.os, "_exit", lambda code: left.append(code) or sys.exit(code))
+    for error, ended in [(InputError("a.h5", "nothing", "a dataset"), []), (RuntimeError("no memory"), []),
+                         (RuntimeError("never reached"), [1])]:
+        monkeypatch.setattr(module, "execute", lambda *_, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(SystemExit if ended else type(error)):
+            module.attempt(run, tmp_path)
+        assert left == ended
+
+
 def test_the_name_changes_with_the_code_and_the_row_of_the_table(monkeypatch):
     run = Run("B", "pilot", 0, "a.h5", "print", BASE, TINY)
     key = run.key
