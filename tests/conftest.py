@@ -20,6 +20,11 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a GPU")
     if not config.getoption("--gpu"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the others are compared with is computed on a CPU
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise pytest.UsageError("--gpu: no GPU is visible to PyTorch here")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -29,10 +34,6 @@ def pytest_collection_modifyitems(config, items):
             if item.get_closest_marker("gpu"):
                 item.add_marker(skipped)
         return
-    import torch
-
-    if not torch.cuda.is_available():
-        raise pytest.UsageError("--gpu: no GPU is visible to PyTorch here")
     others = [item for item in items if not item.get_closest_marker("gpu")]
     items[:] = [item for item in items if item.get_closest_marker("gpu")]
     config.hook.pytest_deselected(items=others)
