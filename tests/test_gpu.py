@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lewm_core import dataset
+from lewm_core import dataset, steps
 from lewm_core import train as module
 from lewm_core.conditions import condition
 from lewm_core.config import MODELS
@@ -26,8 +26,16 @@ def squares(tmp_path_factory):
     return write_squares(tmp_path_factory.mktemp("data") / "squares.h5")
 
 
+@pytest.fixture(autouse=True)
+def directions(monkeypatch):
+    """The same ones everywhere: generators of two devices draw differently."""
+    drawn = torch.randn(NANO.dim, TINY.directions, generator=torch.Generator().manual_seed(0))
+    on = {"cpu": drawn, "cuda": drawn.cuda()}
+    monkeypatch.setattr(steps, "draw_directions", lambda dim, n, generator: on[generator.device.type])
+
+
 def run(data, name):
-    return train(LeWM(NANO, seed=9), condition(name), data, replace(TINY, lr=1e-3), 0)
+    return train(LeWM(NANO, seed=9), condition(name), data, replace(TINY, lr=5e-5), 0)
 
 
 @pytest.mark.parametrize("name", ["A", "B", "C1", "D", "E", "G"])
@@ -38,11 +46,10 @@ def test_a_run_ends_as_it_does_on_a_cpu(squares, monkeypatch, name):
     monkeypatch.setattr(module, "default_device", lambda: "cpu")
     on_cpu = run(data, name)
     for split, found in on_gpu.metrics.items():
-        for metric in ("mse", "static_mse", "target_variance"):
-            assert found[metric] == pytest.approx(on_cpu.metrics[split][metric], rel=0.05), (split, metric)
+        for metric, rel in {"mse": 0.03, "static_mse": 0.05, "target_variance": 0.05, "moved": 0.15}.items():
+            assert found[metric] == pytest.approx(on_cpu.metrics[split][metric], rel=rel), (split, metric)
     for losses, wanted in zip(on_gpu.curve, on_cpu.curve, strict=True):
-        shared = [key for key in losses if key not in ("sigreg", "total")]  # whose directions another generator draws
-        assert [losses[key] for key in shared] == pytest.approx([wanted[key] for key in shared], rel=0.05)
+        assert losses == pytest.approx(wanted, rel=0.02)
 
 
 def test_frames_that_stay_in_their_file_train_alike(squares):

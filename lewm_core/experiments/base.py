@@ -19,8 +19,7 @@ from lewm_core.conditions import condition
 from lewm_core.config import MODELS, LeWMConfig, Recipe
 from lewm_core.dataset.frames import ActionScale
 from lewm_core.model import LeWM
-from lewm_core.signals.backends import Backends
-from lewm_core.signals.extraction import Packet, extract
+from lewm_core.signals.extraction import Packet, bare
 from lewm_core.sources.episode import ACTION_DIM
 from lewm_core.sources.tabletop.source import Tabletop
 from lewm_core.train import train
@@ -167,18 +166,14 @@ def pretrain(model: str, path: Path, on_step: Callable = lambda *_: None) -> dic
 
 def _packets(model: str) -> Iterator[Packet]:
     """The play episodes without signals, in their order, rendered on all cores where that pays."""
-    ids = [info.id for info in play(model).infos()]
+    source = play(model)
+    render, ids = partial(bare, source), [info.id for info in source.infos()]
     jobs = min(usable_cores(), len(ids) // WORTH_A_PROCESS)
     if jobs < 2:
-        yield from map(partial(_packet, model), ids)
+        yield from map(render, ids)
         return
     with Pool(jobs) as pool:
-        for _, packet in pool.map(partial(_packet, model), ids, ordered=True, ahead=jobs):
+        for _, packet in pool.map(render, ids, ordered=True, ahead=jobs):
             if isinstance(packet, Exception):
                 raise packet
             yield packet
-
-
-def _packet(model: str, id: str) -> Packet:
-    episode = play(model).load(id)
-    return episode, extract(episode, Backends(None, None, None))

@@ -137,15 +137,13 @@ def export_dataset(options: argparse.Namespace, target: Path) -> str:
 
 def import_recordings(options: argparse.Namespace, target: Path) -> str:
     from lewm_core import dataset
-    from lewm_core.signals.backends import Backends
-    from lewm_core.signals.extraction import extract
+    from lewm_core.signals.extraction import bare
     from lewm_core.sources.registry import open_source
 
     if target.suffix not in (".h5", ".hdf5"):
         raise InputError("export", f"the target {target}", f"a file ending in .h5, since {options.source} is a folder")
     source = open_source(kind(options.source), 0, 0, options.image_size, Path(options.source), options.camera)
-    episodes, nothing = (source.load(info.id) for info in source.infos()), Backends(None, None, None)
-    dataset.write(target, ((e, extract(e, nothing)) for e in episodes), source=source.name)
+    dataset.write(target, (bare(source, info.id) for info in source.infos()), source=source.name)
     return "dataset without signals"
 
 

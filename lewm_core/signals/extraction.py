@@ -12,7 +12,7 @@ from lewm_core.signals.backends import NO_BACKEND, Backends, check, code_files, 
 from lewm_core.signals.geometry import GRID
 from lewm_core.signals.held import FILE, IN_SPACE, taken
 from lewm_core.signals.weights import Settings
-from lewm_core.sources.episode import Episode
+from lewm_core.sources.episode import Episode, Source
 from lewm_core.utils.errors import InputError
 from lewm_core.utils.files import digest
 
@@ -111,6 +111,12 @@ def foreground_queries(mask0: np.ndarray, rng: np.random.Generator) -> np.ndarra
     inside = pixels[order[:n_inside]] + rng.uniform(-0.49, 0.49, (n_inside, 2))
     thinned = grid[np.linspace(0, len(grid) - 1, len(grid) - n_inside).round().astype(int)]
     return np.concatenate([inside, thinned]).astype(np.float32)
+
+
+def bare(source: Source, id: str) -> Packet:
+    """An episode with no signal but what it brings itself."""
+    episode = source.load(id)
+    return episode, extract(episode, Backends(None, None, None))
 
 
 def extract(episode: Episode, backends: Backends, settings: Settings = Settings()) -> Signals:  # noqa: B008, frozen
