@@ -3,6 +3,7 @@
 import argparse
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from lewm_core.checkpoints import hub
 from lewm_core.runner.arguments import FAILED, OK
@@ -41,11 +42,15 @@ def _has_recordings(folder: Path) -> bool:
 
 def inspect_dataset(name: str) -> dict:
     need_file(name)
-    from lewm_core.conditions import CONDITIONS, unavailable
     from lewm_core.dataset import contract, trial
 
+    loading = Thread(target=import_module, args=("lewm_core.conditions",), daemon=True)
+    loading.start()  # torch takes as long to import as another process to check the file: both at once
     if problems := trial.validate(name):
         return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
+    loading.join()
+    from lewm_core.conditions import CONDITIONS, unavailable
+
     outline = contract.outline(name)
     absent = unavailable(outline)
     return {"file": name, "kind": "dataset", "usable": True, "episodes": len(outline.lengths),
