@@ -74,7 +74,7 @@ changes, summary = paired.compare(results)
 about = study.about("pilot", results)
 table = paper_figures.study_table(changes, summary, 2, skipped, areas)
 drawn = everything[everything.condition.isin(paper_figures.by_region(everything))]
-study.show(paper_figures.figure2(drawn, skipped), "figure2",
+study.show(paper_figures.figure2(everything, skipped), "figure2",
            pd.concat([table, paper_figures.effect_table(drawn, ["pilot"])]), about)
 
 # %%

@@ -126,3 +126,15 @@ def gate_table(results: pd.DataFrame, metric: str = OUTCOME, split: str = SPLIT,
             for condition in conditions if values.ran(condition, scale)
             for gate in gates(values, condition, scale, metric, split)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"open": bool})
+
+
+def shut_told(results: pd.DataFrame, conditions: Iterable[str], scales: Iterable[str] = SCALES) -> list[str]:
+    """On which conditions no verdict is passed by the primary outcome, and why: a line for those of a scale that lack
+    the same gates. results: as for `gate_table`."""
+    table = gate_table(results, conditions=[name for name in conditions if name in JUDGED])
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    closed = table[~table.open & table.scale.isin(list(scales))]
+    for (scale, condition), rows in closed.groupby(["scale", "condition"], sort=False):
+        alike.setdefault((scale, tuple(rows.gate)), []).append(condition)
+    return [f"No verdict on {', '.join(names)} at {scale} scale (notebook 09). Not met: "
+            f"{', '.join(f'“{GATES[gate][0]}”' for gate in lacking)}." for (scale, lacking), names in alike.items()]

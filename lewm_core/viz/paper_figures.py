@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lewm_core.conditions import ALL, CONDITIONS, in_order
-from lewm_core.stats import paper
+from lewm_core.stats import gates, paper
 from lewm_core.stats.levels import REFERENCES, beside_baseline
 from lewm_core.stats.outcomes import OUTCOME, PAPERS, POSITIVE, SHUFFLED
 from lewm_core.stats.paired import number
@@ -62,7 +62,8 @@ def _pilot(results, skipped, names: Sequence[str], figure: int, others: Sequence
     own = rows_where(results, scale="pilot")
     changes, table = beside_baseline(own[own.condition.isin([*names, paper.BASELINE])], SHOWN)
     lanes = effect_panels.splits(table, "pilot") or [Lane("pilot", "episode", SPLIT["episode"])]
-    notes = [_order(names), *_not_run(rows_where(skipped, scale="pilot"), names, table), *_others(others, figure)]
+    notes = [_order(names), *gates.shut_told(results, names, ["pilot"]),
+             *_not_run(rows_where(skipped, scale="pilot"), names, table), *_others(others, figure)]
     metrics = [metric for metric in SHOWN if metric in set(table.metric)] or [PAPERS]
     return _panels(changes, table, names, [(lanes, metric) for metric in metrics], figure, notes, lanes)
 
@@ -155,7 +156,8 @@ def figure3(results: pd.DataFrame, skipped: pd.DataFrame, conditions: Sequence[s
              if len(rows_where(table, metric=metric, split=split))] or [(_scales("episode"), PAPERS)]
     told = [line for scale in SCALES for line in _at(scale, _not_run(rows_where(skipped, scale=scale), names,
                                                                        rows_where(table, scale=scale)))]
-    return _panels(changes, table, names, shown, 3, [_order(names), *told], shown[0][0])
+    notes = [_order(names), *gates.shut_told(results, names), *told]
+    return _panels(changes, table, names, shown, 3, notes, shown[0][0])
 
 
 def _scales(split: str) -> list[Lane]:

@@ -45,6 +45,20 @@ def test_each_fault_shuts_its_own_gate_alone(fault, name, words):
     assert list(told) == [name] and words in told[name]
 
 
+def test_those_that_lack_the_same_gates_are_told_together(results):
+    assert gates.shut_told(results, ["A", "B", "D", "E"]) == []
+    head = results.metric.str.startswith("head_tracks") & ~results.metric.str.endswith("_constant")
+    blind = results.assign(value=results.value.where(~(head & (results.scale == "pilot")), 9.0))
+    (line,) = gates.shut_told(blind, ["A", "B", "D", "E"])
+    assert line == ("No verdict on D, E at pilot scale (notebook 09). Not met: "
+                    f"“{GATES['head'][0]}”.")
+    assert gates.shut_told(blind, ["B", "D"], ["full"]) == []
+    without = blind[blind.condition != "P"]
+    told = gates.shut_told(without, ["B", "D", "E"], ["pilot"])
+    assert [line.split(" at ")[0] for line in told] == ["No verdict on B", "No verdict on D, E"]
+    assert GATES["head"][0] in told[1] and GATES["control"][0] in told[1]
+
+
 @pytest.mark.parametrize(("missing", "name"), [("P", "control"), ("lr-0", "training"), ("base", "training"),
                                                ("B", "head")])
 def test_a_row_that_was_not_run_shuts_its_gate(results, missing, name):
