@@ -137,9 +137,13 @@ tell(*findings.effects(summary, figure=3))
 # %% [markdown]
 # ## And by our primary outcome?
 #
-# As in notebook 03, the conditions that have a twin with other frames' targets, against A and against this twin, in per
-# cent of either: by `gripper_5` and by MSE over persistence's. The sentences are about `gripper_5`. Notebook 09 has the
-# verdicts.
+# First, whether the mean change of `gripper_5` flips. Then, as in notebook 03, the conditions that have a twin with
+# other frames' targets, against A and against this twin, in per cent of either: by `gripper_5` and by MSE over
+# persistence's. The sentences are about `gripper_5`. Notebook 09 has the verdicts.
+
+# %%
+_, moved = levels.beside_baseline(results, ["gripper_5"])
+tell(*(findings.flips(moved, auxiliary) if len(moved) else ["`gripper_5` was not measured."]))
 
 # %%
 twins = levels.against_twins(results, ["gripper_5", "mse_over_static"])

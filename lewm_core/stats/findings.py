@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lewm_core.stats import paper
+from lewm_core.stats.outcomes import PAPERS
 from lewm_core.stats.paired import bounds, describe_order, digits, judged, number, pilot_first, power_note
 from lewm_core.utils import escape
 
@@ -219,7 +220,7 @@ def _flip(name: str, rows: Mapping[str, pd.Series]) -> str:
     excluded = sum(row.low > 0 or row.high < 0 for row in rows.values())
     text += f"; {EXCLUDED[excluded]} 0"
     told = [paper.reported(3, scale).get(name) for scale in ("pilot", "full")]
-    if None not in told:
+    if pilot["metric"] == PAPERS and None not in told:
         text += f". The paper: {number(told[0])} % and {number(told[1])} %"
     return text
 

@@ -83,6 +83,7 @@ def test_sentences_are_those_of_the_numbers():
     assert flips[0].endswith("The paper: −11.5 % and +1.0 %.") and findings.ONE_SCALE in flips[2]
     turned = summary.assign(mean=summary["mean"].where(summary.scale == "full", -5.0))
     assert "so the mean flips" in findings.flips(turned, ["B"])[0]
+    assert "The paper" not in findings.flips(summary.assign(metric="gripper_5"), ["B"])[0], "its numbers are of the MSE"
     assert findings.inside_band(summary.assign(mean=1.3))[0].endswith("lie within the paper's ±1.3 % (B, D).")
     pilot = changes[changes.scale == "pilot"]
     assert "differs between the splits for 0 of 2 conditions." in findings.splits_differ(pilot)[0]
