@@ -1,8 +1,9 @@
 """Where many things are done, as `--on` names it: local, ray[:ADDRESS] or slurm[:PARTITION][,NAME=VALUE ...]."""
 
 import argparse
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -79,5 +80,6 @@ def opened(on: str, jobs: int, folder: Path, gpu: bool = False) -> Iterator:
             from lewm_core.utils.slurm_workers import SlurmWorkers
 
             workers = SlurmWorkers(where, jobs, mark, Path(folder) / ".jobs")
-        with workers:
+        # Ray tells of lost tasks on stdout, where programs expect results.
+        with redirect_stdout(sys.stderr) if name == "ray" else nullcontext(), workers:
             yield workers

@@ -181,7 +181,8 @@ print([found[item] for item in items])
                           text=True, timeout=280)
     if "timed out during startup" in done.stderr:
         pytest.skip("Ray gives its processes 15 s to start, and this machine is too busy for that")
-    assert done.stdout.splitlines()[-1:] == ["['tuple', 'InputError', 'Lost', 'RuntimeError']"], done.stderr
+    own = [line for line in done.stdout.splitlines() if "(raylet)" not in line]  # it may tell of a loss afterwards
+    assert own == ["['tuple', 'InputError', 'Lost', 'RuntimeError']"], done.stderr
     assert not list(home.iterdir())
 
 
