@@ -114,7 +114,7 @@ def foreground_queries(mask0: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 
 def bare(source: Source, id: str) -> Packet:
-    """An episode with no signal but what it brings itself."""
+    """An episode with no signal but what it brings itself. InputError: it cannot be read."""
     episode = source.load(id)
     return episode, extract(episode, Backends(None, None, None))
 
