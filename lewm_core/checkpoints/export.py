@@ -36,6 +36,10 @@ def export(source: str | Path, folder: str | Path, overwrite: bool = False) -> P
     check_target(folder, overwrite)
     model, metadata = checkpoint.load(files.weights)
     heads, result = (files.weights.with_name(name) for name in (hub.HEADS, "result.json"))
+    for path in (heads, result):
+        if sealed.is_noted(path) and not path.is_file():
+            raise sealed.Damaged(path, "no such file", "what the run left beside its weights",
+                                 "Do the run again, or export a copy of the weights alone.")
     if metadata and result.is_file():  # ours
         metadata |= read_object(sealed.check(result), "what a run leaves beside its weights")
     sweep(folder.absolute().parent, of=folder.name, deep=False)

@@ -16,7 +16,7 @@ from lewm_core.signals.extraction import Signals
 from lewm_core.signals.geometry import REFERENCE_SIZE, at_pixels
 from lewm_core.sources.episode import EpisodeInfo
 from lewm_core.utils import sealed
-from lewm_core.utils.files import write_csv
+from lewm_core.utils.files import regular, write_csv
 
 MOTION_PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 100.0)  # that are measured, so that criteria can ask for them
 DEPTH_PERCENTILES = (0.0, 1.0, 5.0, 10.0, 90.0, 95.0, 99.0, 100.0)
@@ -67,10 +67,11 @@ def path_lengths(signals: Signals) -> np.ndarray:
 
 def read_measurements(path: str | Path) -> pd.DataFrame:
     """The table that `write_csv` kept at `path`, number for number; an empty one where there is none, or a damaged
-    one, which is told."""
+    one, which is told. InputError for what is no file."""
     nothing = pd.DataFrame({"episode": pd.Series(dtype=object), "task": pd.Series(dtype=object), "length": []})
     if not Path(path).exists():
         return nothing
+    regular(path)
     try:
         columns = pd.read_csv(sealed.check(path), nrows=0)
     except ValueError as error:  # also of a file from before it was sealed

@@ -94,9 +94,17 @@ def sums(folder: Path) -> dict[str, set[str]]:
 
 def _lines(folder: Path) -> list[str]:
     path = folder / SUMS
-    if not path.is_file() or path.stat().st_size > LONGEST:
+    if _no_list(path):
         return []
     return [line for line in path.read_bytes().decode("utf-8", "replace").split("\n") if line]
+
+
+def _no_list(path: Path) -> str:
+    """Why what lies there is no list; empty for one."""
+    if not path.is_file():
+        return "that it is no file"
+    size = path.stat().st_size
+    return f"{size / 1e9:.1f} GB, far too long" if size > LONGEST else ""
 
 
 def file_sum(path: Path) -> str:
@@ -117,8 +125,8 @@ def _add(folder: Path, lines: list[tuple[str, str]]) -> None:
     new = [f"{digest}  {name}\n" for digest, name in lines if digest not in known.get(name, ())]
     if not new:
         return
-    if os.path.lexists(folder / SUMS) and not known and not (folder / SUMS).is_file():
-        raise Damaged(folder / SUMS, "that it is no file", "the list of checksums", "Move it away and run this again.")
+    if os.path.lexists(folder / SUMS) and not known and (wrong := _no_list(folder / SUMS)):
+        raise Damaged(folder / SUMS, wrong, "the list of checksums", "Move it away and run this again.")
     with open(folder / SUMS, "a+b", buffering=0) as f:
         torn = f.tell() and os.pread(f.fileno(), 1, f.tell() - 1) != b"\n"
         f.write(("\n" * bool(torn) + "".join(new)).encode())

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -273,6 +274,16 @@ def test_an_export_holds_plain_lewm_and_reads_back_whole(finished, tmp_path):
     assert load_file(out / "heads.safetensors").keys() == load_file(runs / run.key / "heads.safetensors").keys()
     (out / "model.safetensors").unlink()
     assert all(torch.equal(v, model.state_dict()[n]) for n, v in checkpoint.load(out)[0].state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["result.json", "heads.safetensors"])
+def test_a_run_that_lost_a_file_is_not_exported_without_it(finished, tmp_path, name):
+    runs, run, _ = finished
+    shutil.copytree(runs / run.key, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: found no such file"):
+        export.export(tmp_path / "run", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_says_how_the_weights_were_made(finished, tmp_path):

@@ -206,6 +206,8 @@ def test_measurements_survive_the_disk_number_for_number(tmp_path):
     path = tmp_path / "measurements.csv"
     assert measurements.read_measurements(path).empty and measurements.add_measurements(path, []).empty
     assert not path.exists()
+    with pytest.raises(InputError, match="a folder, not a file"):
+        measurements.read_measurements(tmp_path)
     rows = [measured(id="007", task="NA"), measured(id="b", task="", mask=None, tracks_fg=None),
             measured(id="c", mask=np.zeros((T, SIZE, SIZE), bool))]
     kept = measurements.add_measurements(path, rows)

@@ -126,15 +126,15 @@ def plan_of(data: str) -> dict[str, Door]:
 def runner(argv: list[str], notebooks: Path | None = None) -> Found:
     """`run_all.sh` with these arguments, up to the first notebook."""
     execute.execute = lambda plan: True
-    return _command(lambda: cli.main(argv, notebooks), {2})
+    return called(lambda: cli.main(argv, notebooks), {2})
 
 
 def command(*argv: str, accepted: tuple[int, ...] = (2,)) -> Found:
     """`python -m lewm_core` with these arguments."""
-    return _command(lambda: commands.main(list(argv)), set(accepted))
+    return called(lambda: commands.main(list(argv)), set(accepted))
 
 
-def _command(call: Callable[[], int], refused: set[int]) -> Found:
+def called(call: Callable[[], int], refused: set[int]) -> Found:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -137,7 +137,9 @@ def stamps(folder: Path) -> None:
 
 def reused(folder: Path, _: Path) -> Found:
     """`run_all.sh` again: a notebook whose results are damaged runs again."""
-    _run(folder)
+    found = doors.called(lambda: _run(folder), {2})
+    if found.errors:
+        return found
     if not (folder / "damaged").exists():
         _run(folder)
     states = json.loads((folder / "out" / "run.json").read_text())["notebooks"]
