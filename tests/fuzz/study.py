@@ -137,7 +137,7 @@ def stamps(folder: Path) -> None:
 
 def reused(folder: Path, _: Path) -> Found:
     """`run_all.sh` again: a notebook whose results are damaged runs again."""
-    found = doors.called(lambda: _run(folder), {2})
+    found = doors.called(lambda: _run(folder), {1, 2})
     if found.errors:
         return found
     if not (folder / "damaged").exists():
