@@ -223,8 +223,8 @@ def ends_of(path: str | Path, size: int) -> tuple[bytes, bytes]:
 
 
 def file_digest(path: str | Path, length: int = 16) -> str:
-    """The first `length` hex digits of the SHA-256 of a file's content."""
-    with open(path, "rb") as f:
+    """The first `length` hex digits of the SHA-256 of a file's content. InputError: it is no file that can be read."""
+    with open(regular(path), "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()[:length]
 
 

@@ -30,6 +30,14 @@ from lewm_core.utils.temporary import sweep, temporary_name
 from tests.hostile import TEXTS
 
 
+def test_what_has_no_end_is_not_read_for_a_digest(tmp_path):
+    endless = tmp_path / "selection.csv"
+    endless.symlink_to("/dev/zero")
+    endless.with_name(".selection.csv.written").write_text("0")
+    with pytest.raises(InputError, match="a device, not a file"):
+        edited(endless)
+
+
 def test_an_edited_file_is_told_from_ours(tmp_path):
     path = tmp_path / "selection.csv"
     assert not edited(path)
