@@ -44,7 +44,7 @@ def inspect_dataset(name: str) -> dict:
     need_file(name)
     from lewm_core.dataset import contract, trial
 
-    loading = Thread(target=import_module, args=("lewm_core.conditions",), daemon=True)
+    loading = Thread(target=import_module, args=("lewm_core.conditions",))
     loading.start()  # torch takes as long to import as another process to check the file: both at once
     if problems := trial.validate(name):
         return {"file": name, "kind": "dataset", "usable": False, "problems": problems}
