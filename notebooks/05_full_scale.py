@@ -142,8 +142,8 @@ tell(*findings.effects(summary, figure=3))
 # persistence's. The sentences are about `gripper_5`. Notebook 09 has the verdicts.
 
 # %%
-_, moved = levels.beside_baseline(results, ["gripper_5"])
-tell(*(findings.flips(moved, auxiliary) if len(moved) else ["`gripper_5` was not measured."]))
+_, by_gripper = levels.beside_baseline(results, ["gripper_5"])
+tell(*(findings.flips(by_gripper, auxiliary) if len(by_gripper) else ["`gripper_5` was not measured."]))
 
 # %%
 twins = levels.against_twins(results, ["gripper_5", "mse_over_static"])

@@ -49,11 +49,11 @@ def do(runs: Sequence[Run], folder: Path, jobs: int, on: str, shown: tqdm) -> No
 
 def attempt(run: Run, folder: Path) -> None:
     """Execute a run in this process, and mark it as under way meanwhile."""
+    global _spoilt
     if run.device and run.device != default_device():
         raise Unusable(f"a worker on {platform.node()}", f"the device {default_device()}",
                        f"{run.device}, with which the runs were planned",
                        "Let its machines have what the others have, or give a partition of one kind.")
-    global _spoilt
     if _spoilt:
         os._exit(1)  # the run is begun anew in another process
     with marked(folder / f"{run.key}.{RUNNING}", {"run": name(run)}):

@@ -136,5 +136,8 @@ def shut_told(results: pd.DataFrame, conditions: Iterable[str], scales: Iterable
     closed = table[~table.open & table.scale.isin(list(scales))]
     for (scale, condition), rows in closed.groupby(["scale", "condition"], sort=False):
         alike.setdefault((scale, tuple(rows.gate)), []).append(condition)
-    return [f"No verdict on {', '.join(names)} at {scale} scale (notebook 09). Not met: "
-            f"{', '.join(f'“{GATES[gate][0]}”' for gate in lacking)}." for (scale, lacking), names in alike.items()]
+    lines = []
+    for (scale, lacking), names in alike.items():
+        asked = ", ".join(f"“{GATES[gate][0]}”" for gate in lacking)
+        lines.append(f"No verdict on {', '.join(names)} at {scale} scale (notebook 09). Not met: {asked}.")
+    return lines

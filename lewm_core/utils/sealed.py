@@ -125,7 +125,7 @@ def _add(folder: Path, lines: list[tuple[str, str]]) -> None:
     new = [f"{digest}  {name}\n" for digest, name in lines if digest not in known.get(name, ())]
     if not new:
         return
-    if os.path.lexists(folder / SUMS) and not known and (wrong := _no_list(folder / SUMS)):
+    if os.path.lexists(folder / SUMS) and (wrong := _no_list(folder / SUMS)):
         raise Damaged(folder / SUMS, wrong, "the list of checksums", "Move it away and run this again.")
     with open(folder / SUMS, "a+b", buffering=0) as f:
         torn = f.tell() and os.pread(f.fileno(), 1, f.tell() - 1) != b"\n"

@@ -135,6 +135,7 @@ def command(*argv: str, accepted: tuple[int, ...] = (2,)) -> Found:
 
 
 def called(call: Callable[[], int], refused: set[int]) -> Found:
+    """What a command gave that returns its exit code. refused: the codes with which it may say why it does not."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
